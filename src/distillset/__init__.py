@@ -1,0 +1,23 @@
+"""distillset: learn a few synthetic images a class, so that a network trained on them alone tests almost as well.
+
+    >>> import distillset as ds
+    >>> data = ds.load("digits")
+    >>> synthetic = ds.distill(data.train, ds.DM(), ipc=10, steps=100)
+    >>> rows = ds.evaluate(synthetic, data.test, data.train)
+"""
+
+from distillset.coresets import select
+from distillset.data.real import RealSet
+from distillset.data.sources import Data, load
+from distillset.data.spec import Spec
+from distillset.data.synthetic import SyntheticSet
+from distillset.distill import distill
+from distillset.errors import DistillsetError, DivergedError, InputError, InterruptedRun
+from distillset.evaluation import Protocol, Row, evaluate
+from distillset.keys import Key
+from distillset.methods import DM
+
+__all__ = [
+    "DM", "Data", "DistillsetError", "DivergedError", "InputError", "InterruptedRun", "Key", "Protocol", "RealSet", "Row",
+    "Spec", "SyntheticSet", "distill", "evaluate", "load", "select",
+]

@@ -1,0 +1,49 @@
+"""The command line: one file a verb."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from distillset.commands import distill, doctor, evaluate, select
+from distillset.errors import DistillsetError
+
+VERBS = (distill, select, evaluate, doctor)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is one line, like every other error of the user's."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        sys.stderr.write(f"distillset: error: {message} (see {self.prog} --help)\n")
+        raise SystemExit(2)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all verbs."""
+    top = _Parser(prog="distillset", description="Distil a large labelled image set into a few synthetic images a class.")
+    top.add_argument("--version", action="version", version=f"distillset {version('distillset')}")
+    verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    for verb in VERBS:
+        verb.add(verbs)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code: 0 done, 2 wrong input, 3 diverged, 130 interrupted."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except DistillsetError as error:
+        sys.stderr.write(f"distillset: error: {' '.join(str(error).split())}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("distillset: interrupted\n")
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has gone; what is left to flush must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

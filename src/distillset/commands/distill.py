@@ -1,0 +1,76 @@
+"""``distillset distill METHOD``: learn synthetic images."""
+
+import argparse
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from distillset.commands.options import add_compute, add_data, load_data
+from distillset.commands.progress import Terminal
+from distillset.data.grid import GRID
+from distillset.data.synthetic import SyntheticSet
+from distillset.distill import distill
+from distillset.evaluation import evaluate
+from distillset.methods import METHODS
+
+
+def add(verbs: Any) -> None:
+    """Add the verb, with a sub-command a method whose flags are its fields."""
+    top = verbs.add_parser("distill", help="learn a few synthetic images a class", description=__doc__)
+    methods = top.add_subparsers(title="methods", metavar="METHOD", required=True)
+    for name, method in METHODS.items():
+        about = (method.__doc__ or "").strip().splitlines()[0]
+        parser = methods.add_parser(name, help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        add_data(parser, "digits")
+        run_flags(parser, method)
+        group = parser.add_argument_group(f"hyper-parameters of {name}")
+        for field in dataclasses.fields(method):
+            kind, default = field_type(method, field.name), field.default
+            told = "auto" if default is None else default
+            group.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default, help=f"default {told}")
+        add_compute(parser)
+        parser.set_defaults(run=run, method=name)
+
+
+def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
+    """What every method's run takes."""
+    parser.add_argument("--ipc", type=int, required=True, help="images per class")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; the same command goes on where it stopped")
+    parser.add_argument("--steps", type=int, default=method.steps, help="the default is the published number")
+    parser.add_argument("--seed", type=int, default=0, help="names all random numbers of the run")
+    parser.add_argument("--network", default="convnet", help="the distilling network")
+    parser.add_argument("--init", default=method.init, help="real, noise, kmeans, or the folder of an earlier artifact")
+    parser.add_argument("--snapshots", type=int, default=10, help="intermediate sets to keep")
+    parser.add_argument("--evaluate-every", type=int, default=0, metavar="K", help="log the test accuracy of one network every K steps")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def field_type(method: Any, name: str) -> Any:
+    """The type a field's flag is read with: the one that is not None."""
+    kind = typing.get_type_hints(method)[name]
+    if isinstance(kind, types.UnionType):
+        kind = next(option for option in typing.get_args(kind) if option is not types.NoneType)
+    return kind
+
+
+def run(options: argparse.Namespace) -> int:
+    """Distil, and say where the result is."""
+    kind = METHODS[options.method]
+    method = kind(**{field.name: getattr(options, field.name) for field in dataclasses.fields(kind)})
+    compute = {"device": options.device, "precision": options.precision, "compile": options.compile}
+    with Terminal(options.quiet) as terminal:
+        data = load_data(options, terminal.note)
+
+        def accuracy(synthetic: SyntheticSet) -> float:
+            row = evaluate(synthetic, data, networks=(options.network,), repeats=1, baseline=False, **compute)[0]
+            return row.mean
+
+        synthetic = distill(
+            data, method, options.ipc, steps=options.steps, seed=options.seed, network=options.network,
+            init=options.init, out=options.out, snapshots=options.snapshots,
+            evaluate=accuracy, evaluate_every=options.evaluate_every, watcher=terminal, **compute,
+        )
+    print(f"{options.out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {options.out / GRID}")
+    return 0

@@ -1,0 +1,67 @@
+"""``distillset evaluate DIR``: what a set is worth, beside random images."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from distillset.commands.options import add_compute, add_data, load_data
+from distillset.commands.progress import note
+from distillset.data.cache import cache_folder
+from distillset.data.synthetic import SyntheticSet
+from distillset.evaluation import PROTOCOLS, Ledger, Row, evaluate
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("evaluate", help="test accuracy of networks trained on a set", description=__doc__)
+    parser.add_argument("artifact", type=Path, metavar="DIR", help="folder of the artifact")
+    add_data(parser, None)
+    parser.add_argument("--networks", nargs="+", default=["convnet"], help="default convnet")
+    parser.add_argument("--repeats", type=int, default=5, help="fresh networks a row (default 5)")
+    parser.add_argument("--protocol", default="auto", help=f"auto (that of the set's paper), {', '.join(PROTOCOLS)}")
+    parser.add_argument("--epochs", type=int, help="instead of the protocol's; the protocol's name then says so")
+    parser.add_argument("--no-baseline", action="store_true", help="leave out random images of the same number")
+    parser.add_argument("--whole", action="store_true", help="also the whole real set, under its own protocol")
+    parser.add_argument("--seed", type=int, default=0, help="names all random numbers")
+    parser.add_argument("--save-networks", type=Path, metavar="DIR", help="keep the trained networks as safetensors")
+    parser.add_argument("--no-cache", action="store_true", help="train anew what was measured before")
+    parser.add_argument("--json", action="store_true", help="print a list of rows as JSON")
+    add_compute(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate, and print a table or JSON."""
+    synthetic = SyntheticSet.load(options.artifact)
+    data = load_data(options, note, synthetic.card.get("data", {}).get("source"))
+    made_from = synthetic.card.get("data", {}).get("fingerprint")
+    if made_from not in (None, data.train.fingerprint()):
+        note(f"note: the artifact was not made from this training set ({data.source})")
+    rows = evaluate(
+        synthetic, data, artifact=str(options.artifact), networks=tuple(options.networks),
+        repeats=options.repeats, protocol=options.protocol, epochs=options.epochs, baseline=not options.no_baseline,
+        with_whole=options.whole, seed=options.seed, device=options.device, precision=options.precision,
+        compile=options.compile, save_networks=options.save_networks,
+        ledger=None if options.no_cache else Ledger(cache_folder() / "accuracies"),
+        report=lambda artifact, done, accuracy: note(f"{artifact}: network {done} of {options.repeats}, {accuracy:.2%}"),
+    )
+    print(json.dumps([row.to_json() for row in rows], indent=2) if options.json else table(rows))
+    return 0
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as text, each protocol in full below."""
+    wide = max(len("set"), *(len(row.artifact) for row in rows))
+    net = max(len("network"), *(len(row.network) for row in rows))
+    lines = [f"{'set':<{wide}}  {'network':<{net}}  {'protocol':<12}  accuracy %      n (sets x networks)"]
+    for row in rows:
+        spread = f"{100 * row.std:.1f}" if row.n > 1 else "-"
+        lines.append(
+            f"{row.artifact:<{wide}}  {row.network:<{net}}  {row.protocol:<12}  {100 * row.mean:5.1f} +- {spread:<5}  "
+            f"{row.n} ({row.sets} x {row.n // row.sets})"
+        )
+    told = dict.fromkeys(
+        f"{row.protocol}: " + ", ".join(f"{name} {value}" for name, value in row.recipe.items()) for row in rows
+    )
+    return "\n".join([*lines, "", *told, "accuracy: fraction of the test set that is right after the last epoch"])

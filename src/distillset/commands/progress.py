@@ -1,0 +1,74 @@
+"""What a person sees of a run: notes and a bar on stderr, and a stop that saves."""
+
+import signal
+import sys
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+from distillset.distill import Watcher
+
+
+def note(line: str) -> None:
+    """A line on stderr, above any bar."""
+    tqdm.write(f"distillset: {line}", file=sys.stderr)
+
+
+class Terminal(Watcher):
+    """A bar with loss, speed and ETA on a terminal, a line now and then elsewhere. Ctrl-C and SIGTERM ask the run to stop.
+
+    Args:
+        quiet: notes and progress are left out.
+        seconds: time between lines where there is no terminal.
+    """
+
+    def __init__(self, quiet: bool = False, seconds: float = 30.0) -> None:
+        self.quiet, self.seconds = quiet, seconds
+        self._stop = False
+        self._bar: Any = None
+        self._first: tuple[int, float] | None = None
+        self._told = time.monotonic()
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Terminal":
+        for name in (signal.SIGINT, signal.SIGTERM):
+            self._before[name] = signal.signal(name, self._ask)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for name, handler in self._before.items():
+            signal.signal(name, handler)
+        if self._bar is not None:
+            self._bar.close()
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._stop:  # asked twice: no more patience
+            raise KeyboardInterrupt
+        self._stop = True
+        note("stopping after this step; once more to stop at once")
+
+    def stop(self) -> bool:
+        return self._stop
+
+    def note(self, line: str) -> None:
+        if not self.quiet:
+            note(line)
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        if self.quiet:
+            return
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = tqdm(total=steps, initial=step - 1, unit="step", dynamic_ncols=True, file=sys.stderr)
+            self._bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+            self._bar.update(1)
+            return
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (step, now)
+        elif step == steps or now - self._told >= self.seconds:
+            self._told = now
+            pace = (now - self._first[1]) / max(1, step - self._first[0])
+            note(f"step {step}/{steps}, loss {loss:.4g}, {pace:.3g} s a step, {pace * (steps - step) / 60:.1f} min to go")

@@ -1,0 +1,35 @@
+"""``distillset select SELECTOR``: choose real images."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from distillset.commands.options import add_data, load_data
+from distillset.commands.progress import note
+from distillset.coresets import SELECTORS, select
+from distillset.data.grid import GRID
+from distillset.data.synthetic import CARD
+from distillset.errors import InputError
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("select", help="choose a few real images a class", description=__doc__)
+    parser.add_argument("selector", metavar="SELECTOR", help=", ".join(SELECTORS))
+    add_data(parser, "digits")
+    parser.add_argument("--ipc", type=int, required=True, help="images per class")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the artifact")
+    parser.add_argument("--seed", type=int, default=0, help="names the random numbers")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Select, and say where the result is."""
+    out: Path = options.out
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / CARD).is_file()):
+        raise InputError(f"--out {out}: exists and is not an artifact; choose another folder")
+    data = load_data(options, note)
+    synthetic = select(data.train, options.selector, options.ipc, seed=options.seed, source=data.source)
+    synthetic.save(out)
+    print(f"{out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {out / GRID}")
+    return 0

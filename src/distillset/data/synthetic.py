@@ -1,0 +1,169 @@
+"""SyntheticSet, the artifact: a few images a class and all that a stranger needs to use them."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from distillset.data.grid import GRID, write_grid
+from distillset.data.spec import Spec
+from distillset.errors import InputError
+from distillset.store import checksum, read_json, read_tensors, write_json, write_tensors, write_text
+
+SCHEMA = 1
+TENSORS = "synthetic.safetensors"
+CARD = "card.json"
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """A small labelled set of images in normalised space.
+
+    Args:
+        images: ``float32 [N, C, H, W]``, normalised with the mean and std of ``spec``, class by class.
+        labels: ``int64 [N]``, or ``float32 [N, classes]`` probabilities.
+        spec: shape, class names and normalisation.
+        card: how it was made: method, resolved settings, data, seed, versions, metrics. Plain JSON values.
+
+    Raises:
+        InputError: shapes or values do not fit together.
+    """
+
+    images: Tensor
+    labels: Tensor
+    spec: Spec
+    card: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        images, labels, spec = self.images, self.labels, self.spec
+        if images.dtype != torch.float32 or images.dim() != 4 or tuple(images.shape[1:]) != spec.shape or not len(images):
+            raise InputError(f"images {images.dtype} {list(images.shape)}: expected float32 [N, {spec.shape}], N at least 1")
+        if not torch.isfinite(images).all():
+            raise InputError("images: contain NaN or infinity")
+        hard = labels.dtype == torch.int64 and labels.dim() == 1
+        soft = labels.dtype == torch.float32 and tuple(labels.shape[1:]) == (spec.classes,)
+        if not (hard or soft) or len(labels) != len(images):
+            raise InputError(
+                f"labels {labels.dtype} {list(labels.shape)}: expected int64 [{len(images)}] or float32"
+                f" [{len(images)}, {spec.classes}]"
+            )
+        if hard and not 0 <= int(labels.min()) <= int(labels.max()) < spec.classes:
+            raise InputError(f"labels: found {int(labels.min())} to {int(labels.max())}, allowed 0 to {spec.classes - 1}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def classes(self) -> Tensor:
+        """The (most probable) class of each image, ``int64 [N]``."""
+        return self.labels if self.labels.dim() == 1 else self.labels.argmax(1)
+
+    @property
+    def ipc(self) -> int:
+        """Images per class, of the largest class."""
+        return int(torch.bincount(self.classes, minlength=self.spec.classes).max())
+
+    @property
+    def pixels(self) -> Tensor:
+        """The images as pictures, ``uint8 [N, C, H, W]``."""
+        return self.spec.denormalise(self.images)
+
+    def dataset(self) -> TensorDataset:
+        """A ``torch.utils.data.Dataset`` of (normalised image, label)."""
+        return TensorDataset(self.images, self.labels)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over images, labels and normalisation."""
+        mean, std = torch.tensor(self.spec.mean), torch.tensor(self.spec.std)
+        return checksum({"images": self.images, "labels": self.labels, "mean": mean, "std": std})
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the artifact: tensors, ``card.json``, ``grid.png`` and a ``README.md``; each file whole or not at all.
+
+        The card is written last, so that a folder with a card is a whole artifact.
+        """
+        folder = Path(folder)
+        mean, std = torch.tensor(self.spec.mean), torch.tensor(self.spec.std)
+        tensors = {"images": self.images, "labels": self.labels, "mean": mean, "std": std}
+        card = {
+            "schema": SCHEMA,
+            **self.card,
+            "images": list(self.images.shape),
+            "ipc": self.ipc,
+            "spec": self.spec.to_json(),
+            "fingerprint": self.fingerprint(),
+            "versions": versions(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_tensors(folder / TENSORS, tensors)
+        write_grid(folder / GRID, self.pixels, self.classes, self.spec.classes)
+        write_text(folder / "README.md", _readme(card))
+        write_json(folder / CARD, card)
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "SyntheticSet":
+        """Read an artifact and verify it against its card.
+
+        Raises:
+            InputError: the folder holds no artifact, an unfinished one, or one that does not match its card.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; expected an artifact made by distillset")
+        if not (folder / CARD).is_file():
+            hint = "; the run is not finished, give its command again" if (folder / "checkpoints").is_dir() else ""
+            raise InputError(f"{folder}: no {CARD}, so not a finished artifact{hint}")
+        card = read_json(folder / CARD)
+        if not isinstance(card, dict) or not isinstance(card.get("schema"), int):
+            raise InputError(f"{folder / CARD}: field schema is missing; expected a card made by distillset")
+        if card["schema"] > SCHEMA:
+            raise InputError(f"{folder / CARD}: schema {card['schema']} is newer than this version reads ({SCHEMA})")
+        tensors, _ = read_tensors(folder / TENSORS)
+        for name in ("images", "labels"):
+            if name not in tensors:
+                raise InputError(f"{folder / TENSORS}: tensor {name} is missing")
+        synthetic = cls(tensors["images"], tensors["labels"], Spec.from_json(card.get("spec")), card)
+        if synthetic.fingerprint() != card.get("fingerprint"):
+            raise InputError(f"{folder / TENSORS}: does not match the fingerprint in {CARD}")
+        return synthetic
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed a result."""
+    found = {}
+    for package in ("distillset", "torch"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _readme(card: dict[str, Any]) -> str:
+    spec, method, data = card["spec"], card.get("method", "unknown"), card.get("data", {}).get("source", "unknown")
+    names = ", ".join(spec["class_names"][:20]) + (", ..." if len(spec["class_names"]) > 20 else "")
+    return f"""# {card["images"][0]} images for {spec["name"]}
+
+![the images, a row a class]({GRID})
+
+- Made by distillset {card["versions"]["distillset"]}: method `{method}`, {card["ipc"]} images a class, from `{data}`
+- Images: `float32 {card["images"]}` in `{TENSORS}`, normalised as `(pixel / 255 - mean) / std`,
+  mean {spec["mean"]}, std {spec["std"]}
+- Classes: {names}
+- Fingerprint: `{card["fingerprint"]}`
+
+```python
+import distillset as ds
+
+synthetic = ds.SyntheticSet.load("path/to/this/folder")
+dataset = synthetic.dataset()  # a torch Dataset of (normalised image, label)
+```
+
+Everything else about how it was made is in `{CARD}`.
+"""

@@ -1,0 +1,142 @@
+"""What a run computes on: device, precision, compilation, threads and micro-batch, and how ``auto`` chooses them."""
+
+import shutil
+from dataclasses import dataclass, replace
+
+import torch
+
+from distillset.errors import InputError
+
+# One micro-batch of 64 images of ConvNet-3 at 32x32 (131,072 numbers in its widest layer): measured on CPUs, 32 to 64 such
+# images keep the activations in cache and are about twice as fast as 256.
+CPU_ACTIVATIONS = 64 * 131_072
+# On a GPU many images a call win; this many numbers in the widest layer stay under about 4 GB with all layers counted.
+GPU_ACTIVATIONS = 4096 * 131_072
+# Eager float32 ConvNet, per thread, measured: 0.025 to 0.03 TFLOP/s. Compiling costs 12 to 22 s a function.
+EAGER_FLOPS = 0.03e12
+EAGER_FLOPS_GPU = 5e12
+WORTH_COMPILING = 90.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is about to be computed, as far as ``auto`` needs to know.
+
+    Args:
+        flops: floating point operations of the whole run.
+        activations: numbers in the widest layer for one image.
+    """
+
+    flops: float = 0.0
+    activations: int = 131_072
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A resolved choice, stored with every result. ``reasons`` says in a line each why it is what it is.
+
+    Args:
+        device: ``"cpu"`` or ``"cuda"`` (or ``"cuda:N"``).
+        precision: ``"fp32"``, or ``"bf16"`` for convolutions and matrix products (statistics, losses and sums stay fp32).
+        compile: whether functions are compiled.
+        threads: CPU threads.
+        micro_batch: the most images in one call.
+    """
+
+    device: str
+    precision: str
+    compile: bool
+    threads: int
+    micro_batch: int
+    reasons: tuple[str, ...] = ()
+
+    @classmethod
+    def resolve(
+        cls,
+        device: str = "auto",
+        precision: str = "auto",
+        compile: str = "auto",  # noqa: A002 (the flag's name)
+        work: Work | None = None,
+        threads: int | None = None,
+    ) -> "Compute":
+        """Choose what is left to ``auto``.
+
+        Raises:
+            InputError: a value that is not allowed, or a device or precision that this machine does not have.
+        """
+        work = work or Work()
+        threads = threads or torch.get_num_threads()
+        device, why_device = _device(device)
+        precision, why_precision = _precision(precision, device)
+        compiled, why_compile = _compile(compile, device, threads, work)
+        budget = CPU_ACTIVATIONS if device == "cpu" else GPU_ACTIVATIONS
+        micro_batch = max(1, budget // work.activations)
+        why_micro = f"micro-batch {micro_batch}: the activations of one stay " + (
+            "in cache" if device == "cpu" else "within memory"
+        )
+        return cls(device, precision, compiled, threads, micro_batch, (why_device, why_precision, why_compile, why_micro))
+
+    def to_json(self) -> dict[str, str | bool | int]:
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "compile": self.compile,
+            "threads": self.threads,
+            "micro_batch": self.micro_batch,
+        }
+
+    def with_micro_batch(self, micro_batch: int) -> "Compute":
+        return replace(self, micro_batch=micro_batch)
+
+
+def compiler() -> str | None:
+    """The C++ compiler that ``torch.compile`` needs on a CPU, or None."""
+    return next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
+
+
+def has_bf16(device: str) -> bool:
+    """Whether the hardware computes bf16 products faster than fp32 ones."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _device(device: str) -> tuple[str, str]:
+    if device == "auto":
+        return ("cuda", "device cuda: there is one") if torch.cuda.is_available() else ("cpu", "device cpu: no CUDA GPU")
+    if device == "cpu":
+        return "cpu", "device cpu: as asked"
+    if device == "cuda" or (device.startswith("cuda:") and device[5:].isdigit()):
+        index = int(device[5:] or 0) if ":" in device else 0
+        if index >= torch.cuda.device_count():
+            raise InputError(f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu")
+        return device, f"device {device}: as asked"
+    raise InputError(f"--device {device}: choose auto, cpu, cuda or cuda:N")
+
+
+def _precision(precision: str, device: str) -> tuple[str, str]:
+    if precision not in ("auto", "fp32", "bf16"):
+        raise InputError(f"--precision {precision}: choose auto, fp32 or bf16")
+    if precision != "auto":
+        return precision, f"precision {precision}: as asked"
+    if has_bf16(device):
+        return "bf16", "precision bf16: the hardware has it"
+    return "fp32", "precision fp32: the hardware has no fast bf16"
+
+
+def _compile(compile: str, device: str, threads: int, work: Work) -> tuple[bool, str]:  # noqa: A002
+    if compile not in ("auto", "on", "off"):
+        raise InputError(f"--compile {compile}: choose auto, on or off")
+    if compile == "off":
+        return False, "eager: as asked"
+    if device == "cpu" and compiler() is None:
+        if compile == "on":
+            raise InputError("--compile on: no C++ compiler (c++, g++ or clang++) on PATH; install one or use --compile off")
+        return False, "eager: no C++ compiler (c++, g++ or clang++) on PATH; installing one makes long runs several times faster"
+    if compile == "on":
+        return True, "compiled: as asked"
+    rate = EAGER_FLOPS * threads if device == "cpu" else EAGER_FLOPS_GPU
+    seconds = work.flops / rate
+    if seconds >= WORTH_COMPILING:
+        return True, f"compiled: the run would take about {seconds:.0f} s without, long enough to repay compiling"
+    return False, f"eager: at about {seconds:.0f} s the run is too short to repay compiling"

@@ -1,0 +1,155 @@
+"""The one place that owns speed: compilation, compute precision and micro-batches. Methods and training never see them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from distillset.engine.compute import Compute, Work
+
+State = dict[str, Tensor]
+Rowwise = Callable[[State, Tensor], Tensor]
+Loss = Callable[..., Tensor]
+
+
+class _Embedding(nn.Module):
+    """A network up to its classifier, as a module of its own so that it can be called as a function of its state."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.network.embed(images)  # type: ignore[operator]
+        return features
+
+
+def embedding(network: nn.Module) -> Rowwise:
+    """The pure function ``(state, images [n, C, H, W]) -> features [n, d]``."""
+    module = _Embedding(network)
+    return lambda state, images: functional_call(module, {f"network.{k}": v for k, v in state.items()}, (images,))
+
+
+def logits(network: nn.Module) -> Rowwise:
+    """The pure function ``(state, images [n, C, H, W]) -> logits [n, classes]``."""
+    return lambda state, images: functional_call(network, state, (images,))
+
+
+def measure(network: nn.Module, shape: tuple[int, int, int], images: float) -> Work:
+    """The work of ``images`` forward passes of ``network``, from one pass over a blank image."""
+    widest = 0
+
+    def note(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        nonlocal widest
+        widest = max(widest, output.numel())
+
+    hooks = [layer.register_forward_hook(note) for layer in network.modules() if not list(layer.children())]
+    training = network.training
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network.eval()(torch.zeros(1, *shape))
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    return Work(flops=counter.get_total_flops() * images, activations=max(widest, 1))
+
+
+class Engine:
+    """Runs pure functions of network states the way `Compute` says.
+
+    The functions it returns are compiled for the shapes they meet, compute in the chosen precision and return float32
+    (float64 stays float64, so the same code is its own oracle on double inputs).
+    """
+
+    def __init__(self, compute: Compute) -> None:
+        self.compute = compute
+        self.device = torch.device(compute.device)
+        torch.set_num_threads(compute.threads)
+
+    def whole(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """``function`` in one call: precision and compilation only. Differentiable."""
+
+        def exact(*arguments: Any) -> Tensor:
+            bf16 = self.compute.precision == "bf16"
+            # The weight cache of autocast would keep casts from an earlier call alive inside compiled functions.
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
+                result = function(*arguments)
+            return result if result.dtype == torch.float64 else result.float()
+
+        return torch.compile(exact, dynamic=False) if self.compute.compile else exact
+
+    def rowwise(self, function: Rowwise, mixes: bool = False) -> Rowwise:
+        """``function(state, images)`` row by row, without gradients, in micro-batches.
+
+        Args:
+            function: gives one result row an image.
+            mixes: whether an image's result depends on the others (batch norm in training); then all go in one call.
+        """
+        run = self.whole(function)
+
+        def apply(state: State, images: Tensor) -> Tensor:
+            with torch.no_grad():
+                if mixes:
+                    return run(state, images)
+                size = self._even(len(images))
+                parts = [run(state, self._padded(part, size)) for part in images.split(size)]
+                return torch.cat(parts)[: len(images)]
+
+        return apply
+
+    def gradient(self, loss: Loss, mixes: bool = False) -> Callable[..., State]:
+        """The gradient of a sum over rows with respect to the parameters of a state, in micro-batches.
+
+        Args:
+            loss: ``loss(state, *rows, weights)`` gives ``sum_i weights[i] * loss_i``; rows are tensors ``[n, ...]``.
+            mixes: as in `rowwise`.
+
+        Returns:
+            A function ``(state, trainable, rows, weights, full) -> gradients`` for the names in ``trainable``; ``full`` is the
+            usual number of rows, from which the micro-batch is derived so that a short last batch needs no other shape.
+        """
+        run = self.whole(loss)
+
+        def apply(state: State, trainable: Sequence[str], rows: Sequence[Tensor], weights: Tensor, full: int) -> State:
+            leaves = [state[name].detach().requires_grad_() for name in trainable]
+            inputs = {**state, **dict(zip(trainable, leaves, strict=True))}
+            size = len(weights) if mixes else self._even(full)
+            total: list[Tensor] | None = None
+            for start in range(0, len(weights), size):
+                part = [self._padded(tensor[start : start + size], size) for tensor in (*rows, weights)]
+                found = torch.autograd.grad(run(inputs, *part), leaves)
+                if total is None:
+                    total = list(found)
+                else:
+                    torch._foreach_add_(total, found)
+            assert total is not None, "no rows"
+            return dict(zip(trainable, total, strict=True))
+
+        return apply
+
+    def _even(self, count: int) -> int:
+        """The micro-batch for ``count`` rows: even parts, so that little of the last one is padding."""
+        parts = -(-count // self.compute.micro_batch)
+        return -(-count // parts)
+
+    def _padded(self, rows: Tensor, size: int) -> Tensor:
+        """Rows up to ``size``, zeros behind (with weight zero or cut off later). Only a compiled function needs the one shape."""
+        short = size - len(rows)
+        if short <= 0 or not self.compute.compile:
+            return rows
+        return torch.cat([rows, rows.new_zeros(short, *rows.shape[1:])])
+
+
+def blocks(count: int, rows: int, limit: int) -> list[slice]:
+    """Split ``count`` classes of ``rows`` images each into even runs of classes of at most ``limit`` images, at least one class."""
+    most = max(1, limit // max(rows, 1))
+    parts = -(-count // most)
+    edges = [round(part * count / parts) for part in range(parts + 1)]
+    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+__all__ = ["Engine", "blocks", "embedding", "logits", "measure"]

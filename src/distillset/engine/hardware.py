@@ -1,0 +1,40 @@
+"""What this machine is, for cards and results."""
+
+import platform
+import resource
+from pathlib import Path
+
+import torch
+
+
+def hardware(device: torch.device) -> dict[str, str | int]:
+    """Processor, threads and, for a GPU, its name."""
+    found: dict[str, str | int] = {"processor": processor(), "threads": torch.get_num_threads(), "device": str(device)}
+    if device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found
+
+
+def processor() -> str:
+    """The processor's name, with the instruction sets that matter here."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = fields.get("flags", "").split()
+    known = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
+    return " ".join([fields.get("model name", platform.machine()), *known])
+
+
+def memory(device: torch.device) -> int:
+    """Bytes in use: the peak on a GPU, else this process's anonymous resident memory (its peak where that is not told)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

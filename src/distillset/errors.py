@@ -1,0 +1,29 @@
+"""What can end a command before it is done, each with its exit code.
+
+Every error a user can cause is one of these. The command line prints the message as one line and exits with ``exit_code``;
+in Python they are ordinary exceptions (`InputError` is also a `ValueError`).
+"""
+
+
+class DistillsetError(Exception):
+    """Base of the errors that distillset raises on purpose. The message is one line and says what to do."""
+
+    exit_code = 1
+
+
+class InputError(DistillsetError, ValueError):
+    """The user's input is wrong. The message names the field, the value received and what is allowed."""
+
+    exit_code = 2
+
+
+class DivergedError(DistillsetError):
+    """A loss, gradient or pixel stopped being finite. The last good state is kept on disk."""
+
+    exit_code = 3
+
+
+class InterruptedRun(DistillsetError):
+    """The run was asked to stop (Ctrl-C or SIGTERM) and has saved its state."""
+
+    exit_code = 130

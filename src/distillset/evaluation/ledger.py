@@ -1,0 +1,36 @@
+"""Accuracies that were measured once, so that a killed evaluation goes on and baselines are shared between artifacts."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from distillset.data.synthetic import versions
+from distillset.errors import InputError
+from distillset.store import read_json, write_json
+
+
+class Ledger:
+    """One small JSON file for each network trained, named by the hash of all that its accuracy depends on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find(self, entry: dict[str, Any]) -> dict[str, float] | None:
+        """Accuracy (a fraction) and seconds of this training, if it is known. A damaged file counts as unknown."""
+        path = self._path(entry)
+        if not path.is_file():
+            return None
+        try:
+            record = read_json(path)
+            return {name: float(record[name]) for name in ("accuracy", "seconds")}
+        except (InputError, KeyError, TypeError, ValueError):
+            return None
+
+    def add(self, entry: dict[str, Any], found: dict[str, float]) -> None:
+        """Remember a training."""
+        write_json(self._path(entry), {**found, **entry, "versions": versions()})
+
+    def _path(self, entry: dict[str, Any]) -> Path:
+        text = json.dumps({**entry, "versions": versions()}, sort_keys=True)
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"

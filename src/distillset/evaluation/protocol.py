@@ -1,0 +1,74 @@
+"""Protocols: the frozen recipes of an evaluation. No accuracy is printed or stored without one."""
+
+from dataclasses import dataclass, field, replace
+
+from distillset.data.augment import default_strategy
+from distillset.data.spec import Spec
+from distillset.errors import InputError
+from distillset.training import Recipe
+
+WHOLE_UPDATES = 2000
+WHOLE_EPOCHS = 20
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How an accuracy is measured: networks trained on the set by ``recipe``, the last epoch's accuracy on the test set.
+
+    Args:
+        name: as printed and stored.
+        recipe: how each network is trained. Its augmentation ``auto`` is the siamese strategy with parameters drawn per
+            image; `resolve` replaces it.
+        labels: ``hard`` or ``soft``.
+        source: where the recipe comes from.
+    """
+
+    name: str
+    recipe: Recipe = field(default_factory=Recipe)
+    labels: str = "hard"
+    source: str = ""
+
+    def resolve(self, spec: Spec) -> "Protocol":
+        """The protocol for this data: its augmentation without the flip for digits."""
+        if self.recipe.augmentation != "auto":
+            return self
+        return replace(self, recipe=replace(self.recipe, augmentation=default_strategy(spec.flip)))
+
+    def with_epochs(self, epochs: int | None) -> "Protocol":
+        """The protocol with another number of epochs, and a name that says so."""
+        if epochs is None or epochs == self.recipe.epochs:
+            return self
+        return replace(self, name=f"{self.name}-{epochs}-epochs", recipe=replace(self.recipe, epochs=epochs))
+
+    def __str__(self) -> str:
+        r = self.recipe
+        return (
+            f"{self.name}: {r.epochs} epochs, SGD rate {r.rate:g} (x{r.decay:g} from half), momentum {r.momentum:g}, "
+            f"weight decay {r.weight_decay:g}, batch {r.batch}, augmentation {r.augmentation}, {self.labels} labels"
+        )
+
+
+_DSA = Recipe(augmentation="auto")
+PROTOCOLS: dict[str, Protocol] = {
+    "dm": Protocol("dm", _DSA, source="Zhao and Bilen, WACV 2023: 1000 epochs with the differentiable augmentation"),
+}
+AUTO = {"dm": "dm", "random": "dm"}
+"""Method of an artifact to the protocol that ``auto`` chooses: the one its paper reports."""
+
+
+def choose(name: str, method: str, spec: Spec) -> Protocol:
+    """The protocol by name, or for ``auto`` the published one of the artifact's method.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if name != "auto" and name not in PROTOCOLS:
+        raise InputError(f"--protocol {name}: choose auto, {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[AUTO.get(method, "dm") if name == "auto" else name].resolve(spec)
+
+
+def whole(images: int, spec: Spec, batch: int = 256) -> Protocol:
+    """The protocol of the whole real set: fewer epochs, at least 20 and at least 2,000 updates; the rest as for small sets."""
+    epochs = max(WHOLE_EPOCHS, -(-WHOLE_UPDATES // -(-images // batch)))
+    recipe = Recipe(epochs=epochs, batch=batch, augmentation="auto")
+    return Protocol("whole", recipe, source="distillset").resolve(spec)

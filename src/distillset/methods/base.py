@@ -1,0 +1,99 @@
+"""What every method is made of, and what the loop asks of it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from distillset.data.real import RealSet
+from distillset.data.spec import Spec
+from distillset.engine import Engine
+from distillset.keys import Key
+
+Leaves = Mapping[str, Tensor]
+"""The current values of the learned tensors; always with ``images [classes*ipc, C, H, W]``, class by class."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A learned tensor: where it starts, and the SGD that moves it."""
+
+    start: Tensor
+    rate: float
+    momentum: float = 0.0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a term found: its share of the loss, and the gradient of the rows it covers of each leaf it touches."""
+
+    loss: Tensor
+    gradients: dict[str, tuple[slice, Tensor]]
+
+
+Term = Callable[[], Piece]
+"""Losses and gradients of the terms of one update add up. Terms of different classes own different rows."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method works on. Images of class ``c`` are the rows ``c*ipc`` to ``(c+1)*ipc`` of the leaf ``images``."""
+
+    real: RealSet
+    ipc: int
+    network: nn.Module
+    engine: Engine
+
+    @property
+    def spec(self) -> Spec:
+        return self.real.spec
+
+    @property
+    def device(self) -> torch.device:
+        return self.engine.device
+
+    def rows(self, classes: slice) -> slice:
+        """The rows of the leaf ``images`` that belong to a run of classes."""
+        return slice(classes.start * self.ipc, classes.stop * self.ipc)
+
+
+class Matcher(Protocol):
+    """A method at work on a task: it holds the compiled functions, and whatever else is made once a run."""
+
+    def leaves(self, images: Tensor) -> dict[str, Leaf]:
+        """The learned tensors, given the initial images."""
+
+    def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
+        """One freshly drawn network. Each ``yield`` hands over terms and asks for one update of the leaves."""
+
+
+class Method(Protocol):
+    """A frozen dataclass whose fields are hyper-parameters, command-line flags and checkpoint record at once.
+
+    The class attributes ``name``, ``steps`` and ``init`` are the published name, number of steps and initialisation.
+    """
+
+    name: ClassVar[str]
+    steps: ClassVar[int]
+    init: ClassVar[str]
+
+    def resolve(self, spec: Spec, ipc: int) -> "Method":
+        """The method with every ``auto`` replaced by its value for this data and ipc."""
+
+    def images_per_step(self, real: RealSet, ipc: int) -> float:
+        """Forward passes of one image that a step is worth; a backward pass counts as two."""
+
+    def prepare(self, task: Task) -> Matcher:
+        """Make what the run needs."""
+
+
+def pixel_gradient(
+    images: Tensor, augment: Callable[[Tensor], Tensor], loss: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Value and gradient with respect to ``images`` of ``loss(augment(images))``; ``images`` is left as it is."""
+    leaf = images.detach().requires_grad_()
+    value = loss(augment(leaf))
+    (gradient,) = torch.autograd.grad(value, leaf)
+    return value.detach(), gradient

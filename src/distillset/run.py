@@ -1,0 +1,152 @@
+"""A run on disk: what defines it, its checkpoints, and how it goes on where it stopped."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from distillset.engine import Compute, Work
+from distillset.errors import InputError
+from distillset.store import locked, read_tensors, write_tensors, write_text
+
+KEPT = 2
+"""Checkpoints kept: the last one, and the one before in case the last is damaged."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state between two episodes.
+
+    Args:
+        step: episodes done.
+        tensors: leaves under ``leaf.NAME`` and their momentum under ``momentum.NAME``.
+        settings: what defines the result, with what ``auto`` resolved to under ``compute``.
+        seconds: time spent so far, over all sittings.
+    """
+
+    step: int
+    tensors: dict[str, Tensor]
+    settings: dict[str, Any]
+    seconds: float
+
+
+class RunFolder:
+    """The folder of one run, held under a lock by `open`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.metrics = folder / "metrics.jsonl"
+        self._checkpoints = folder / "checkpoints"
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path) -> Iterator["RunFolder"]:
+        """Lock ``folder``, made if it is not there.
+
+        Raises:
+            InputError: it is in use, cannot be written, or holds something that is not a run.
+        """
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"--out {folder}: is a file; choose a folder")
+        strangers = folder.is_dir() and [path for path in folder.iterdir() if path.name != ".lock"]
+        if strangers and not (folder / "checkpoints").is_dir():
+            raise InputError(f"--out {folder}: holds other files (such as {strangers[0].name}) and no run; choose another folder")
+        with locked(folder):
+            yield cls(folder)
+
+    def latest(self) -> tuple[Checkpoint | None, list[str]]:
+        """The newest whole checkpoint, and a note for each damaged one that was passed over.
+
+        Raises:
+            InputError: there are checkpoints, and none of them is whole.
+        """
+        notes: list[str] = []
+        paths = self._paths()
+        for path in reversed(paths):
+            try:
+                tensors, meta = read_tensors(path)
+                return Checkpoint(meta["step"], tensors, meta["settings"], meta["seconds"]), notes
+            except (InputError, KeyError) as error:
+                notes.append(f"{error}; passed over")
+        if paths:
+            raise InputError(f"{self._checkpoints}: none of the {len(paths)} checkpoints can be read; choose another --out")
+        return None, notes
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, then drop all but the last two."""
+        meta = {"step": checkpoint.step, "settings": checkpoint.settings, "seconds": checkpoint.seconds}
+        write_tensors(self._checkpoints / f"step-{checkpoint.step}.safetensors", checkpoint.tensors, meta)
+        for path in self._paths()[:-KEPT]:
+            path.unlink(missing_ok=True)
+
+    def snapshot(self, step: int, tensors: dict[str, Tensor]) -> None:
+        """Keep the leaves of this step for reports and for choosing by validation."""
+        write_tensors(self.folder / "snapshots" / f"step-{step}.safetensors", tensors, {"step": step})
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append a line to ``metrics.jsonl``."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, allow_nan=False) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Drop what a killed run logged after the checkpoint that is resumed from."""
+        if not self.metrics.exists():
+            return
+        kept = []
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except (json.JSONDecodeError, KeyError, TypeError):
+                continue  # the line that the kill cut short
+        write_text(self.metrics, "".join(kept))
+
+    def _paths(self) -> list[Path]:
+        found = []
+        if self._checkpoints.is_dir():
+            for path in self._checkpoints.iterdir():
+                match = re.fullmatch(r"step-(\d+)\.safetensors", path.name)
+                if match:
+                    found.append((int(match[1]), path))
+        return [path for _, path in sorted(found)]
+
+
+def resolve_compute(device: str, precision: str, compile: str, work: Work, stored: dict[str, Any] | None) -> Compute:  # noqa: A002
+    """What to compute on; a run that goes on keeps what ``auto`` chose at its start, unless it moved to another device.
+
+    Raises:
+        InputError: an explicit flag contradicts the run.
+    """
+    if stored is None:
+        return Compute.resolve(device, precision, compile, work)
+    before = stored["compute"]
+    if precision not in ("auto", before["precision"]):
+        raise InputError(f"--precision {precision}: the run was started with {before['precision']}; use that or another --out")
+    now = Compute.resolve(device, before["precision"], compile, work, before["threads"])
+    if now.device.split(":")[0] != before["device"].split(":")[0]:
+        return now
+    asked = {"on": True, "off": False}.get(compile, before["compile"])
+    if asked != before["compile"]:
+        raise InputError(f"--compile {compile}: the run was started with {'on' if before['compile'] else 'off'}; use that")
+    chosen = Compute.resolve(now.device, before["precision"], "on" if before["compile"] else "off", work, before["threads"])
+    return chosen.with_micro_batch(before["micro_batch"])
+
+
+def check_same(stored: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Whether a command may go on with a run: what defines its result must not change.
+
+    Raises:
+        InputError: names the first field that differs, both values, and what to do.
+    """
+    for name in sorted((stored.keys() | asked.keys()) - {"compute"}):
+        before, now = stored.get(name), asked.get(name)
+        if isinstance(before, dict) and isinstance(now, dict):
+            check_same(before, now)
+        elif before != now:
+            flag = "--" + name.replace("_", "-")
+            raise InputError(f"{flag} {now}: the run in this folder was started with {before}; use that, or another --out")

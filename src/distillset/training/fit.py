@@ -1,0 +1,111 @@
+"""Train one network on a labelled set of images that fits the description ``rows -> images``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from distillset.data.augment import Augmentation
+from distillset.engine import Engine, logits
+from distillset.errors import InputError
+from distillset.keys import Key
+from distillset.nets import State, fresh, mixes_images
+
+Examples = Callable[[Tensor], Tensor]
+"""Row numbers ``int64 [n]`` (CPU) to normalised images ``float32 [n, C, H, W]`` on the engine's device."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. The defaults are the field's evaluation (``evaluate_synset`` of the DC authors).
+
+    SGD with momentum and weight decay on the cross entropy; ``epochs + 1`` passes, as published; at epoch
+    ``epochs // 2 + 1`` the rate falls by ``decay`` and the optimiser starts anew, so that the momentum is lost, as published.
+
+    Args:
+        epochs: passes over the set, less the one more that the published code makes.
+        rate: learning rate of SGD.
+        momentum: of SGD, in [0, 1).
+        weight_decay: of SGD, on all parameters.
+        batch: most images of one update.
+        decay: factor on the rate in the second half.
+        augmentation: strategy of the differentiable augmentation with parameters drawn per image, or ``"none"``.
+    """
+
+    epochs: int = 1000
+    rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.0005
+    batch: int = 256
+    decay: float = 0.1
+    augmentation: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0 or self.batch < 1:
+            raise InputError(f"epochs {self.epochs} and batch {self.batch}: epochs must be at least 0, batch at least 1")
+        if not self.rate > 0:
+            raise InputError(f"rate {self.rate}: must be above 0")
+
+
+class Trainer:
+    """Trains networks of one structure by one recipe; compiled functions are kept from one network to the next."""
+
+    def __init__(self, engine: Engine, module: nn.Module, recipe: Recipe) -> None:
+        self.engine, self.module, self.recipe = engine, module, recipe
+        self.trainable = [name for name, _ in module.named_parameters()]
+        self.augmentation = Augmentation.parse(recipe.augmentation)
+        mixes = mixes_images(module)
+        forward = logits(module)
+
+        def loss(state: State, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+            return (F.cross_entropy(forward(state, images).float(), targets, reduction="none") * weights).sum()
+
+        self._gradient = engine.gradient(loss, mixes)
+        self._predict = engine.rowwise(forward)
+
+    def fit(self, examples: Examples, labels: Tensor, key: Key) -> State:
+        """A fresh network, trained.
+
+        Args:
+            examples: the images by row.
+            labels: ``int64 [N]`` classes or ``float [N, classes]`` probabilities, one for each row.
+            key: names the initial weights, the order and the augmentation.
+        """
+        recipe, device = self.recipe, self.engine.device
+        self.module.train()
+        state = fresh(self.module, key("network"), device)
+        parameters = [state[name] for name in self.trainable]
+        labels, count = labels.to(device), len(labels)
+        full = min(recipe.batch, count)
+        rate, optimiser = recipe.rate, self._sgd(parameters, recipe.rate)
+        for epoch in range(recipe.epochs + 1):
+            order = torch.randperm(count, generator=key("order", epoch).generator())
+            for start in range(0, count, recipe.batch):
+                rows = order[start : start + recipe.batch]
+                images = examples(rows)
+                draw = self.augmentation.draw(key("augment", epoch, start), tuple(images.shape[1:]), len(rows))
+                weights = torch.full((len(rows),), 1 / len(rows), device=device)
+                targets = labels[rows.to(device)]
+                gradients = self._gradient(state, self.trainable, (draw.apply(images), targets), weights, full)
+                for parameter, name in zip(parameters, self.trainable, strict=True):
+                    parameter.grad = gradients[name]
+                optimiser.step()
+            if epoch == recipe.epochs // 2 + 1:
+                rate *= recipe.decay
+                optimiser = self._sgd(parameters, rate)
+        return state
+
+    def accuracy(self, state: State, examples: Examples, labels: Tensor) -> float:
+        """The fraction of rows that ``state`` classifies as labelled, in evaluation mode."""
+        self.module.eval()
+        hits = 0
+        for rows in torch.arange(len(labels)).split(4096):
+            guesses = self._predict(state, examples(rows)).argmax(1)
+            hits += int((guesses.cpu() == labels[rows]).sum())
+        return hits / len(labels)
+
+    def _sgd(self, parameters: list[Tensor], rate: float) -> torch.optim.SGD:
+        recipe = self.recipe
+        return torch.optim.SGD(parameters, rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, foreach=True)
