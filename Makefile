@@ -1,0 +1,57 @@
+# Every target sets up what it needs: only Python 3.11 to 3.13 and make have to be there.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CODE := $(wildcard src tests tools benchmarks)
+
+# The demo: real 8x8 handwritten digits, ten synthetic images a class.
+DEMO_OUT ?= runs/demo
+DEMO_IPC ?= 10
+DEMO_STEPS ?= 300
+DEMO_REPEATS ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format bench lowest clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+demo: $(READY) ## Distil the digits and test the result, in a few minutes
+	$(BIN)/distillset distill dm --data digits --ipc $(DEMO_IPC) --steps $(DEMO_STEPS) --out $(DEMO_OUT)
+	$(BIN)/distillset evaluate $(DEMO_OUT) --repeats $(DEMO_REPEATS) --whole
+	@echo "The distilled images: $(DEMO_OUT)/grid.png"
+
+test: $(READY) ## Run the tests (ARGS="-k name" goes to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(READY) ## Run the tests that take longer
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(READY) ## Check style, types, the floors, and that nothing can load a pickle
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_no_pickle.py $(CODE)
+
+format: $(READY) ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+bench: $(READY) ## Time the fast path beside the textbook loop (ARGS goes to the benchmark)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lowest: ## Run the tests with the lowest versions that pyproject.toml allows
+	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
+
+clean: ## Remove the environments, caches and the demo's folder
+	rm -rf .venv .venv-lowest dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache $(DEMO_OUT)
+
+# Without the constraints an open range would take the newest of everything, of torch with gigabytes of GPU libraries.
+CONSTRAINTS ?= constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("Python 3.11 to 3.13 is needed, $(PYTHON) is " + sys.version.split()[0] + ": make ... PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,146 @@
+"""``distillset doctor``: versions, the machine, and what ``auto`` will choose on it."""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distillset.data.cache import cache_folder
+from distillset.engine.compute import Compute, Work, compiler, has_bf16
+from distillset.engine.hardware import processor
+
+PACKAGES = ("distillset", "torch", "numpy", "safetensors", "datasets", "scikit-learn", "pillow", "tqdm")
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+LONG_RUN = Work(flops=1e18)
+"""Work of hours, so that ``auto`` says what it does where compiling pays."""
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("doctor", help="versions, devices and what auto will choose", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look, and print a page or JSON."""
+    found = examine()
+    print(json.dumps(found, indent=2) if options.json else page(found))
+    return 0
+
+
+def examine() -> dict[str, Any]:
+    """What there is, as plain JSON values. Sizes are in bytes; None stands for what is missing or unknown."""
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "machine": {
+            "platform": platform.platform(),
+            "processor": processor(),
+            "cores": _cores(),
+            "threads": torch.get_num_threads(),
+            "memory": _memory(),
+        },
+        "devices": _devices(),
+        "compiler": _compiler(),
+        "cache": _cache(),
+        "auto": asdict(Compute.resolve(work=LONG_RUN)),
+    }
+
+
+def page(found: dict[str, Any]) -> str:
+    """The same for reading."""
+    machine, compiler, cache, auto = found["machine"], found["compiler"], found["cache"], found["auto"]
+    lines = {
+        "versions": [f"{name} {number or 'not installed'}" for name, number in found["versions"].items()],
+        "machine": [
+            machine["platform"],
+            machine["processor"],
+            f"{machine['cores']} cores, {machine['threads']} threads, {_size(machine['memory'])} memory",
+        ],
+        "devices": [
+            f"{device['device']}: {device['name']}, {_size(device['memory'])}, bf16 {'yes' if device['bf16'] else 'no'}"
+            for device in found["devices"]
+        ],
+        "compiler": [
+            f"{compiler['command']}: {compiler['version'] or 'does not run'}" if compiler else "no C++ compiler"
+        ],
+        "cache": [f"{cache['folder']}: {_size(cache['free'])} free"],
+        "auto, for a long run": [*auto["reasons"], f"threads {auto['threads']}"],
+    }
+    return "\n".join(f"{title}\n" + "\n".join(f"  {line}" for line in part) for title, part in lines.items())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cores() -> int:
+    """Cores that this process may use: fewer than the machine's where it is pinned to some."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+
+
+def _memory() -> int | None:
+    """Bytes of memory of the machine, or of the container where that is less."""
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None
+    limits = [int(text) for path in CGROUP_LIMITS if (text := _read(path)).isdigit()]
+    return min([total, *limits])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _devices() -> list[dict[str, Any]]:
+    cpu = {"device": "cpu", "name": processor(), "memory": _memory(), "bf16": has_bf16("cpu")}
+    gpus = [
+        {
+            "device": f"cuda:{index}",
+            "name": torch.cuda.get_device_name(index),
+            "memory": torch.cuda.get_device_properties(index).total_memory,
+            "bf16": has_bf16(f"cuda:{index}"),
+        }
+        for index in range(torch.cuda.device_count())
+    ]
+    return [cpu, *gpus]
+
+
+def _compiler() -> dict[str, str | None] | None:
+    command = compiler()
+    if command is None:
+        return None
+    try:
+        told = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {"command": command, "version": None}
+    return {"command": command, "version": next(iter(told.stdout.splitlines()), "")}
+
+
+def _cache() -> dict[str, Any]:
+    """Where decoded data is kept, and the bytes free on that disk. The folder need not be there yet."""
+    folder = cache_folder()
+    there = next((path for path in (folder, *folder.absolute().parents) if path.is_dir()), None)
+    return {"folder": str(folder), "free": shutil.disk_usage(there).free if there else None}
+
+
+def _size(count: int | None) -> str:
+    return "unknown" if count is None else f"{count / 2**30:.1f} GiB"
