@@ -12,7 +12,8 @@ MOST_ROWS, MOST_COLUMNS = 100, 50
 
 
 def grid(pixels: Tensor, classes: Tensor, count: int, gap: int = 2) -> Tensor:
-    """Images side by side, ``uint8 [C, height, width]``: class by class downwards, small images enlarged to at least 32.
+    """Images side by side, ``uint8 [C, height, width]``: class by class downwards, small images enlarged to at least
+    32.
 
     Args:
         pixels: ``uint8 [N, C, H, W]``.
@@ -25,7 +26,8 @@ def grid(pixels: Tensor, classes: Tensor, count: int, gap: int = 2) -> Tensor:
     rows = [pixels[classes == c][:MOST_COLUMNS] for c in range(min(count, MOST_ROWS))]
     channels, height, width = pixels.shape[1:]
     columns = max(len(row) for row in rows)
-    canvas = torch.full((channels, len(rows) * (height + gap) + gap, columns * (width + gap) + gap), 255, dtype=torch.uint8)
+    size = (channels, len(rows) * (height + gap) + gap, columns * (width + gap) + gap)
+    canvas = torch.full(size, 255, dtype=torch.uint8)
     for y, row in enumerate(rows):
         for x, image in enumerate(row):
             top, left = gap + y * (height + gap), gap + x * (width + gap)
@@ -34,7 +36,9 @@ def grid(pixels: Tensor, classes: Tensor, count: int, gap: int = 2) -> Tensor:
 
 
 def write_grid(path: Path, pixels: Tensor, classes: Tensor, count: int) -> None:
-    """Write `grid` as a PNG, atomically. Without Pillow, or for a channel count that no picture has, nothing is written."""
+    """Write `grid` as a PNG, atomically. Without Pillow, or for a channel count that no picture has, nothing is
+    written.
+    """
     try:
         from PIL import Image
     except ImportError:

@@ -41,8 +41,14 @@ class SyntheticSet:
 
     def __post_init__(self) -> None:
         images, labels, spec = self.images, self.labels, self.spec
-        if images.dtype != torch.float32 or images.dim() != 4 or tuple(images.shape[1:]) != spec.shape or not len(images):
-            raise InputError(f"images {images.dtype} {list(images.shape)}: expected float32 [N, {spec.shape}], N at least 1")
+        if (
+            images.dtype != torch.float32
+            or images.dim() != 4
+            or tuple(images.shape[1:]) != spec.shape
+            or not len(images)
+        ):
+            expected = f"float32 [N, {', '.join(map(str, spec.shape))}], N at least 1"
+            raise InputError(f"images {images.dtype} {list(images.shape)}: expected {expected}")
         if not torch.isfinite(images).all():
             raise InputError("images: contain NaN or infinity")
         hard = labels.dtype == torch.int64 and labels.dim() == 1
@@ -53,7 +59,8 @@ class SyntheticSet:
                 f" [{len(images)}, {spec.classes}]"
             )
         if hard and not 0 <= int(labels.min()) <= int(labels.max()) < spec.classes:
-            raise InputError(f"labels: found {int(labels.min())} to {int(labels.max())}, allowed 0 to {spec.classes - 1}")
+            found = f"{int(labels.min())} to {int(labels.max())}"
+            raise InputError(f"labels: found {found}, allowed 0 to {spec.classes - 1}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -125,7 +132,7 @@ class SyntheticSet:
         if card["schema"] > SCHEMA:
             raise InputError(f"{folder / CARD}: schema {card['schema']} is newer than this version reads ({SCHEMA})")
         tensors, _ = read_tensors(folder / TENSORS)
-        for name in ("images", "labels"):
+        for name in ("images", "labels", "mean", "std"):
             if name not in tensors:
                 raise InputError(f"{folder / TENSORS}: tensor {name} is missing")
         synthetic = cls(tensors["images"], tensors["labels"], Spec.from_json(card.get("spec")), card)

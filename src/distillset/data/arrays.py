@@ -1,0 +1,120 @@
+"""Arrays a user hands over, checked and brought to one form: pixels uint8 [N, C, H, W], labels int64 [N]."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distillset.data.measure import CHUNK
+from distillset.data.spec import CHANNELS
+from distillset.errors import InputError
+
+
+def pixels(images: Any, what: str = "images") -> Tensor:
+    """Images as uint8 [N, C, H, W].
+
+    Args:
+        images: numpy or torch, [N, C, H, W], [N, H, W, C] or [N, H, W], uint8 or floating point in [0, 1].
+        what: how messages name the array.
+
+    Raises:
+        InputError: another type or shape, no image, a layout that fits both ways, or a value that is not in [0, 1].
+    """
+    array = channels_first(tensor(images, what), what)
+    if array.dtype == torch.uint8:
+        return array.contiguous()
+    result = torch.empty(array.shape, dtype=torch.uint8)
+    for start in range(0, len(array), CHUNK):
+        result[start : start + CHUNK] = to_bytes(array[start : start + CHUNK], what, start)
+    return result
+
+
+def channels_first(array: Tensor, what: str) -> Tensor:
+    """A view of ``array`` as [N, C, H, W]. Where the channels are is inferred; C must be 1, 3 or 4.
+
+    Raises:
+        InputError: see `pixels`.
+    """
+    shape = list(array.shape)
+    if array.dtype != torch.uint8 and not array.dtype.is_floating_point:
+        name = str(array.dtype).removeprefix("torch.")
+        raise InputError(f"{what}: their type is {name}; allowed are uint8, or floating point between 0 and 1")
+    if array.ndim not in (3, 4):
+        raise InputError(f"{what}: their shape is {shape}; allowed are [N, C, H, W], [N, H, W, C] and [N, H, W]")
+    if array.numel() == 0:
+        raise InputError(f"{what}: their shape is {shape}; the set is empty")
+    if array.ndim == 3:
+        return array.unsqueeze(1)
+    first, last = shape[1] in CHANNELS, shape[3] in CHANNELS
+    if first and last:
+        raise InputError(
+            f"{what}: their shape is {shape}, which reads as [N, C, H, W] and as [N, H, W, C]; in Python, "
+            "RealSet(images, labels, spec) takes [N, C, H, W] as it is"
+        )
+    if not first and not last:
+        raise InputError(
+            f"{what}: their shape is {shape}; the second or the last number must be 1, 3 or 4 (the channels)"
+        )
+    return array if first else array.permute(0, 3, 1, 2)
+
+
+def labels(values: Any, what: str = "labels") -> Tensor:
+    """Labels as int64 [N].
+
+    Raises:
+        InputError: not whole numbers, not one-dimensional, or negative.
+    """
+    array = tensor(values, what)
+    if array.ndim != 1:
+        raise InputError(f"{what}: their shape is {list(array.shape)}; allowed is [N], one class number per image")
+    if array.dtype.is_floating_point or array.dtype.is_complex or array.dtype == torch.bool:
+        name = str(array.dtype).removeprefix("torch.")
+        raise InputError(f"{what}: their type is {name}; allowed are whole numbers from 0 on")
+    array = array.to(torch.int64)
+    if len(array) and int(array.min()) < 0:
+        row = int((array < 0).nonzero()[0])
+        raise InputError(f"{what}: row {row} is {int(array[row])}; allowed are whole numbers from 0 on")
+    return array.contiguous()
+
+
+def tensor(values: Any, what: str) -> Tensor:
+    """``values`` as a CPU tensor that shares memory where it can.
+
+    Raises:
+        InputError: they are not an array of numbers.
+    """
+    if isinstance(values, Tensor):
+        return values.detach().cpu()
+    array = np.asarray(values)
+    if array.dtype.kind not in "biufc":
+        raise InputError(f"{what}: {array.dtype} found; an array of numbers is needed")
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        # torch has no arithmetic for wider unsigned types
+        array = array.astype(np.int64)
+    if array.dtype == np.longdouble:
+        array = array.astype(np.float64)
+    # torch needs native byte order, positive strides and writable memory (a read-only memory map is copied)
+    array = np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"])
+    return torch.from_numpy(array)
+
+
+def to_bytes(chunk: Tensor, what: str, start: int = 0) -> Tensor:
+    """uint8 or floating point in [0, 1], [n, ...], as uint8. ``start`` is the number of the first row in messages.
+
+    Raises:
+        InputError: NaN, infinity, or a value outside [0, 1]; the message names the row.
+    """
+    if chunk.dtype == torch.uint8:
+        return chunk.contiguous()
+    values = chunk.to(torch.float32)
+    # A comparison with NaN is false, so this one test catches NaN, infinity and values out of range.
+    inside = ((values >= 0) & (values <= 1)).flatten(1)
+    if not bool(inside.all()):
+        row = int((~inside.all(1)).nonzero()[0])
+        worst = float(values[row].flatten()[~inside[row]][0])
+        raise InputError(
+            f"{what}: row {start + row} has a pixel of {worst:g}; floating-point pixels must be finite and lie between "
+            "0 and 1 (not normalised, not 0 to 255)"
+        )
+    return values.mul(255).round_().to(torch.uint8).contiguous()

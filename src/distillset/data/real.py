@@ -1,0 +1,224 @@
+"""The real set T: labelled images as bytes, normalised only when drawn."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distillset.data import arrays
+from distillset.data.measure import content_fingerprint, statistics
+from distillset.data.spec import Spec
+from distillset.errors import InputError
+from distillset.keys import Key
+
+
+class RealSet:
+    """A labelled image set.
+
+    Args:
+        images: uint8 [N, C, H, W], in memory or memory-mapped.
+        labels: int64 [N], from 0 to ``spec.classes - 1``.
+        spec: shape, class names and normalisation.
+        partial: whether classes without images are accepted: a held-out part of a set may lack some.
+        fingerprint: what `fingerprint` returns, where it is known already.
+
+    Raises:
+        InputError: a type, shape or length is wrong, the set is empty, a label out of range, or a class has no image.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, spec: Spec, *, partial: bool = False, fingerprint: str | None = None
+    ) -> None:
+        name = spec.name
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            found = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
+            raise InputError(f"{name}: images are {found}; uint8 [N, C, H, W] is needed")
+        if tuple(images.shape[1:]) != spec.shape:
+            raise InputError(f"{name}: images are {list(images.shape[1:])} each, but the spec says {list(spec.shape)}")
+        if labels.dtype != torch.int64 or labels.ndim != 1:
+            found = f"{str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}"
+            raise InputError(f"{name}: labels are {found}; int64 [N] is needed")
+        if len(images) != len(labels):
+            raise InputError(
+                f"{name}: {len(images)} images but {len(labels)} labels; there must be one label per image"
+            )
+        if len(images) == 0:
+            raise InputError(f"{name}: the set is empty")
+        outside = (labels < 0) | (labels >= spec.classes)
+        if bool(outside.any()):
+            row = int(outside.nonzero()[0])
+            raise InputError(f"{name}: label {int(labels[row])} of row {row}; allowed are 0 to {spec.classes - 1}")
+        self.images = images.contiguous()
+        self.labels = labels.contiguous()
+        self.spec = spec
+        self.partial = partial
+        self.counts = torch.bincount(self.labels, minlength=spec.classes)
+        """Images of each class, int64 [classes]."""
+        if not partial and bool((self.counts == 0).any()):
+            label = int((self.counts == 0).nonzero()[0])
+            raise InputError(
+                f"{name}: class {label} ({spec.class_names[label]}) has no images; every class needs at least one"
+            )
+        self._index = torch.split(torch.argsort(self.labels, stable=True), self.counts.tolist())
+        self._fingerprint = fingerprint
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Any,
+        labels: Any,
+        *,
+        name: str = "arrays",
+        class_names: Sequence[str] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        flip: bool = True,
+    ) -> "RealSet":
+        """A real set from arrays, with the spec inferred where it is not given.
+
+        Args:
+            images: numpy or torch; [N, C, H, W], [N, H, W, C] or [N, H, W]; uint8, or floating point in [0, 1], which
+                is rounded to 8 bits.
+            labels: whole numbers from 0 on, [N].
+            name: what messages and cards call the set.
+            class_names: one per class; by default the numbers.
+            mean: per channel, of pixels in [0, 1]; measured by default.
+            std: the same.
+            flip: whether a horizontal flip keeps the class.
+
+        Raises:
+            InputError: see `RealSet` and `distillset.data.arrays.pixels`.
+        """
+        data = arrays.pixels(images, f"{name}: images")
+        numbers = arrays.labels(labels, f"{name}: labels")
+        if len(data) != len(numbers):
+            raise InputError(f"{name}: {len(data)} images but {len(numbers)} labels; there must be one label per image")
+        names = tuple(class_names) if class_names is not None else numbered_classes(numbers, name)
+        if mean is None or std is None:
+            measured_mean, measured_std = statistics(data)
+            mean = measured_mean if mean is None else mean
+            std = measured_std if std is None else std
+        spec = Spec(
+            name=name,
+            channels=data.shape[1],
+            height=data.shape[2],
+            width=data.shape[3],
+            class_names=names,
+            mean=tuple(mean),
+            std=tuple(std),
+            flip=flip,
+        )
+        return cls(data, numbers, spec)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.spec.shape))
+        return f"RealSet({self.spec.name}: {len(self)} images of {shape}, {self.spec.classes} classes)"
+
+    def index(self, label: int) -> Tensor:
+        """The rows of class ``label``, ascending, int64 [counts[label]].
+
+        Raises:
+            InputError: there is no such class.
+        """
+        if not 0 <= label < len(self._index):
+            raise InputError(f"{self.spec.name}: class {label}; allowed are 0 to {self.spec.classes - 1}")
+        return self._index[label]
+
+    def rows(self, rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
+        """The images of ``rows`` (int64 [n]) normalised: float32 [n, C, H, W] on ``device``, moved there as bytes."""
+        return self.spec.normalise(self.images.index_select(0, rows).to(device, non_blocking=True))
+
+    def draw_rows(self, label: int, n: int, key: Key) -> Tensor:
+        """``n`` rows of class ``label``, int64 [n], without replacement while the class lasts.
+
+        Beyond the size of the class every image is taken ``n // size`` times and the rest without replacement.
+
+        Raises:
+            InputError: the class does not exist or has no images.
+        """
+        index = self.index(label)
+        size = len(index)
+        if size == 0:
+            raise InputError(
+                f"{self.spec.name}: class {label} ({self.spec.class_names[label]}) has no images to draw from"
+            )
+        generator = key.generator()
+        rounds = [torch.randperm(size, generator=generator) for _ in range(max(1, math.ceil(n / size)))]
+        order = rounds[0] if len(rounds) == 1 else torch.cat(rounds)
+        return index[order[:n]]
+
+    def draw(self, label: int, n: int, key: Key, device: torch.device | str = "cpu") -> Tensor:
+        """``n`` images of class ``label`` as `draw_rows` chooses them, normalised: float32 [n, C, H, W]."""
+        return self.rows(self.draw_rows(label, n, key), device)
+
+    def subset(self, rows: Tensor) -> "RealSet":
+        """The images of ``rows`` (int64 [n]) in that order, copied into memory. Classes may be missing from it."""
+        return self._part(rows, partial=True)
+
+    def split(self, fraction: float, key: Key) -> tuple["RealSet", "RealSet"]:
+        """(the rest, held out): see `held_out_rows`. Both keep the order of this set.
+
+        Raises:
+            InputError: ``fraction`` is not between 0 and 1, or nothing could be held out.
+        """
+        held = held_out_rows(self.labels, self.spec.classes, fraction, key)
+        if not bool(held.any()):
+            raise InputError(
+                f"{self.spec.name}: every class has a single image, so none can be held out; give a test set"
+            )
+        rest = self._part((~held).nonzero().squeeze(1), partial=self.partial)
+        return rest, self._part(held.nonzero().squeeze(1), partial=True)
+
+    def _part(self, rows: Tensor, partial: bool) -> "RealSet":
+        images, labels = self.images.index_select(0, rows), self.labels.index_select(0, rows)
+        return RealSet(images, labels, self.spec, partial=partial)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over pixels, labels, shape and class names; computed once."""
+        if self._fingerprint is None:
+            self._fingerprint = content_fingerprint(self.images, self.labels, self.spec.class_names)
+        return self._fingerprint
+
+
+def held_out_rows(labels: Tensor, classes: int, fraction: float, key: Key) -> Tensor:
+    """A stratified choice of rows to hold out, bool [N].
+
+    Of a class of n images ``fraction * n`` are held out, rounded, but at least one and never the last one.
+
+    Raises:
+        InputError: ``fraction`` is not between 0 and 1.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"fraction held out: {fraction}; it must lie between 0 and 1")
+    held = torch.zeros(len(labels), dtype=torch.bool)
+    for label in range(classes):
+        rows = (labels == label).nonzero().squeeze(1)
+        count = min(max(1, math.floor(fraction * len(rows) + 0.5)), len(rows) - 1)
+        if count > 0:
+            held[rows[torch.randperm(len(rows), generator=key(label).generator())[:count]]] = True
+    return held
+
+
+def numbered_classes(labels: Tensor, name: str) -> tuple[str, ...]:
+    """Class names "0", "1", ... up to the largest label.
+
+    Raises:
+        InputError: there is no label, or fewer than two classes, or a number in between never occurs.
+    """
+    present = torch.unique(labels)
+    if len(present) == 0:
+        raise InputError(f"{name}: the set is empty")
+    if len(present) == 1:
+        raise InputError(f"{name}: all labels are {int(present[0])}; at least two classes are needed")
+    gaps = (present != torch.arange(len(present))).nonzero()
+    if len(gaps):
+        missing = int(gaps[0])
+        raise InputError(
+            f"{name}: labels go up to {int(present[-1])} but {missing} never occurs; every number from 0 on must occur"
+        )
+    return tuple(str(label) for label in range(len(present)))
