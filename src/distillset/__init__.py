@@ -1,9 +1,9 @@
 """distillset: learn a few synthetic images a class, so that a network trained on them alone tests almost as well.
 
-    >>> import distillset as ds
-    >>> data = ds.load("digits")
-    >>> synthetic = ds.distill(data.train, ds.DM(), ipc=10, steps=100)
-    >>> rows = ds.evaluate(synthetic, data.test, data.train)
+>>> import distillset as ds
+>>> data = ds.load("digits")  # doctest: +SKIP
+>>> synthetic = ds.distill(data, ds.DM(), ipc=10, steps=100)  # doctest: +SKIP
+>>> rows = ds.evaluate(synthetic, data)  # doctest: +SKIP
 """
 
 from distillset.coresets import select
@@ -18,6 +18,20 @@ from distillset.keys import Key
 from distillset.methods import DM
 
 __all__ = [
-    "DM", "Data", "DistillsetError", "DivergedError", "InputError", "InterruptedRun", "Key", "Protocol", "RealSet", "Row",
-    "Spec", "SyntheticSet", "distill", "evaluate", "load", "select",
+    "DM",
+    "Data",
+    "DistillsetError",
+    "DivergedError",
+    "InputError",
+    "InterruptedRun",
+    "Key",
+    "Protocol",
+    "RealSet",
+    "Row",
+    "Spec",
+    "SyntheticSet",
+    "distill",
+    "evaluate",
+    "load",
+    "select",
 ]

@@ -1,4 +1,6 @@
-"""The distillation loop: the only one. Methods say what to match; this owns updates, checkpoints, progress and divergence."""
+"""The distillation loop: the only one. Methods say what to match; this owns updates, checkpoints, progress and
+divergence.
+"""
 
 import time
 from collections.abc import Callable
@@ -12,8 +14,8 @@ from torch import Tensor
 
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
-from distillset.data.synthetic import CARD, SyntheticSet
-from distillset.engine import Compute, Engine, measure
+from distillset.data.synthetic import SyntheticSet
+from distillset.engine import Engine, measure
 from distillset.engine.hardware import hardware, memory
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.initial import initial
@@ -89,11 +91,14 @@ def distill(
         DivergedError: a loss or gradient is not finite; the last good state is in ``out``.
         InterruptedRun: the watcher asked to stop; the state is in ``out``.
     """
-    real, source = (data.train, data.source) if isinstance(data, Data) else (data, data.spec.name)
+    if not isinstance(data, Data):
+        data = Data(data, data, data.spec.name)
+    real = data.train
     steps = method.steps if steps is None else steps
-    for name, value, least in (("--ipc", ipc, 1), ("--steps", steps, 0), ("--snapshots", snapshots, 0)):
-        if value < least:
-            raise InputError(f"{name} {value}: must be at least {least}")
+    least = {"--ipc": 1, "--steps": 0, "--snapshots": 0, "--evaluate-every": 0}
+    for (name, minimum), value in zip(least.items(), (ipc, steps, snapshots, evaluate_every), strict=True):
+        if value < minimum:
+            raise InputError(f"{name} {value}: must be at least {minimum}")
     method = method.resolve(real.spec, ipc)
     init = method.init if init is None else init
     settings: dict[str, Any] = {
@@ -115,15 +120,18 @@ def distill(
             if stored.step > steps:
                 raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
         module = build(network, real.spec)
-        work = measure(module, real.spec.shape, method.images_per_step(real, ipc) * (steps - (stored.step if stored else 0)))
+        work = measure(
+            module, real.spec.shape, method.images_per_step(real, ipc) * (steps - (stored.step if stored else 0))
+        )
         compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None)
         settings["compute"] = compute.to_json()
-        if stored and stored.step == steps and folder and (folder.folder / CARD).is_file():
+        done = _finished(folder.folder, steps) if folder and stored and stored.step == steps else None
+        if folder and done:
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
-            return SyntheticSet.load(folder.folder)
+            return done
         task = Task(real, ipc, module, Engine(compute))
         start = stored.tensors["leaf.images"] if stored else initial(init, real, ipc, Key(seed)("init"))
-        loop = _Loop(task, method.prepare(task), start, settings, source, folder, watcher, mesh)
+        loop = _Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)
         if stored:
             loop.restore(stored)
             watcher.note(f"going on from step {stored.step} of {steps}")
@@ -136,14 +144,37 @@ def distill(
         return synthetic
 
 
+def _finished(folder: Path, steps: int) -> SyntheticSet | None:
+    """The artifact in ``folder`` if it is whole and of this step.
+
+    A run that was given more steps has the one of fewer still, and a kill while it is replaced leaves a mixture.
+    """
+    try:
+        synthetic = SyntheticSet.load(folder)
+    except InputError:
+        return None
+    return synthetic if synthetic.card.get("steps") == steps else None
+
+
+def _finite(*tensors: Tensor) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
 class _Loop:
     """The state of a run and its one way forward."""
 
     def __init__(
-        self, task: Task, matcher: Matcher, start: Tensor, settings: dict[str, Any], source: str,
-        folder: RunFolder | None, watcher: Watcher, mesh: Mesh,
+        self,
+        task: Task,
+        matcher: Matcher,
+        start: Tensor,
+        settings: dict[str, Any],
+        origin: dict[str, Any],
+        folder: RunFolder | None,
+        watcher: Watcher,
+        mesh: Mesh,
     ) -> None:
-        self.task, self.matcher, self.settings, self.source = task, matcher, settings, source
+        self.task, self.matcher, self.settings, self.origin = task, matcher, settings, origin
         self.folder, self.watcher, self.mesh = folder, watcher, mesh
         leaves: dict[str, Leaf] = matcher.leaves(start.to(task.device))
         self.leaves = {name: leaf.start.detach().clone() for name, leaf in leaves.items()}
@@ -151,10 +182,16 @@ class _Loop:
             {"params": [self.leaves[name]], "lr": leaf.rate, "momentum": leaf.momentum} for name, leaf in leaves.items()
         ]
         self.optimiser = torch.optim.SGD(groups)
-        self.done, self.seconds, self.loss = 0, 0.0, float("nan")
+        self.done, self.seconds = 0, 0.0
+        self.loss: float | None = None
 
     def run(
-        self, steps: int, checkpoint_seconds: float, snapshots: int, evaluate: Callable[[SyntheticSet], float] | None, every: int
+        self,
+        steps: int,
+        checkpoint_seconds: float,
+        snapshots: int,
+        evaluate: Callable[[SyntheticSet], float] | None,
+        every: int,
     ) -> None:
         """Episodes up to ``steps``, with a checkpoint before the first and after the last."""
         kept = {round(steps * part / snapshots) for part in range(snapshots + 1)} if snapshots else set()
@@ -169,12 +206,12 @@ class _Loop:
                 self.folder.snapshot(self.done, self.leaves)
             if self.done >= steps:
                 break
-            self._episode(Key(self.settings["seed"])("step", self.done))
+            loss = self.loss = self._episode(Key(self.settings["seed"])("step", self.done))
             self.done += 1
             now = time.monotonic()
             self.seconds, before = self.seconds + now - before, now
-            record: dict[str, Any] = {"step": self.done, "loss": self.loss, "seconds": round(self.seconds, 3)}
-            self.watcher.step(self.done, steps, self.loss)
+            record: dict[str, Any] = {"step": self.done, "loss": loss, "seconds": round(self.seconds, 3)}
+            self.watcher.step(self.done, steps, loss)
             if evaluate and every and self.done % every == 0:
                 record["accuracy"] = evaluate(self.synthetic())
                 self.watcher.note(f"step {self.done}: accuracy {record['accuracy']:.2%}")
@@ -190,25 +227,29 @@ class _Loop:
                 raise InterruptedRun(f"stopped after step {self.done} of {steps}; state saved in {where}")
         self._save()
 
-    def _episode(self, key: Key) -> None:
-        """One episode: for every list of terms that the method yields, one update of the leaves."""
-        losses = []
+    def _episode(self, key: Key) -> float:
+        """One episode: an update of the leaves for every list of terms that the method yields; gives the mean loss."""
+        losses: list[Tensor] = []
         for terms in self.matcher.episode(self.leaves, self.done, key):
             pieces = [term() for term in self.mesh.share(terms)]
             loss, gradients = self._total(pieces)
             self.mesh.add([loss, *gradients.values()])
-            if not all(torch.isfinite(tensor).all() for tensor in (loss, *gradients.values())):
+            if not _finite(loss, *gradients.values()):
                 if not losses:  # the leaves are still those of the last whole episode
                     self._save()
-                raise DivergedError(
-                    f"diverged at step {self.done + 1}: loss {float(loss):g} or a gradient is not finite; "
-                    "the last good state is kept; try a smaller --lr"
-                )
+                raise self._diverged(f"loss {float(loss):g} or a gradient is not finite")
             for name, leaf in self.leaves.items():
                 leaf.grad = gradients[name]
             self.optimiser.step()
+            if not _finite(*self.leaves.values()):
+                raise self._diverged(f"loss {float(loss):g}, and an updated pixel is not finite")
             losses.append(loss)
-        self.loss = float(torch.stack(losses).mean())
+        return float(torch.stack(losses).mean())
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"diverged at step {self.done + 1}: {what}; the last good state is kept; try a smaller --lr"
+        )
 
     def _total(self, pieces: list[Piece]) -> tuple[Tensor, dict[str, Tensor]]:
         gradients = {name: torch.zeros_like(leaf) for name, leaf in self.leaves.items()}
@@ -240,15 +281,15 @@ class _Loop:
             "method": self.settings["method"],
             "settings": {name: value for name, value in self.settings.items() if name != "data"},
             "steps": self.done,
-            "data": {"source": self.source, "fingerprint": self.settings["data"], "images": len(self.task.real)},
-            "metrics": {"loss": self.loss if self.done else None, "seconds": round(self.seconds, 1)},
+            "data": self.origin,
+            "metrics": {"loss": self.loss, "seconds": round(self.seconds, 1)},
             "hardware": hardware(self.task.device),
         }
         return SyntheticSet(self.leaves["images"].detach().cpu().clone(), labels, spec, card)
 
     def restore(self, stored: Checkpoint) -> None:
         """Take up a checkpoint: leaves, momentum, step and time."""
-        self.done, self.seconds = stored.step, stored.seconds
+        self.done, self.seconds, self.loss = stored.step, stored.seconds, stored.loss
         for name, leaf in self.leaves.items():
             leaf.copy_(stored.tensors[f"leaf.{name}"])
             momentum = stored.tensors.get(f"momentum.{name}")
@@ -263,4 +304,4 @@ class _Loop:
             momentum = self.optimiser.state[leaf].get("momentum_buffer")
             if momentum is not None:
                 tensors[f"momentum.{name}"] = momentum
-        self.folder.save(Checkpoint(self.done, tensors, self.settings, self.seconds))
+        self.folder.save(Checkpoint(self.done, tensors, self.settings, self.seconds, self.loss))

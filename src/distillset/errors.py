@@ -1,7 +1,7 @@
 """What can end a command before it is done, each with its exit code.
 
-Every error a user can cause is one of these. The command line prints the message as one line and exits with ``exit_code``;
-in Python they are ordinary exceptions (`InputError` is also a `ValueError`).
+Every error a user can cause is one of these. The command line prints the message as one line and exits with
+``exit_code``; in Python they are ordinary exceptions (`InputError` is also a `ValueError`).
 """
 
 

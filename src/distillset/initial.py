@@ -52,12 +52,16 @@ def from_artifact(folder: str, real: RealSet, ipc: int) -> Tensor:
     """
     synthetic = SyntheticSet.load(folder)
     if synthetic.spec.shape != real.spec.shape or synthetic.spec.class_names != real.spec.class_names:
-        raise InputError(f"--init {folder}: images {synthetic.spec.shape} of {synthetic.spec.name} do not fit {real.spec.name}")
+        raise InputError(
+            f"--init {folder}: images {synthetic.spec.shape} of {synthetic.spec.name} do not fit {real.spec.name}"
+        )
     classes, parts = synthetic.classes, []
     for c in range(real.spec.classes):
         rows = torch.nonzero(classes == c).flatten()[:ipc]
         if len(rows) < ipc:
-            raise InputError(f"--init {folder}: {len(rows)} images of class {real.spec.class_names[c]!r}, --ipc {ipc} needs {ipc}")
+            raise InputError(
+                f"--init {folder}: {len(rows)} images of class {real.spec.class_names[c]!r}, --ipc {ipc} needs {ipc}"
+            )
         parts.append(synthetic.images[rows])
     images = torch.cat(parts)
     old, new = synthetic.spec, real.spec
@@ -66,7 +70,11 @@ def from_artifact(folder: str, real: RealSet, ipc: int) -> Tensor:
     return images if same else (images * shift[1] + shift[0] - shift[2]) / shift[3]
 
 
-INITS: dict[str, Callable[[RealSet, int, Key], Tensor]] = {"real": from_real, "noise": from_noise, "kmeans": from_kmeans}
+INITS: dict[str, Callable[[RealSet, int, Key], Tensor]] = {
+    "real": from_real,
+    "noise": from_noise,
+    "kmeans": from_kmeans,
+}
 
 
 def initial(init: str, real: RealSet, ipc: int, key: Key) -> Tensor:

@@ -1,8 +1,8 @@
 """Named random streams: randomness is a value, never a global state and never the clock.
 
-A `Key` is a path of names below a seed. Calling it appends names, and `generator()` turns the path into a freshly seeded
-`torch.Generator`. The same path gives the same numbers in every process and on every machine, whatever was drawn elsewhere;
-that is what makes a resumed run equal to an uninterrupted one.
+A `Key` is a path of names below a seed. Calling it appends names, and `generator()` turns the path into a freshly
+seeded `torch.Generator`. The same path gives the same numbers in every process and on every machine, whatever was drawn
+elsewhere; that is what makes a resumed run equal to an uninterrupted one.
 
     >>> Key(0)("real", 3).generator().initial_seed() == Key(0)("real")(3).generator().initial_seed()
     True

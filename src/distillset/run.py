@@ -27,12 +27,14 @@ class Checkpoint:
         tensors: leaves under ``leaf.NAME`` and their momentum under ``momentum.NAME``.
         settings: what defines the result, with what ``auto`` resolved to under ``compute``.
         seconds: time spent so far, over all sittings.
+        loss: of the last episode; None before the first.
     """
 
     step: int
     tensors: dict[str, Tensor]
     settings: dict[str, Any]
     seconds: float
+    loss: float | None = None
 
 
 class RunFolder:
@@ -46,7 +48,7 @@ class RunFolder:
     @classmethod
     @contextmanager
     def open(cls, folder: Path) -> Iterator["RunFolder"]:
-        """Lock ``folder``, made if it is not there.
+        """Lock ``folder``, made if it is not there, and gone again if nothing is written to it.
 
         Raises:
             InputError: it is in use, cannot be written, or holds something that is not a run.
@@ -55,9 +57,19 @@ class RunFolder:
             raise InputError(f"--out {folder}: is a file; choose a folder")
         strangers = folder.is_dir() and [path for path in folder.iterdir() if path.name != ".lock"]
         if strangers and not (folder / "checkpoints").is_dir():
-            raise InputError(f"--out {folder}: holds other files (such as {strangers[0].name}) and no run; choose another folder")
+            raise InputError(
+                f"--out {folder}: holds other files (such as {strangers[0].name}) and no run; choose another folder"
+            )
+        found = folder.exists()
         with locked(folder):
-            yield cls(folder)
+            for cut_off in folder.rglob(".*.tmp"):  # what a killed run was writing
+                cut_off.unlink()
+            try:
+                yield cls(folder)
+            finally:
+                if not found and [path.name for path in folder.iterdir()] == [".lock"]:
+                    (folder / ".lock").unlink()
+                    folder.rmdir()
 
     def latest(self) -> tuple[Checkpoint | None, list[str]]:
         """The newest whole checkpoint, and a note for each damaged one that was passed over.
@@ -67,22 +79,26 @@ class RunFolder:
         """
         notes: list[str] = []
         paths = self._paths()
-        for path in reversed(paths):
+        for path in reversed(paths.values()):
             try:
                 tensors, meta = read_tensors(path)
-                return Checkpoint(meta["step"], tensors, meta["settings"], meta["seconds"]), notes
+                return Checkpoint(meta["step"], tensors, meta["settings"], meta["seconds"], meta.get("loss")), notes
             except (InputError, KeyError) as error:
                 notes.append(f"{error}; passed over")
         if paths:
-            raise InputError(f"{self._checkpoints}: none of the {len(paths)} checkpoints can be read; choose another --out")
+            raise InputError(
+                f"{self._checkpoints}: none of the {len(paths)} checkpoints can be read; choose another --out"
+            )
         return None, notes
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, then drop all but the last two."""
-        meta = {"step": checkpoint.step, "settings": checkpoint.settings, "seconds": checkpoint.seconds}
+        """Write a checkpoint, then drop all but the last two; one of a later step was damaged and passed over."""
+        meta = {name: getattr(checkpoint, name) for name in ("step", "settings", "seconds", "loss")}
         write_tensors(self._checkpoints / f"step-{checkpoint.step}.safetensors", checkpoint.tensors, meta)
-        for path in self._paths()[:-KEPT]:
-            path.unlink(missing_ok=True)
+        paths = self._paths()
+        kept = [step for step in paths if step <= checkpoint.step][-KEPT:]
+        for step in paths.keys() - kept:
+            paths[step].unlink(missing_ok=True)
 
     def snapshot(self, step: int, tensors: dict[str, Tensor]) -> None:
         """Keep the leaves of this step for reports and for choosing by validation."""
@@ -106,14 +122,15 @@ class RunFolder:
                 continue  # the line that the kill cut short
         write_text(self.metrics, "".join(kept))
 
-    def _paths(self) -> list[Path]:
+    def _paths(self) -> dict[int, Path]:
+        """Checkpoints by step, ascending."""
         found = []
         if self._checkpoints.is_dir():
             for path in self._checkpoints.iterdir():
                 match = re.fullmatch(r"step-(\d+)\.safetensors", path.name)
                 if match:
                     found.append((int(match[1]), path))
-        return [path for _, path in sorted(found)]
+        return dict(sorted(found))
 
 
 def resolve_compute(device: str, precision: str, compile: str, work: Work, stored: dict[str, Any] | None) -> Compute:  # noqa: A002
@@ -126,14 +143,20 @@ def resolve_compute(device: str, precision: str, compile: str, work: Work, store
         return Compute.resolve(device, precision, compile, work)
     before = stored["compute"]
     if precision not in ("auto", before["precision"]):
-        raise InputError(f"--precision {precision}: the run was started with {before['precision']}; use that or another --out")
+        raise InputError(
+            f"--precision {precision}: the run was started with {before['precision']}; use that or another --out"
+        )
     now = Compute.resolve(device, before["precision"], compile, work, before["threads"])
     if now.device.split(":")[0] != before["device"].split(":")[0]:
         return now
     asked = {"on": True, "off": False}.get(compile, before["compile"])
     if asked != before["compile"]:
-        raise InputError(f"--compile {compile}: the run was started with {'on' if before['compile'] else 'off'}; use that")
-    chosen = Compute.resolve(now.device, before["precision"], "on" if before["compile"] else "off", work, before["threads"])
+        raise InputError(
+            f"--compile {compile}: the run was started with {'on' if before['compile'] else 'off'}; use that"
+        )
+    chosen = Compute.resolve(
+        now.device, before["precision"], "on" if before["compile"] else "off", work, before["threads"]
+    )
     return chosen.with_micro_batch(before["micro_batch"])
 
 
@@ -149,4 +172,6 @@ def check_same(stored: dict[str, Any], asked: dict[str, Any]) -> None:
             check_same(before, now)
         elif before != now:
             flag = "--" + name.replace("_", "-")
-            raise InputError(f"{flag} {now}: the run in this folder was started with {before}; use that, or another --out")
+            raise InputError(
+                f"{flag} {now}: the run in this folder was started with {before}; use that, or another --out"
+            )

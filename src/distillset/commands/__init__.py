@@ -22,7 +22,9 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all verbs."""
-    top = _Parser(prog="distillset", description="Distil a large labelled image set into a few synthetic images a class.")
+    top = _Parser(
+        prog="distillset", description="Distil a large labelled image set into a few synthetic images a class."
+    )
     top.add_argument("--version", action="version", version=f"distillset {version('distillset')}")
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     for verb in VERBS:

@@ -22,7 +22,9 @@ def add(verbs: Any) -> None:
     methods = top.add_subparsers(title="methods", metavar="METHOD", required=True)
     for name, method in METHODS.items():
         about = (method.__doc__ or "").strip().splitlines()[0]
-        parser = methods.add_parser(name, help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        parser = methods.add_parser(
+            name, help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
         add_data(parser, "digits")
         run_flags(parser, method)
         group = parser.add_argument_group(f"hyper-parameters of {name}")
@@ -37,13 +39,17 @@ def add(verbs: Any) -> None:
 def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
     """What every method's run takes."""
     parser.add_argument("--ipc", type=int, required=True, help="images per class")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; the same command goes on where it stopped")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the run; the same command goes on where it stopped"
+    )
     parser.add_argument("--steps", type=int, default=method.steps, help="the default is the published number")
     parser.add_argument("--seed", type=int, default=0, help="names all random numbers of the run")
     parser.add_argument("--network", default="convnet", help="the distilling network")
     parser.add_argument("--init", default=method.init, help="real, noise, kmeans, or the folder of an earlier artifact")
     parser.add_argument("--snapshots", type=int, default=10, help="intermediate sets to keep")
-    parser.add_argument("--evaluate-every", type=int, default=0, metavar="K", help="log the test accuracy of one network every K steps")
+    parser.add_argument(
+        "--evaluate-every", type=int, default=0, metavar="K", help="log the test accuracy of one network every K steps"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -68,9 +74,19 @@ def run(options: argparse.Namespace) -> int:
             return row.mean
 
         synthetic = distill(
-            data, method, options.ipc, steps=options.steps, seed=options.seed, network=options.network,
-            init=options.init, out=options.out, snapshots=options.snapshots,
-            evaluate=accuracy, evaluate_every=options.evaluate_every, watcher=terminal, **compute,
+            data,
+            method,
+            options.ipc,
+            steps=options.steps,
+            seed=options.seed,
+            network=options.network,
+            init=options.init,
+            out=options.out,
+            snapshots=options.snapshots,
+            evaluate=accuracy,
+            evaluate_every=options.evaluate_every,
+            watcher=terminal,
+            **compute,
         )
     print(f"{options.out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {options.out / GRID}")
     return 0

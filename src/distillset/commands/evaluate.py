@@ -34,17 +34,30 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate, and print a table or JSON."""
     synthetic = SyntheticSet.load(options.artifact)
-    data = load_data(options, note, synthetic.card.get("data", {}).get("source"))
-    made_from = synthetic.card.get("data", {}).get("fingerprint")
+    origin = synthetic.card.get("data") or {}
+    data = load_data(options, note, origin)
+    made_from = origin.get("fingerprint")
     if made_from not in (None, data.train.fingerprint()):
         note(f"note: the artifact was not made from this training set ({data.source})")
     rows = evaluate(
-        synthetic, data, artifact=str(options.artifact), networks=tuple(options.networks),
-        repeats=options.repeats, protocol=options.protocol, epochs=options.epochs, baseline=not options.no_baseline,
-        with_whole=options.whole, seed=options.seed, device=options.device, precision=options.precision,
-        compile=options.compile, save_networks=options.save_networks,
+        synthetic,
+        data,
+        artifact=str(options.artifact),
+        networks=tuple(options.networks),
+        repeats=options.repeats,
+        protocol=options.protocol,
+        epochs=options.epochs,
+        baseline=not options.no_baseline,
+        with_whole=options.whole,
+        seed=options.seed,
+        device=options.device,
+        precision=options.precision,
+        compile=options.compile,
+        save_networks=options.save_networks,
         ledger=None if options.no_cache else Ledger(cache_folder() / "accuracies"),
-        report=lambda artifact, done, accuracy: note(f"{artifact}: network {done} of {options.repeats}, {accuracy:.2%}"),
+        report=lambda artifact, done, accuracy: note(
+            f"{artifact}: network {done} of {options.repeats}, {accuracy:.2%}"
+        ),
     )
     print(json.dumps([row.to_json() for row in rows], indent=2) if options.json else table(rows))
     return 0
@@ -59,7 +72,7 @@ def table(rows: list[Row]) -> str:
         spread = f"{100 * row.std:.1f}" if row.n > 1 else "-"
         lines.append(
             f"{row.artifact:<{wide}}  {row.network:<{net}}  {row.protocol:<12}  {100 * row.mean:5.1f} +- {spread:<5}  "
-            f"{row.n} ({row.sets} x {row.n // row.sets})"
+            f"{row.n} ({row.sets} x {row.networks})"
         )
     told = dict.fromkeys(
         f"{row.protocol}: " + ", ".join(f"{name} {value}" for name, value in row.recipe.items()) for row in rows

@@ -1,6 +1,7 @@
 """Flags that several verbs share."""
 
 import argparse
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
     group = parser.add_argument_group("data")
     told = f"default {default}" if default else "default: what the artifact was made from"
     group.add_argument(
-        "--data", default=default, metavar="D",
+        "--data",
+        default=default,
+        metavar="D",
         help=f"digits, a known name (cifar10, mnist, ...), a folder, or a .safetensors/.npz file of arrays ({told})",
     )
-    group.add_argument("--data-dir", type=Path, metavar="DIR", help="where known names are looked for first (or DISTILLSET_DATA)")
+    group.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="where known names are looked for first (or DISTILLSET_DATA)"
+    )
     group.add_argument("--test", metavar="D", help="the test set, where --data has no test split")
     group.add_argument("--resize", type=size, metavar="HxW", help="resize every image, for images of mixed sizes")
 
@@ -25,7 +30,9 @@ def add_compute(parser: argparse.ArgumentParser) -> None:
     """``--device``, ``--precision`` and ``--compile``."""
     group = parser.add_argument_group("compute")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
-    group.add_argument("--precision", default="auto", help="auto, fp32 or bf16 (default auto: bf16 where the hardware has it)")
+    group.add_argument(
+        "--precision", default="auto", help="auto, fp32 or bf16 (default auto: bf16 where the hardware has it)"
+    )
     group.add_argument("--compile", default="auto", help="auto, on or off (default auto: where the run is long enough)")
 
 
@@ -37,9 +44,18 @@ def size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def load_data(options: argparse.Namespace, announce: Any, source: str | None = None) -> Data:
-    """The data that the flags name; ``source`` where ``--data`` was left out."""
-    name = options.data or source
-    if name is None:
+def load_data(
+    options: argparse.Namespace, announce: Callable[[str], None], origin: Mapping[str, Any] | None = None
+) -> Data:
+    """The data that the flags name; what ``origin`` (of an artifact's card) says where they do not.
+
+    Raises:
+        InputError: neither says what the data are, or they cannot be used.
+    """
+    if options.data is None and origin:
+        resize = options.resize or (tuple(origin["resize"]) if origin.get("resize") else None)
+        test = options.test or origin.get("test")
+        return load(str(origin["source"]), data_dir=options.data_dir, test=test, resize=resize, announce=announce)
+    if options.data is None:
         raise InputError("--data: not given, and the artifact does not say what it was made from")
-    return load(name, data_dir=options.data_dir, test=options.test, resize=options.resize, announce=announce)
+    return load(options.data, data_dir=options.data_dir, test=options.test, resize=options.resize, announce=announce)

@@ -17,7 +17,8 @@ def note(line: str) -> None:
 
 
 class Terminal(Watcher):
-    """A bar with loss, speed and ETA on a terminal, a line now and then elsewhere. Ctrl-C and SIGTERM ask the run to stop.
+    """A bar with loss, speed and ETA on a terminal, a line now and then elsewhere. Ctrl-C and SIGTERM ask the run to
+    stop.
 
     Args:
         quiet: notes and progress are left out.
@@ -37,7 +38,9 @@ class Terminal(Watcher):
             self._before[name] = signal.signal(name, self._ask)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for name, handler in self._before.items():
             signal.signal(name, handler)
         if self._bar is not None:
@@ -71,4 +74,6 @@ class Terminal(Watcher):
         elif step == steps or now - self._told >= self.seconds:
             self._told = now
             pace = (now - self._first[1]) / max(1, step - self._first[0])
-            note(f"step {step}/{steps}, loss {loss:.4g}, {pace:.3g} s a step, {pace * (steps - step) / 60:.1f} min to go")
+            note(
+                f"step {step}/{steps}, loss {loss:.4g}, {pace:.3g} s a step, {pace * (steps - step) / 60:.1f} min to go"
+            )

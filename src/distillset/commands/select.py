@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / CARD).is_file()):
         raise InputError(f"--out {out}: exists and is not an artifact; choose another folder")
     data = load_data(options, note)
-    synthetic = select(data.train, options.selector, options.ipc, seed=options.seed, source=data.source)
+    synthetic = select(data, options.selector, options.ipc, seed=options.seed)
     synthetic.save(out)
     print(f"{out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {out / GRID}")
     return 0

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from distillset.coresets.random import random
 from distillset.data.real import RealSet
+from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.keys import Key
@@ -14,7 +15,7 @@ SELECTORS: dict[str, Callable[[RealSet, int, Key], Tensor]] = {"random": random}
 """Name to a function that gives the chosen rows, ``ipc`` a class, class by class."""
 
 
-def select(real: RealSet, selector: str, ipc: int, *, seed: int = 0, source: str | None = None) -> SyntheticSet:
+def select(data: Data | RealSet, selector: str, ipc: int, *, seed: int = 0) -> SyntheticSet:
     """Choose ``ipc`` real images a class.
 
     Raises:
@@ -24,11 +25,14 @@ def select(real: RealSet, selector: str, ipc: int, *, seed: int = 0, source: str
         raise InputError(f"selector {selector!r}: choose one of {', '.join(SELECTORS)}")
     if ipc < 1:
         raise InputError(f"--ipc {ipc}: must be at least 1")
+    if not isinstance(data, Data):
+        data = Data(data, data, data.spec.name)
+    real = data.train
     rows = SELECTORS[selector](real, ipc, Key(seed)("select", selector))
     card = {
         "method": selector,
         "settings": {"method": selector, "ipc": ipc, "seed": seed},
-        "data": {"source": source or real.spec.name, "fingerprint": real.fingerprint(), "images": len(real)},
+        "data": data.origin(),
     }
     return SyntheticSet(real.rows(rows), real.labels[rows].clone(), real.spec, card)
 

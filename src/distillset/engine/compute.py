@@ -7,8 +7,8 @@ import torch
 
 from distillset.errors import InputError
 
-# One micro-batch of 64 images of ConvNet-3 at 32x32 (131,072 numbers in its widest layer): measured on CPUs, 32 to 64 such
-# images keep the activations in cache and are about twice as fast as 256.
+# One micro-batch of 64 images of ConvNet-3 at 32x32 (131,072 numbers in its widest layer): measured on CPUs, 32 to 64
+# such images keep the activations in cache and are about twice as fast as 256.
 CPU_ACTIVATIONS = 64 * 131_072
 # On a GPU many images a call win; this many numbers in the widest layer stay under about 4 GB with all layers counted.
 GPU_ACTIVATIONS = 4096 * 131_072
@@ -37,7 +37,8 @@ class Compute:
 
     Args:
         device: ``"cpu"`` or ``"cuda"`` (or ``"cuda:N"``).
-        precision: ``"fp32"``, or ``"bf16"`` for convolutions and matrix products (statistics, losses and sums stay fp32).
+        precision: ``"fp32"``, or ``"bf16"`` for convolutions and matrix products (statistics, losses and sums stay
+            fp32).
         compile: whether functions are compiled.
         threads: CPU threads.
         micro_batch: the most images in one call.
@@ -74,7 +75,9 @@ class Compute:
         why_micro = f"micro-batch {micro_batch}: the activations of one stay " + (
             "in cache" if device == "cpu" else "within memory"
         )
-        return cls(device, precision, compiled, threads, micro_batch, (why_device, why_precision, why_compile, why_micro))
+        return cls(
+            device, precision, compiled, threads, micro_batch, (why_device, why_precision, why_compile, why_micro)
+        )
 
     def to_json(self) -> dict[str, str | bool | int]:
         return {
@@ -97,19 +100,23 @@ def compiler() -> str | None:
 def has_bf16(device: str) -> bool:
     """Whether the hardware computes bf16 products faster than fp32 ones."""
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _device(device: str) -> tuple[str, str]:
     if device == "auto":
-        return ("cuda", "device cuda: there is one") if torch.cuda.is_available() else ("cpu", "device cpu: no CUDA GPU")
+        return (
+            ("cuda", "device cuda: there is one") if torch.cuda.is_available() else ("cpu", "device cpu: no CUDA GPU")
+        )
     if device == "cpu":
         return "cpu", "device cpu: as asked"
     if device == "cuda" or (device.startswith("cuda:") and device[5:].isdigit()):
         index = int(device[5:] or 0) if ":" in device else 0
         if index >= torch.cuda.device_count():
-            raise InputError(f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu")
+            raise InputError(
+                f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu"
+            )
         return device, f"device {device}: as asked"
     raise InputError(f"--device {device}: choose auto, cpu, cuda or cuda:N")
 
@@ -131,8 +138,13 @@ def _compile(compile: str, device: str, threads: int, work: Work) -> tuple[bool,
         return False, "eager: as asked"
     if device == "cpu" and compiler() is None:
         if compile == "on":
-            raise InputError("--compile on: no C++ compiler (c++, g++ or clang++) on PATH; install one or use --compile off")
-        return False, "eager: no C++ compiler (c++, g++ or clang++) on PATH; installing one makes long runs several times faster"
+            raise InputError(
+                "--compile on: no C++ compiler (c++, g++ or clang++) on PATH; install one or use --compile off"
+            )
+        return (
+            False,
+            "eager: no C++ compiler (c++, g++ or clang++) on PATH; installing one makes long runs several times faster",
+        )
     if compile == "on":
         return True, "compiled: as asked"
     rate = EAGER_FLOPS * threads if device == "cpu" else EAGER_FLOPS_GPU

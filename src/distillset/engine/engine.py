@@ -1,6 +1,8 @@
-"""The one place that owns speed: compilation, compute precision and micro-batches. Methods and training never see them."""
+"""The one place that owns speed: compilation, precision and micro-batches. Methods and training never see them."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -58,6 +60,16 @@ def measure(network: nn.Module, shape: tuple[int, int, int], images: float) -> W
     return Work(flops=counter.get_total_flops() * images, activations=max(widest, 1))
 
 
+def _own_code(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A copy of a closure with a code object of its own.
+
+    The compiler counts recompilations by code object and falls back to eager after eight; all closures made at one place
+    would share that count.
+    """
+    code = function.__code__.replace()
+    return FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+
+
 class Engine:
     """Runs pure functions of network states the way `Compute` says.
 
@@ -80,22 +92,26 @@ class Engine:
                 result = function(*arguments)
             return result if result.dtype == torch.float64 else result.float()
 
-        return torch.compile(exact, dynamic=False) if self.compute.compile else exact
+        return torch.compile(_own_code(exact), dynamic=False) if self.compute.compile else exact
 
-    def rowwise(self, function: Rowwise, mixes: bool = False) -> Rowwise:
+    def rowwise(self, function: Rowwise, mixes: bool = False) -> Callable[..., Tensor]:
         """``function(state, images)`` row by row, without gradients, in micro-batches.
 
         Args:
             function: gives one result row an image.
             mixes: whether an image's result depends on the others (batch norm in training); then all go in one call.
+
+        Returns:
+            A function ``(state, images, full=None) -> rows``; ``full`` is the usual number of images, from which the
+            micro-batch is derived so that a short last batch needs no other shape.
         """
         run = self.whole(function)
 
-        def apply(state: State, images: Tensor) -> Tensor:
+        def apply(state: State, images: Tensor, full: int | None = None) -> Tensor:
             with torch.no_grad():
                 if mixes:
                     return run(state, images)
-                size = self._even(len(images))
+                size = self._even(full or len(images))
                 parts = [run(state, self._padded(part, size)) for part in images.split(size)]
                 return torch.cat(parts)[: len(images)]
 
@@ -109,8 +125,8 @@ class Engine:
             mixes: as in `rowwise`.
 
         Returns:
-            A function ``(state, trainable, rows, weights, full) -> gradients`` for the names in ``trainable``; ``full`` is the
-            usual number of rows, from which the micro-batch is derived so that a short last batch needs no other shape.
+            A function ``(state, trainable, rows, weights, full) -> gradients`` for the names in ``trainable``; ``full``
+            as in `rowwise`.
         """
         run = self.whole(loss)
 
@@ -137,7 +153,7 @@ class Engine:
         return -(-count // parts)
 
     def _padded(self, rows: Tensor, size: int) -> Tensor:
-        """Rows up to ``size``, zeros behind (with weight zero or cut off later). Only a compiled function needs the one shape."""
+        """Rows up to ``size``, zeros behind (cut off later, or of weight zero). Only compiled functions need them."""
         short = size - len(rows)
         if short <= 0 or not self.compute.compile:
             return rows
@@ -145,11 +161,11 @@ class Engine:
 
 
 def blocks(count: int, rows: int, limit: int) -> list[slice]:
-    """Split ``count`` classes of ``rows`` images each into even runs of classes of at most ``limit`` images, at least one class."""
+    """Split ``count`` classes of ``rows`` images each into even runs of at most ``limit`` images, at least one class."""
     most = max(1, limit // max(rows, 1))
     parts = -(-count // most)
     edges = [round(part * count / parts) for part in range(parts + 1)]
-    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 __all__ = ["Engine", "blocks", "embedding", "logits", "measure"]

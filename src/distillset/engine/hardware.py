@@ -28,7 +28,9 @@ def processor() -> str:
 
 
 def memory(device: torch.device) -> int:
-    """Bytes in use: the peak on a GPU, else this process's anonymous resident memory (its peak where that is not told)."""
+    """Bytes in use: the peak on a GPU, else this process's anonymous resident memory (its peak where that is not
+    told).
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

@@ -1,8 +1,12 @@
-"""What a set is worth: the test accuracy of fresh networks trained on it alone, beside random images of the same number."""
+"""What a set is worth: the test accuracy of fresh networks trained on it alone, beside random images of the same
+number.
+"""
 
+import re
+import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +16,9 @@ from torch import Tensor
 from distillset.coresets import SELECTORS
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
+from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
-from distillset.engine import Compute, Engine, Work, measure
+from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import hardware
 from distillset.errors import InputError
 from distillset.evaluation.ledger import Ledger
@@ -21,7 +26,7 @@ from distillset.evaluation.protocol import Protocol, choose, whole
 from distillset.keys import Key
 from distillset.nets import build
 from distillset.store import write_tensors
-from distillset.training import Examples, Trainer
+from distillset.training import Examples, Recipe, Trainer
 
 Report = Callable[[str, int, float], None]
 """Called after each network: artifact, networks done, accuracy."""
@@ -29,9 +34,11 @@ Report = Callable[[str, int, float], None]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of an evaluation. ``mean`` and ``std`` (of the sample) are fractions over ``n`` = sets by networks trainings.
+    """One line of an evaluation. ``mean`` and ``std`` (of the sample) are fractions over ``n`` = sets by networks
+    trainings.
 
-    ``sets`` is how many different sets were trained on: 1 for an artifact, ``n`` for random, which is redrawn each time.
+    ``sets`` is how many different sets were trained on: 1 for an artifact, ``n`` for random, which is redrawn each
+    time.
     """
 
     artifact: str
@@ -87,7 +94,8 @@ def evaluate(
 
     Args:
         synthetic: the set.
-        data: its ``test`` is what is tested on; its ``train``, the set that was distilled, gives the rows random and whole.
+        data: its ``test`` is what is tested on; its ``train``, the set that was distilled, gives the rows random and
+            whole.
         artifact: what to call ``synthetic`` in its rows.
         networks: names that `distillset.nets.build` knows.
         repeats: networks a row.
@@ -114,20 +122,31 @@ def evaluate(
         )
     chosen = choose(protocol, str(synthetic.card.get("method", "")), synthetic.spec).with_epochs(epochs)
     subjects = list(_subjects(synthetic, train, artifact, chosen, baseline, with_whole, seed))
+    bench = _Bench(synthetic.spec, test, seed, ledger, Path(save_networks) if save_networks else None, report)
     rows = []
     for name in networks:
+        module = build(name, synthetic.spec)
         for subject in subjects:
-            compute = _compute(name, synthetic, subject, repeats, device, precision, compile)
-            rows.append(_row(subject, name, test, synthetic, repeats, seed, compute, save_networks, ledger, report))
+            passes = 3.0 * subject.size * (subject.protocol.recipe.epochs + 1) * repeats
+            work = measure(module, synthetic.spec.shape, passes)
+            rows.append(bench.row(subject, name, repeats, Compute.resolve(device, precision, compile, work)))
     return rows
 
 
 def _subjects(
-    synthetic: SyntheticSet, train: RealSet, artifact: str, protocol: Protocol, baseline: bool, with_whole: bool, seed: int
+    synthetic: SyntheticSet,
+    train: RealSet,
+    artifact: str,
+    protocol: Protocol,
+    baseline: bool,
+    with_whole: bool,
+    seed: int,
 ) -> Iterator[_Subject]:
     images = synthetic.images
-    yield _Subject(artifact, protocol, synthetic.fingerprint(), lambda i: (_held(images), synthetic.labels), len(images))
-    real = _as(train, synthetic)
+    yield _Subject(
+        artifact, protocol, synthetic.fingerprint(), lambda i: (_held(images), synthetic.labels), len(images)
+    )
+    real = _as(train, synthetic.spec)
     if baseline:
         ipc = synthetic.ipc
 
@@ -141,63 +160,95 @@ def _subjects(
         yield _Subject("whole", recipe, real.fingerprint(), lambda i: (real.rows, real.labels), len(real))
 
 
-def _as(real: RealSet, synthetic: SyntheticSet) -> RealSet:
-    """``real`` as the artifact sees it: the same normalisation for everything that is compared."""
-    if real.spec == synthetic.spec:
+class _Bench:
+    """Where every set of an evaluation is tried: the same test set, seed and trainers for all."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        test: RealSet,
+        seed: int,
+        ledger: Ledger | None,
+        save_networks: Path | None,
+        report: Report | None,
+    ) -> None:
+        self.spec, self.test, self.seed = spec, _as(test, spec), seed
+        self.ledger, self.save_networks, self.report = ledger, save_networks, report
+        self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
+
+    def row(self, subject: _Subject, network: str, repeats: int, compute: Compute) -> Row:
+        """``repeats`` networks on a subject."""
+        found = []
+        for i in range(repeats):
+            entry = self._entry(subject, network, compute, i)
+            known = self.ledger.find(entry) if self.ledger and not self.save_networks else None
+            if known is None:
+                known = self._train(subject, network, compute, i)
+                if self.ledger:
+                    self.ledger.add(entry, known)
+            if self.report:
+                self.report(subject.artifact, i + 1, known["accuracy"])
+            found.append(known)
+        accuracies = tuple(known["accuracy"] for known in found)
+        return Row(
+            artifact=subject.artifact,
+            network=network,
+            protocol=subject.protocol.name,
+            mean=statistics.fmean(accuracies),
+            std=statistics.stdev(accuracies) if repeats > 1 else 0.0,
+            n=repeats,
+            sets=repeats if subject.redrawn else 1,
+            networks=1 if subject.redrawn else repeats,
+            accuracies=accuracies,
+            seconds=round(sum(known["seconds"] for known in found), 2),
+            recipe=asdict(subject.protocol.recipe),
+            compute=compute.to_json(),
+            hardware=hardware(torch.device(compute.device)),
+        )
+
+    def _train(self, subject: _Subject, network: str, compute: Compute, i: int) -> dict[str, float]:
+        """Accuracy of the ``i``-th network on the ``i``-th set, and the seconds it took."""
+        start = time.monotonic()
+        trainer, device = self._trainer(network, subject.protocol.recipe, compute), torch.device(compute.device)
+        examples, labels = subject.draw(i)
+        state = trainer.fit(_on(examples, device), labels, Key(self.seed)("evaluate", network, i))
+        accuracy = trainer.accuracy(state, _on(self.test.rows, device), self.test.labels)
+        if self.save_networks:
+            file = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', subject.artifact).strip('-.')}-{network}-{i}.safetensors"
+            meta = {"network": network, "accuracy": accuracy, "seed": self.seed, "i": i, "spec": self.spec.to_json()}
+            write_tensors(self.save_networks / file, state, meta)
+        return {"accuracy": accuracy, "seconds": time.monotonic() - start}
+
+    def _trainer(self, network: str, recipe: Recipe, compute: Compute) -> Trainer:
+        """Kept, so that what was compiled for one set serves the next."""
+        wanted = (network, recipe, replace(compute, reasons=()))
+        if wanted not in self._trainers:
+            self._trainers[wanted] = Trainer(Engine(compute), build(network, self.spec), recipe)
+        return self._trainers[wanted]
+
+    def _entry(self, subject: _Subject, network: str, compute: Compute, i: int) -> dict[str, Any]:
+        """All that an accuracy depends on."""
+        return {
+            "set": subject.fingerprint,
+            "test": self.test.fingerprint(),
+            "spec": self.spec.to_json(),
+            "network": network,
+            "recipe": asdict(subject.protocol.recipe),
+            "precision": compute.precision,
+            "seed": self.seed,
+            "i": i,
+        }
+
+
+def _as(real: RealSet, spec: Spec) -> RealSet:
+    """``real`` normalised as the artifact is: the same for everything that is compared."""
+    if real.spec == spec:
         return real
-    return RealSet(real.images, real.labels, synthetic.spec, partial=real.partial, fingerprint=real.fingerprint())
+    return RealSet(real.images, real.labels, spec, partial=real.partial, fingerprint=real.fingerprint())
 
 
 def _held(images: Tensor) -> Examples:
     return lambda rows: images[rows]
-
-
-def _compute(
-    network: str, synthetic: SyntheticSet, subject: _Subject, repeats: int, device: str, precision: str, compile: str  # noqa: A002
-) -> Compute:
-    passes = 3.0 * subject.size * (subject.protocol.recipe.epochs + 1) * repeats
-    work: Work = measure(build(network, synthetic.spec), synthetic.spec.shape, passes)
-    return Compute.resolve(device, precision, compile, work)
-
-
-def _row(
-    subject: _Subject, network: str, test: RealSet, synthetic: SyntheticSet, repeats: int, seed: int, compute: Compute,
-    save_networks: str | Path | None, ledger: Ledger | None, report: Report | None,
-) -> Row:
-    engine = Engine(compute)
-    module = build(network, synthetic.spec)
-    trainer = Trainer(engine, module, subject.protocol.recipe)
-    tested = _as(test, synthetic)
-    accuracies, seconds = [], 0.0
-    for i in range(repeats):
-        key = Key(seed)("evaluate", network, i)
-        entry = {
-            "set": subject.fingerprint, "test": test.fingerprint(), "network": network, "seed": seed, "i": i,
-            "recipe": asdict(subject.protocol.recipe), "precision": compute.precision, "spec": synthetic.spec.to_json(),
-        }
-        known = ledger.find(entry) if ledger and save_networks is None else None
-        if known is None:
-            start = time.monotonic()
-            examples, labels = subject.draw(i)
-            state = trainer.fit(_on(examples, engine.device), labels, key)
-            accuracy = trainer.accuracy(state, _on(tested.rows, engine.device), tested.labels)
-            known = {"accuracy": accuracy, "seconds": time.monotonic() - start}
-            if ledger:
-                ledger.add(entry, known)
-            if save_networks is not None:
-                path = Path(save_networks) / f"{subject.artifact.replace('/', '_')}-{network}-{i}.safetensors"
-                write_tensors(path, state, {"network": network, "accuracy": accuracy, "seed": seed, "i": i})
-        accuracies.append(known["accuracy"])
-        seconds += known["seconds"]
-        if report:
-            report(subject.artifact, i + 1, known["accuracy"])
-    values = torch.tensor(accuracies, dtype=torch.float64)
-    std = float(values.std()) if len(values) > 1 else 0.0
-    sets = repeats if subject.redrawn else 1
-    return Row(
-        subject.artifact, network, subject.protocol.name, float(values.mean()), std, repeats, sets, repeats, tuple(accuracies),
-        round(seconds, 2), asdict(subject.protocol.recipe), compute.to_json(), hardware(engine.device),
-    )
 
 
 def _on(examples: Examples, device: torch.device) -> Examples:

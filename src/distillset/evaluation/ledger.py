@@ -1,4 +1,4 @@
-"""Accuracies that were measured once, so that a killed evaluation goes on and baselines are shared between artifacts."""
+"""Accuracies that were measured once: a killed evaluation goes on, and artifacts share their baselines."""
 
 import hashlib
 import json

@@ -13,7 +13,7 @@ WHOLE_EPOCHS = 20
 
 @dataclass(frozen=True)
 class Protocol:
-    """How an accuracy is measured: networks trained on the set by ``recipe``, the last epoch's accuracy on the test set.
+    """How an accuracy is measured: that of networks trained by ``recipe``, on the test set, after the last epoch.
 
     Args:
         name: as printed and stored.
@@ -68,7 +68,7 @@ def choose(name: str, method: str, spec: Spec) -> Protocol:
 
 
 def whole(images: int, spec: Spec, batch: int = 256) -> Protocol:
-    """The protocol of the whole real set: fewer epochs, at least 20 and at least 2,000 updates; the rest as for small sets."""
+    """The protocol of the whole real set: as for small sets, but with at least 20 epochs and 2,000 updates only."""
     epochs = max(WHOLE_EPOCHS, -(-WHOLE_UPDATES // -(-images // batch)))
     recipe = Recipe(epochs=epochs, batch=batch, augmentation="auto")
     return Protocol("whole", recipe, source="distillset").resolve(spec)

@@ -1,14 +1,14 @@
 """DM: Dataset Condensation with Distribution Matching (Zhao and Bilen, WACV 2023).
 
-In every step a network is freshly drawn and never trained, and the synthetic images of each class are moved so that their
-mean embedding comes closer to that of real images (section 3.2, equation 6 there)::
+In every step a network is freshly drawn and never trained, and the synthetic images of each class are moved so that
+their mean embedding comes closer to that of real images (section 3 there)::
 
     minimise over S   sum over classes c of || mean_i phi(A_c(T_c,i)) - mean_j phi(A_c(S_c,j)) ||^2
 
 with ``phi`` the features before the classifier and ``A_c`` one siamese augmentation a class and step.
 
-Deviations from the authors' code: random numbers come from named streams, not from the clock; a class smaller than the real
-batch is used whole; any number of images per class is accepted.
+Deviations from the authors' code: random numbers come from named streams, not from the clock; a class smaller than the
+real batch is used whole; any number of images per class is accepted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,8 +39,8 @@ class DM:
             (between: the nearer one, in ratio).
         momentum: of the images' SGD.
         batch_real: real images a class and step.
-        augment: siamese strategy such as ``color_crop_cutout_flip_scale_rotate``, ``none``, or ``auto``: that one, without
-            the flip for digits.
+        augment: siamese strategy such as ``color_crop_cutout_flip_scale_rotate``, ``none``, or ``auto``: that one,
+            without the flip for digits.
 
     Raises:
         InputError: a field out of its range.
@@ -86,7 +86,9 @@ class DistributionMatching:
         self.counts = _drawn(task.real, method.batch_real).tolist()
         # Batch norm sees all classes in one batch, real and synthetic alike, as published.
         self.mixes = mixes_images(task.network)
-        self.limit = sum(self.counts) + len(self.counts) * task.ipc if self.mixes else task.engine.compute.micro_batch
+        self.drawn = max(self.counts)
+        together = len(self.counts) * max(self.drawn, task.ipc)
+        self.limit = together if self.mixes else task.engine.compute.micro_batch
         embed = embedding(task.network)
         self.embed = task.engine.rowwise(embed, self.mixes)
         self.distance = task.engine.whole(partial(distance, embed, task.ipc))
@@ -109,13 +111,15 @@ class DistributionMatching:
             parts = images.split(self.task.ipc)
             return torch.cat([draw.apply(part) for draw, part in zip(draws.values(), parts, strict=True)])
 
-        loss, gradient = pixel_gradient(images[rows], augment, lambda augmented: self.distance(state, augmented, targets))
+        loss, gradient = pixel_gradient(
+            images[rows], augment, lambda augmented: self.distance(state, augmented, targets)
+        )
         return Piece(loss, {"images": (rows, gradient)})
 
     def _targets(self, state: State, key: Key, draws: Mapping[int, Draw]) -> Tensor:
-        """Mean embeddings of augmented real images, ``[classes, features]``, as many classes a call as the engine takes."""
+        """Mean embeddings of augmented real images, ``[classes, features]``; the engine says how many at once."""
         classes, means = list(draws), []
-        for run in blocks(len(classes), self.method.batch_real, self.limit):
+        for run in blocks(len(classes), self.drawn, self.limit):
             real = [
                 draws[c].apply(self.task.real.draw(c, self.counts[c], key("real", c), self.task.device))
                 for c in classes[run]
@@ -135,7 +139,8 @@ def _range(run: slice) -> range:
 
 
 def distance(embed: Rowwise, ipc: int, state: State, images: Tensor, targets: Tensor) -> Tensor:
-    """Squared distance of mean embeddings, summed over classes: ``images [k*ipc, C, H, W]``, ``targets [k, features]``."""
+    """Squared distance of mean embeddings: ``images [k*ipc, C, H, W]`` of k classes, ``targets [k, features]``."""
     features = embed(state, images)
     means = features.to(targets.dtype).unflatten(0, (-1, ipc)).mean(1)
-    return (means - targets).square().sum()
+    total: Tensor = (means - targets).square().sum()
+    return total

@@ -1,7 +1,8 @@
 """Networks by name, used as pure functions of their state.
 
-A network is an `nn.Module` with ``embed(images)`` and ``forward(images)``; its module is only the structure. The numbers live
-in a `State`, made by `fresh` from a key and handed over at every call, so that a compiled function serves every network.
+A network is an `nn.Module` with ``embed(images)`` and ``forward(images)``; its module is only the structure. The
+numbers live in a `State`, made by `fresh` from a key and handed over at every call, so that a compiled function serves
+every network.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,9 @@ def _convnet(name: str, spec: Spec) -> nn.Module | None:
 
 
 NETWORKS: dict[str, Callable[[str, Spec], nn.Module | None]] = {"convnet": _convnet}
-"""Family name to a function that builds the network a name stands for, or returns None if the name is not of the family."""
+"""Family name to a function that builds the network a name stands for, or returns None if the name is not of the
+family.
+"""
 
 
 def build(name: str, spec: Spec) -> nn.Module:
@@ -38,7 +41,9 @@ def build(name: str, spec: Spec) -> nn.Module:
         if module is not None:
             return module
     known = ", ".join(NETWORKS)
-    raise InputError(f"network {name!r}: not known; choose {known}, or a variant such as ConvNetD4, ConvNetW256, ConvNetBN")
+    raise InputError(
+        f"network {name!r}: not known; choose {known}, or a variant such as ConvNetD4, ConvNetW256, ConvNetBN"
+    )
 
 
 def fresh(module: nn.Module, key: Key, device: torch.device | str = "cpu") -> State:

@@ -18,8 +18,9 @@ from distillset.errors import InputError
 class InstanceNorm(nn.Module):
     """Instance norm with a learned scale and shift per channel; equal to ``nn.GroupNorm(channels, channels)``.
 
-    Written with `var_mean` so that a compiler fuses it with the activation and the pooling that follow; `GroupNorm`'s own
-    kernel takes most of an eager ConvNet's time. Statistics are computed in float32 at least, whatever the input's type.
+    Written with `var_mean` so that a compiler fuses it with the activation and the pooling that follow; `GroupNorm`'s
+    own kernel takes most of an eager ConvNet's time. Statistics are computed in float32 at least, whatever the input's
+    type.
     """
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
@@ -90,7 +91,7 @@ class ConvNetConfig:
 
     @classmethod
     def parse(cls, name: str) -> "ConvNetConfig | None":
-        """The fields in a published name (``ConvNetD4``, ``ConvNetW256``, ``ConvNetASwishBN``), or None if it is not one."""
+        """The fields in a published name (``ConvNetD4``, ``ConvNetASwishBN``), or None if it is not one."""
         match = _NAME.fullmatch(name)
         if match is None:
             return None
@@ -111,10 +112,11 @@ _POOLING_LETTERS = {"N": "none", "M": "max", "A": "avg"}
 
 
 class ConvNet(nn.Module):
-    """Images ``[n, channels, height, width]`` to logits ``[n, classes]``; `embed` gives the features before the classifier.
+    """Images ``[n, channels, height, width]`` to logits ``[n, classes]``; `embed` stops before the classifier.
 
-    The first convolution has padding 3 for one-channel images, so that 28 pixels become 32, as published. Deviation: the
-    published code pads every one-channel input so; here only inputs of 28 pixels are (protocols of sizes not in the papers).
+    The first convolution has padding 3 for one-channel images, so that 28 pixels become 32, as published. Deviation:
+    the published code pads every one-channel input so; here only inputs of 28 pixels are (protocols of sizes not in the
+    papers).
 
     Raises:
         InputError: the images are too small for the depth.

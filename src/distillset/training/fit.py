@@ -17,12 +17,17 @@ Examples = Callable[[Tensor], Tensor]
 """Row numbers ``int64 [n]`` (CPU) to normalised images ``float32 [n, C, H, W]`` on the engine's device."""
 
 
+CHUNK = 4096
+"""Test images normalised at a time."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a network is trained. The defaults are the field's evaluation (``evaluate_synset`` of the DC authors).
 
     SGD with momentum and weight decay on the cross entropy; ``epochs + 1`` passes, as published; at epoch
-    ``epochs // 2 + 1`` the rate falls by ``decay`` and the optimiser starts anew, so that the momentum is lost, as published.
+    ``epochs // 2 + 1`` the rate falls by ``decay`` and the optimiser starts anew, so that the momentum is lost, as
+    published.
 
     Args:
         epochs: passes over the set, less the one more that the published code makes.
@@ -44,7 +49,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.epochs < 0 or self.batch < 1:
-            raise InputError(f"epochs {self.epochs} and batch {self.batch}: epochs must be at least 0, batch at least 1")
+            raise InputError(
+                f"epochs {self.epochs} and batch {self.batch}: epochs must be at least 0, batch at least 1"
+            )
         if not self.rate > 0:
             raise InputError(f"rate {self.rate}: must be above 0")
 
@@ -85,7 +92,8 @@ class Trainer:
             for start in range(0, count, recipe.batch):
                 rows = order[start : start + recipe.batch]
                 images = examples(rows)
-                draw = self.augmentation.draw(key("augment", epoch, start), tuple(images.shape[1:]), len(rows))
+                channels, height, width = images.shape[1:]
+                draw = self.augmentation.draw(key("augment", epoch, start), (channels, height, width), len(rows))
                 weights = torch.full((len(rows),), 1 / len(rows), device=device)
                 targets = labels[rows.to(device)]
                 gradients = self._gradient(state, self.trainable, (draw.apply(images), targets), weights, full)
@@ -101,11 +109,13 @@ class Trainer:
         """The fraction of rows that ``state`` classifies as labelled, in evaluation mode."""
         self.module.eval()
         hits = 0
-        for rows in torch.arange(len(labels)).split(4096):
-            guesses = self._predict(state, examples(rows)).argmax(1)
+        for rows in torch.arange(len(labels)).split(CHUNK):
+            guesses = self._predict(state, examples(rows), min(CHUNK, len(labels))).argmax(1)
             hits += int((guesses.cpu() == labels[rows]).sum())
         return hits / len(labels)
 
     def _sgd(self, parameters: list[Tensor], rate: float) -> torch.optim.SGD:
         recipe = self.recipe
-        return torch.optim.SGD(parameters, rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, foreach=True)
+        return torch.optim.SGD(
+            parameters, rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, foreach=True
+        )
