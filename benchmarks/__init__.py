@@ -1,0 +1,1 @@
+"""The fast path beside the textbook loop, in one run: ``python -m benchmarks``."""

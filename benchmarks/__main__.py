@@ -1,0 +1,64 @@
+"""``python -m benchmarks [--out FILE] [--pairs N] [CASE ...]``: time and memory of the fast path and the textbook
+loop.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.cases import CASES, memory, times
+from distillset.data.synthetic import versions
+from distillset.engine import Compute
+from distillset.engine.hardware import hardware
+
+
+def main() -> int:
+    """Run the cases, print a line each, and write JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("cases", nargs="*", default=list(CASES), metavar="CASE", help=f"default: {' '.join(CASES)}")
+    parser.add_argument("--pairs", type=int, default=7, help="pairs of steps timed (default 7)")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--memory-of", choices=("fast", "textbook"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if unknown := [case for case in options.cases if case not in CASES]:
+        parser.error(f"unknown case {unknown[0]}; choose from {', '.join(CASES)}")
+    if options.memory_of:
+        print(json.dumps(memory(options.cases[0], options.memory_of)))
+        return 0
+    found: dict[str, Any] = {}
+    for case in options.cases:
+        found[case] = {**times(case, options.pairs), **_memory(case)}
+        row = found[case]
+        print(
+            f"{case}: {row['fast_s']} s against {row['textbook_s']} s a step, {row['ratio']} times faster "
+            f"({row['ratio_min']} to {row['ratio_max']}); peak {row['fast_mb']} MB against {row['textbook_mb']} MB"
+        )
+    compute = Compute.resolve(compile="on")
+    record = {
+        **found,
+        "compute": compute.to_json(),
+        "hardware": hardware(torch.device(compute.device)),
+        "versions": versions(),
+    }
+    if options.out:
+        options.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _memory(case: str) -> dict[str, Any]:
+    """Peak memory of each path in a process of its own, so that neither sees the other's leavings."""
+    found: dict[str, Any] = {}
+    for which in ("fast", "textbook"):
+        command = [sys.executable, "-m", "benchmarks", case, "--memory-of", which]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found[f"{which}_mb"] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

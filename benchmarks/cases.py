@@ -1,0 +1,113 @@
+"""What is timed: one DM step and one evaluation step at CIFAR-10's shape, 10 images a class, 256 real images a
+class.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.measure import Pairs, Peak
+from benchmarks.textbook import Matching, Training
+from distillset import DM, RealSet, Spec, distill
+from distillset.data.augment import default_strategy
+from distillset.distill import Watcher
+from distillset.engine import Compute, Engine
+from distillset.keys import Key
+from distillset.nets import build
+from distillset.training import Recipe, Trainer
+
+CLASSES, IPC, BATCH, SIZE = 10, 10, 256, 32
+STRATEGY = default_strategy(flip=True)
+
+
+def real_set(images: int = 20_000) -> RealSet:
+    """Random pixels in CIFAR-10's shape: the arithmetic does not depend on what they show."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (images, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
+    spec = Spec("benchmark", 3, SIZE, SIZE, tuple(str(c) for c in range(CLASSES)), (0.5,) * 3, (0.25,) * 3)
+    return RealSet(pixels, torch.arange(images) % CLASSES, spec)
+
+
+def synthetic_set() -> tuple[Tensor, Tensor]:
+    """Images and labels of the size that is trained on."""
+    images = torch.randn(CLASSES * IPC, 3, SIZE, SIZE, generator=Key(0)("images").generator())
+    return images, torch.arange(CLASSES).repeat_interleave(IPC)
+
+
+class Between(Watcher):
+    """Calls back after every step of a run."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.call = call
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        self.call()
+
+
+def distil(steps: int, call: Callable[[], object]) -> None:
+    """A real run of the library, with ``call`` after every step."""
+    distill(real_set(), DM(batch_real=BATCH), IPC, steps=steps, compile="on", watcher=Between(call))
+
+
+def train(steps: int, call: Callable[[], object]) -> None:
+    """A real training of the library, with ``call`` after every step (one epoch is one step)."""
+    images, labels = synthetic_set()
+    spec = real_set(CLASSES).spec
+    trainer = Trainer(
+        Engine(Compute.resolve(compile="on")), build("convnet", spec), Recipe(steps, augmentation=STRATEGY)
+    )
+    first = True
+
+    def examples(rows: Tensor) -> Tensor:
+        nonlocal first
+        if not first:
+            call()
+        first = False
+        return images[rows]
+
+    trainer.fit(examples, labels, Key(0))
+
+
+def textbook_dm() -> Callable[[int], float]:
+    """One textbook DM step, given its number."""
+    real = real_set()
+    start = torch.cat([real.draw(c, IPC, Key(0)("init", c)) for c in range(CLASSES)])
+    loop = Matching(real.rows(torch.arange(len(real))), real.labels, start, IPC, BATCH, STRATEGY)
+    return lambda i: loop.step(Key(0)("step", i))
+
+
+def textbook_evaluation() -> Callable[[int], float]:
+    """One textbook training step, given its number."""
+    loop = Training(*synthetic_set(), STRATEGY)
+    return lambda i: loop.step(Key(0)("step", i))
+
+
+CASES: dict[str, tuple[Callable[[int, Callable[[], object]], None], Callable[[], Callable[[int], float]]]] = {
+    "dm": (distil, textbook_dm),
+    "evaluation": (train, textbook_evaluation),
+}
+"""Name to (the library's own run, the textbook's step)."""
+
+
+def times(case: str, pairs: int, warm: int = 2) -> dict[str, Any]:
+    """Fast and textbook steps in turn."""
+    fast, textbook = CASES[case]
+    timer = Pairs(textbook(), warm)
+    fast(pairs + warm, timer.between)
+    return timer.result()
+
+
+def memory(case: str, which: str, warm: int = 2) -> float | None:
+    """Megabytes a step of ``fast`` or ``textbook`` needs at its peak, above the warmed-up process."""
+    fast, textbook = CASES[case]
+    peak = Peak(warm)
+    if which == "fast":
+        fast(warm + 1, peak)
+    else:
+        step = textbook()
+        for i in range(warm + 1):
+            step(i)
+            peak()
+    return peak.megabytes

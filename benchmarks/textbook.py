@@ -1,0 +1,81 @@
+"""The textbook: what the published loops do, written plainly. Eager, float32, class by class, `nn.GroupNorm`.
+
+It shares the augmentation's draws with the fast path, so that both do the same work.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from distillset.data.augment import Augmentation
+from distillset.keys import Key
+
+
+class ConvNet3(nn.Module):
+    """ConvNet of depth 3 and width 128 with instance norm as the papers' code has it."""
+
+    def __init__(self, channels: int, size: int, classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs in (channels, 128, 128):
+            layers += [nn.Conv2d(inputs, 128, 3, padding=1), nn.GroupNorm(128, 128), nn.ReLU(), nn.AvgPool2d(2)]
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Linear(128 * (size // 8) ** 2, classes)
+
+    def embed(self, images: Tensor) -> Tensor:
+        features: Tensor = self.features(images)
+        return features.flatten(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.embed(images))
+        return logits
+
+
+class Matching:
+    """Distribution matching as its authors' loop does it: real images held as floats, one class after the other."""
+
+    def __init__(self, real: Tensor, labels: Tensor, start: Tensor, ipc: int, batch: int, strategy: str) -> None:
+        self.real, self.ipc, self.batch = real, ipc, batch
+        self.rows = [torch.nonzero(labels == c).flatten() for c in range(int(labels.max()) + 1)]
+        self.images = start.clone().requires_grad_()
+        self.optimiser = torch.optim.SGD([self.images], lr=1.0, momentum=0.5)
+        self.augmentation = Augmentation.parse(strategy)
+
+    def step(self, key: Key) -> float:
+        """One step: a fresh network, the loss of all classes, one update of the pixels."""
+        shape = tuple(self.images.shape[1:])
+        network = ConvNet3(shape[0], shape[-1], len(self.rows))
+        for parameter in network.parameters():
+            parameter.requires_grad_(False)
+        loss = torch.zeros(())
+        for c, rows in enumerate(self.rows):
+            real = self.real[rows[torch.randperm(len(rows))[: self.batch]]]
+            synthetic = self.images[c * self.ipc : (c + 1) * self.ipc]
+            draw = self.augmentation.draw(key("augment", c), (shape[0], shape[1], shape[2]))
+            target = network.embed(draw.apply(real)).detach().mean(0)
+            loss = loss + (target - network.embed(draw.apply(synthetic)).mean(0)).square().sum()
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        return float(loss)
+
+
+class Training:
+    """Training on a synthetic set as the published evaluation does it."""
+
+    def __init__(self, images: Tensor, labels: Tensor, strategy: str) -> None:
+        self.images, self.labels = images, labels
+        self.network = ConvNet3(images.shape[1], images.shape[-1], int(labels.max()) + 1)
+        self.optimiser = torch.optim.SGD(self.network.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0005)
+        self.augmentation = Augmentation.parse(strategy)
+
+    def step(self, key: Key) -> float:
+        """One update on all images in a random order, each augmented by itself."""
+        order = torch.randperm(len(self.images))
+        channels, height, width = self.images.shape[1:]
+        draw = self.augmentation.draw(key, (channels, height, width), len(order))
+        loss = F.cross_entropy(self.network(draw.apply(self.images[order])), self.labels[order])
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        return float(loss.detach())

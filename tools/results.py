@@ -1,0 +1,114 @@
+"""Measured results: record one from an artifact and its evaluation, and render the README's table from all of them.
+
+    python tools/results.py record ARTIFACT ROWS.json --name dm-cifar10-10   # writes results/dm-cifar10-10.json
+    python tools/results.py table [--check]                                  # writes, or checks, the table in README.md
+
+``ROWS.json`` is what ``distillset evaluate ARTIFACT --json`` printed.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+BEGIN, END = "<!-- results: made by tools/results.py -->", "<!-- end of results -->"
+
+PUBLISHED: dict[tuple[str, str, int], tuple[float, float]] = {
+    ("dm", "cifar10", 1): (26.0, 0.8),
+    ("dm", "cifar10", 10): (48.9, 0.6),
+    ("dm", "cifar10", 50): (63.0, 0.4),
+}
+"""(method, data, images a class) to mean and std in percent, ConvNet-3, as tabulated in later papers (NCFM, CVPR 2025)."""
+
+
+def record(artifact: Path, rows: Path, name: str, note: str) -> Path:
+    """Write ``results/NAME.json`` from an artifact's card and its evaluation."""
+    card = json.loads((artifact / "card.json").read_text(encoding="utf-8"))
+    evaluated = json.loads(rows.read_text(encoding="utf-8"))
+    for row in evaluated:
+        if row["artifact"] not in ("random", "whole"):
+            row["artifact"] = card["method"]
+    paper = PUBLISHED.get((card["method"], card["spec"]["name"], card["ipc"]))
+    result = {
+        "data": {"name": card["spec"]["name"], "fingerprint": card["data"]["fingerprint"]},
+        "method": card["method"],
+        "ipc": card["ipc"],
+        "steps": card["steps"],
+        "steps_published": 20_000 if card["method"] == "dm" else None,
+        "settings": card["settings"],
+        "artifact": card["fingerprint"],
+        "distil_seconds": card["metrics"]["seconds"],
+        "distil_hardware": card["hardware"],
+        "rows": evaluated,
+        "published": {"mean": paper[0], "std": paper[1]} if paper else None,
+        "versions": card["versions"],
+        "commit": _commit(),
+        "note": note,
+    }
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def table() -> str:
+    """The table, in Markdown, from the JSON files alone."""
+    lines = [
+        "| data | images a class | ours: accuracy % (n), steps | random | published (20,000 steps) |",
+        "|---|---|---|---|---|",
+    ]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("dm-*.json")]
+    for result in sorted(found, key=lambda r: (r["data"]["name"], r["ipc"], r["settings"]["compute"]["precision"])):
+        rows = {row["artifact"]: row for row in result["rows"]}
+        ours, random, paper = rows[result["method"]], rows.get("random"), result["published"]
+        published = f"{paper['mean']} ± {paper['std']}" if paper else "-"
+        precision = result["settings"]["compute"]["precision"]
+        lines.append(
+            f"| {result['data']['name']} | {result['ipc']} | {_percent(ours)} ({ours['n']}), {result['steps']}"
+            f"{'' if precision == 'bf16' else ', ' + precision} | {_percent(random) if random else '-'} | "
+            f"{published} |"
+        )
+    return "\n".join(lines)
+
+
+def _percent(row: dict[str, Any]) -> str:
+    return f"{100 * row['mean']:.1f} ± {100 * row['std']:.1f}"
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def main() -> int:
+    """Run one of the two. Returns the exit code: 1 for a stale table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    recorder = verbs.add_parser("record")
+    recorder.add_argument("artifact", type=Path)
+    recorder.add_argument("rows", type=Path)
+    recorder.add_argument("--name", required=True)
+    recorder.add_argument("--note", default="")
+    verbs.add_parser("table").add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    if options.verb == "record":
+        print(record(options.artifact, options.rows, options.name, options.note))
+        return 0
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    fresh = f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    if options.check and fresh != text:
+        print("README.md: the table of results is stale; run python tools/results.py table")
+        return 1
+    if not options.check:
+        readme.write_text(fresh, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
