@@ -35,7 +35,7 @@ REFUSED = {
     "import torch\nlist(map(torch.save, xs, paths))": "use of torch.save",
     "import torch\ntorch.jit.load(path)": "use of torch.jit.load",
     "import torch\ntorch.hub.load('a', 'b')": "use of torch.hub.load",
-    "import torch\ntorch.package.PackageImporter(path)": "use of torch.package.PackageImporter",
+    "import torch\ntorch.package.PackageImporter(path)": "use of torch.package",
     "import torch.distributed as dist\ndist.broadcast_object_list(x)": "use of torch.distributed.broadcast_object_list",
     "import numpy as np\nnp.load(path)": "numpy.load without allow_pickle=False",
     "import numpy\nnumpy.load(path, mmap_mode='r')": "numpy.load without allow_pickle=False",
@@ -59,6 +59,7 @@ ALLOWED = [
     "from . import pickle",
     "text = 'import pickle'  # import pickle",
     "joblib = 3\njoblib.real",
+    "import torch\ntorch.packages",
 ]
 
 
@@ -94,4 +95,5 @@ def test_a_path_with_nothing_to_check_is_no_success(tmp_path: Path) -> None:
 
 def test_the_library_itself_is_clean() -> None:
     root = Path(__file__).parents[1]
-    assert main([str(root / name) for name in ("src", "tests", "tools")]) == 0
+    code = [root / name for name in ("src", "tests", "tools", "benchmarks")]
+    assert main([str(folder) for folder in code if folder.is_dir()]) == 0

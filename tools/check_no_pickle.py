@@ -107,7 +107,7 @@ def _faults(node: ast.AST, names: dict[str, str], safe: set[int]) -> Iterator[st
         yield f"use of .{node.attr}"
     if isinstance(node, ast.Name | ast.Attribute | ast.Call) and id(node) not in safe:
         name = _full_name(node, names)
-        if name in FUNCTIONS or (name and _below(name, MODULES) and names.get(name.partition(".")[0])):
+        if name in FUNCTIONS or (isinstance(node, ast.Attribute) and name in MODULES):
             yield f"use of {name}"
         if name in MUST_SAY:
             keyword, value = MUST_SAY[name]

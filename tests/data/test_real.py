@@ -80,7 +80,9 @@ def test_draw_gathers_normalises_and_keeps_the_order() -> None:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_statistics_are_those_of_float64(channels: int) -> None:
     # more than one chunk of 1,024, the last one incomplete
-    images = torch.randint(0, 200, (1500, channels, 2, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    images = torch.randint(
+        0, 200, (1500, channels, 2, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
     scaled = images.numpy().astype(np.float64) / 255
     mean, std = statistics(images)
     assert np.allclose(mean, scaled.mean((0, 2, 3)), rtol=1e-13)
@@ -109,7 +111,7 @@ def test_split_is_stratified_and_complete(counts: list[int], fraction: float, se
         assert kept + taken == count
         assert kept >= 1
         assert taken >= (1 if count > 1 else 0)
-        if 1 < count:
+        if count > 1:
             assert abs(taken - fraction * count) <= 1
 
 
@@ -151,7 +153,10 @@ def test_fingerprint_sees_pixels_labels_shape_and_names() -> None:
     assert all(len(text) == 64 for text in prints)
     # what it is called and how it is normalised do not change its content
     assert RealSet.from_arrays(images, labels, class_names=("a", "b"), name="x", mean=(0,)).fingerprint() == prints[0]
-    assert RealSet(images[:, None], labels, RealSet.from_arrays(images, labels).spec, fingerprint="known").fingerprint() == "known"
+    assert (
+        RealSet(images[:, None], labels, RealSet.from_arrays(images, labels).spec, fingerprint="known").fingerprint()
+        == "known"
+    )
 
 
 def test_subset_keeps_order_and_may_lack_classes() -> None:

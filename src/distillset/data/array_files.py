@@ -1,6 +1,7 @@
 """Arrays in a file: ``.safetensors`` (memory-mapped) or ``.npz``; never a pickle."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from distillset.data import arrays
-from distillset.data.splits import Split, file_rows
+from distillset.data.splits import Split
 from distillset.errors import InputError
 
 SUFFIXES = (".npz", ".safetensors")
@@ -23,21 +24,24 @@ def open_arrays(path: Path) -> dict[str, Split]:
     Raises:
         InputError: the file cannot be read or holds pickled objects; an array is missing, or of another shape or type.
     """
-    found = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
-    splits = {"train": _split(path, found, "images", "labels")}
-    if "test_images" in found or "test_labels" in found:
-        splits["test"] = _split(path, found, "test_images", "test_labels")
-    return splits
-
-
-def _split(path: Path, found: dict[str, Tensor], images: str, labels: str) -> Split:
-    for name in (images, labels):
+    names, found = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
+    parts = {"train": ("images", "labels")}
+    if "test_images" in names or "test_labels" in names:
+        parts["test"] = ("test_images", "test_labels")
+    for name in (name for pair in parts.values() for name in pair):
         if name not in found:
-            held = ", ".join(found) or "nothing"
-            raise InputError(f"{path}: there is no array {name}; found {held}; needed are images and labels")
+            raise InputError(
+                f"{path}: no array {name}; found {', '.join(names) or 'nothing'}; needed are images, labels"
+            )
+    return {
+        part: _split(path, images, found[images], labels, found[labels]) for part, (images, labels) in parts.items()
+    }
+
+
+def _split(path: Path, images: str, pixels: Tensor, labels: str, numbers: Tensor) -> Split:
     what = f"{path}, {images}"
-    pixels = arrays.channels_first(found[images], what)
-    numbers = arrays.labels(found[labels], f"{path}, {labels}")
+    pixels = arrays.channels_first(pixels, what)
+    numbers = arrays.labels(numbers, f"{path}, {labels}")
     if len(pixels) != len(numbers):
         raise InputError(
             f"{path}: {len(pixels)} {images} but {len(numbers)} {labels}; there must be one label per image"
@@ -47,29 +51,30 @@ def _split(path: Path, found: dict[str, Tensor], images: str, labels: str) -> Sp
         labels=numbers,
         class_names=None,
         read=lambda start, stop: arrays.to_bytes(pixels[start:stop], what, start),
-        row=file_rows(path),
+        row=lambda row: f"{path}, {images}, row {row}",
     )
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path) -> tuple[list[str], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys() if name in NAMES}  # noqa: SIM118 (not a mapping)
+            names = list(file.keys())
+            return names, {name: file.get_tensor(name) for name in names if name in NAMES}
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: damaged, or not a safetensors file ({error})") from None
 
 
-def _read_npz(path: Path) -> dict[str, Tensor]:
+def _read_npz(path: Path) -> tuple[list[str], dict[str, Tensor]]:
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: damaged, or not an .npz file as numpy.savez writes it")
     try:
         with np.load(path, allow_pickle=False) as file:
-            if isinstance(file, np.ndarray):
-                raise InputError(f"{path}: a single array found; needed are images and labels (numpy.savez)")
-            return {name: arrays.tensor(file[name], f"{path}, {name}") for name in file.files if name in NAMES}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
+            return file.files, {name: arrays.tensor(file[name], path.name) for name in file.files if name in NAMES}
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error):
             raise InputError(
-                f"{path}: it holds pickled objects, which are never loaded; save plain arrays of numbers"
+                f"{path}: it holds pickled objects, which are never loaded; save arrays of numbers"
             ) from None
         raise InputError(f"{path}: damaged, or not an .npz file ({' '.join(str(error).split())})") from None

@@ -2,7 +2,7 @@
 
 An entry is a folder ``NAME-KEY`` with ``card.json`` (spec, counts, fingerprints, notes), ``labels.safetensors``,
 ``train.bin`` and ``test.bin`` (uint8 [N, C, H, W], contiguous). It is written beside its place and renamed whole: of
-two processes at once the second finds the first's; one that was killed leaves a hidden folder that the next one removes.
+two processes at once the second finds the first's; one that was killed leaves a hidden folder, which the next removes.
 """
 
 import errno

@@ -63,7 +63,7 @@ def write_entry(folder: Path, plan: Plan, notes: Sequence[str], progress: bool |
     Raises:
         InputError: a picture cannot be used; the message names its file and row.
     """
-    form = form_of(plan.train.read(0, 1)[0], plan.train.row(0), plan.resize)
+    form = form_of(plan.train.read(0, 1), plan.train.row, plan.resize)
     threaded = form.resize or form.height * form.width > SMALL
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) if threaded else nullcontext() as pool:
         while True:

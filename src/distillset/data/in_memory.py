@@ -143,7 +143,7 @@ def _gathered(split: Split, resize: tuple[int, int] | None, progress: bool | Non
     """All pictures of a split, uint8 [N, C, H, W]."""
     if len(split) == 0:
         raise InputError(f"{split.name}: the set is empty")
-    form = form_of(split.read(0, 1)[0], split.row(0), resize)
+    form = form_of(split.read(0, 1), split.row, resize)
     while True:
         try:
             pixels = torch.empty((len(split), form.channels, form.height, form.width), dtype=torch.uint8)

@@ -37,9 +37,9 @@ class Form:
     resize: bool
 
 
-def form_of(picture: Picture, row: str, resize: tuple[int, int] | None) -> Form:
-    """The form of a set, as its first picture has it. ``resize`` is (height, width)."""
-    channels, height, width = _named(picture, lambda _: row, 0).shape
+def form_of(block: Block, row: Callable[[int], str], resize: tuple[int, int] | None) -> Form:
+    """The form of a set, as the first picture of ``block`` has it. ``resize`` is (height, width)."""
+    channels, height, width = block.shape[1:] if isinstance(block, Tensor) else _named(block[0], row, 0).shape
     return Form(channels, *((height, width) if resize is None else resize), resize=resize is not None)
 
 
@@ -87,7 +87,7 @@ def _pixels(picture: Picture) -> Tensor:
             f"{type(picture).__name__} found; an image is needed (a PIL image, or an array of uint8 or [0, 1])"
         )
     try:
-        image = picture if isinstance(picture, Image.Image) else Image.open(_stream(picture))
+        image = picture if isinstance(picture, Image.Image) else Image.open(BytesIO(_bytes(picture)))
         image.load()
         if "exif" in image.info:
             image = ImageOps.exif_transpose(image)
@@ -104,8 +104,8 @@ def _pixels(picture: Picture) -> Tensor:
     return torch.from_numpy(array).view(*array.shape[:2], -1).permute(2, 0, 1)
 
 
-def _stream(picture: bytes | Path) -> BytesIO | Path:
-    return BytesIO(picture) if isinstance(picture, bytes) else picture
+def _bytes(picture: bytes | Path) -> bytes:
+    return picture if isinstance(picture, bytes) else picture.read_bytes()
 
 
 def _reason(error: Exception) -> str:
@@ -122,7 +122,7 @@ def _fit(pixels: Tensor, form: Form, row: Callable[[int], str], position: int) -
         if not form.resize:
             raise InputError(
                 f"{row(position)}: the image is {height}x{width} (height x width), but the first is "
-                f"{form.height}x{form.width}; mixed sizes need --resize HxW, such as --resize {form.height}x{form.width}"
+                f"{form.height}x{form.width}; mixed sizes need --resize, such as --resize {form.height}x{form.width}"
             )
         pixels = resized(pixels, form.height, form.width)
     return pixels if channels == form.channels else _widened(pixels, form.channels)

@@ -105,9 +105,9 @@ def load(
     training images; that is announced. What lies on disk is decoded once and then memory-mapped from the cache.
 
     Args:
-        data: ``digits``, a known name (found under ``data_dir``, else on the Hugging Face hub), a folder that `datasets`
-            opens or with one sub-folder of images a class, a ``.safetensors`` or ``.npz`` file with the arrays
-            ``images`` and ``labels`` (and ``test_images``, ``test_labels``); or in Python (images, labels), a
+        data: ``digits``, a known name (found under ``data_dir``, else on the Hugging Face hub), a folder that
+            `datasets` opens or with one sub-folder of images a class, a ``.safetensors`` or ``.npz`` file with the
+            arrays ``images`` and ``labels`` (and ``test_images``, ``test_labels``); or in Python (images, labels), a
             `RealSet`, or a map-style `torch.utils.data.Dataset` of (image, label).
         data_dir: where known names are looked for first; ``DISTILLSET_DATA`` by default.
         test: the test set, named or given like ``data``; of several splits the one called test or validation is taken.
@@ -119,7 +119,7 @@ def load(
         InputError: the source does not exist or cannot be used; the message names what and where.
     """
     announce = _to_stderr if announce is None else announce
-    if resize is not None and (len(resize) != 2 or min(resize) < 1):
+    if resize is not None and min(resize) < 1:
         raise InputError(f"resize: {resize}; two positive whole numbers are needed, height and width")
     if isinstance(data, str | os.PathLike):
         return _load_placed(data, data_dir, test, resize, announce, progress)

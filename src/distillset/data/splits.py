@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -163,8 +162,3 @@ def _check_range(split: Split, classes: int | None) -> None:
 
 def _few(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + (f", ... {len(names)} in all" if len(names) > most else "")
-
-
-def file_rows(path: Path) -> Callable[[int], str]:
-    """Names the rows of a file."""
-    return lambda row: f"{path}, row {row}"

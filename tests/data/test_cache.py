@@ -1,0 +1,161 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from distillset.data import cache, decode
+from distillset.data.sources import Data, load
+from distillset.errors import InputError
+from tests.data.on_disk import picture, png, write_classes, write_parquet
+
+
+def quietly(data: Path, resize: tuple[int, int] | None = None) -> Data:
+    return load(data, announce=lambda note: None, progress=False, resize=resize)
+
+
+def entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.exists() else []
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    return write_classes(tmp_path / "pets", {"cat": [picture(n) for n in range(5)], "dog": [picture(9), picture(8)]})
+
+
+SECOND_START = """
+import sys
+from pathlib import Path
+from distillset.data.sources import load
+data = load(Path(sys.argv[1]), announce=print, progress=False)
+heavy = [name for name in ("datasets", "PIL", "sklearn", "pandas", "pyarrow") if name in sys.modules]
+mapped = Path("/proc/self/maps").read_text() if sys.platform == "linux" else "train.bin test.bin"
+assert not heavy, heavy
+assert "train.bin" in mapped and "test.bin" in mapped
+print(data.train.fingerprint(), data.test.fingerprint(), data.train.images.sum().item())
+"""
+
+
+def test_a_second_start_maps_the_pixels_and_imports_no_reader(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    images = [picture(n) for n in range(8)]
+    write_parquet(folder, "train", images, [0, 1] * 4, names=["cat", "dog"])
+    first = quietly(folder)
+    command = [sys.executable, "-c", SECOND_START, str(folder)]
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    note, prints = second.stdout.splitlines()
+    assert note == first.notes[0]  # announced again
+    total = int(first.train.images.sum())
+    assert prints == f"{first.train.fingerprint()} {first.test.fingerprint()} {total}"
+
+
+def test_what_is_read_back_is_what_was_decoded(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = quietly(pets)
+    monkeypatch.setattr(decode, "write_entry", None)  # nothing is decoded again
+    second = quietly(pets)
+    for part in ("train", "test"):
+        a, b = getattr(first, part), getattr(second, part)
+        assert a.images.tolist() == b.images.tolist()
+        assert a.labels.tolist() == b.labels.tolist()
+        assert a.spec == b.spec
+        # the fingerprint kept in the card is that of the content
+        assert type(a)(b.images, b.labels, b.spec, partial=True).fingerprint() == a.fingerprint() == b.fingerprint()
+    assert first.notes == second.notes
+
+
+def test_a_changed_source_is_decoded_again(pets: Path, cache: Path) -> None:
+    before = quietly(pets)
+    file = pets / "dog" / "000.png"
+    status = file.stat()
+    file.write_bytes(png(picture(77)))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert quietly(pets).train.fingerprint() != before.train.fingerprint()
+    (pets / "dog" / "002.png").write_bytes(png(picture(78)))
+    assert len(quietly(pets).train) == len(before.train) + 1
+    quietly(pets, resize=(3, 3))
+    assert len(entries(cache)) == 4
+
+
+def test_a_failure_leaves_nothing_behind(pets: Path, cache: Path) -> None:
+    (pets / "dog" / "001.png").write_bytes(png(picture(1))[:60])
+    with pytest.raises(InputError, match=r"dog/001\.png"):
+        quietly(pets)
+    assert entries(cache) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from distillset.data import cache, sources
+cache.write_card = lambda *rest: os.kill(os.getpid(), signal.SIGKILL)
+sources.load(Path(sys.argv[1]), announce=lambda note: None)
+"""
+
+
+def test_a_kill_leaves_no_half_entry(pets: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(pets)], check=False)
+    assert killed.returncode == -9
+    (left,) = entries(cache)
+    assert left.name.startswith(".building-")
+    assert len(quietly(pets).train) == 5
+    assert left in entries(cache)  # too young to be told from one that is being built
+    os.utime(left, (0, 0))
+    monkeypatch.setenv("DISTILLSET_CACHE", str(cache))
+    quietly(pets, resize=(3, 3))
+    assert left not in entries(cache)
+    assert len(entries(cache)) == 2
+
+
+def test_of_two_processes_at_once_one_wins_and_both_are_right(pets: Path, cache: Path) -> None:
+    from distillset.data import cache as module
+
+    done = quietly(pets)
+    (entry,) = entries(cache)
+    with module.building(entry) as stage:  # the second one finishes after the first
+        assert stage in entries(cache)
+        (stage / "card.json").write_text("of the second")
+    assert json.loads((entry / "card.json").read_text())["counts"] == {"train": 5, "test": 2}
+    assert entries(cache) == [entry]
+    assert quietly(pets).train.fingerprint() == done.train.fingerprint()
+
+
+@pytest.mark.parametrize("damage", ["card.json", "labels.safetensors", "train.bin"])
+def test_a_damaged_entry_is_built_anew(pets: Path, cache: Path, damage: str) -> None:
+    good = quietly(pets)
+    (entry,) = entries(cache)
+    content = (entry / damage).read_bytes()
+    (entry / damage).write_bytes(content[: len(content) // 2])
+    assert quietly(pets).train.fingerprint() == good.train.fingerprint()
+    assert len((entry / damage).read_bytes()) == len(content)
+    assert entries(cache) == [entry]
+
+
+def test_an_entry_being_built_elsewhere_is_left_alone(pets: Path, cache: Path) -> None:
+    from distillset.data import cache as module
+
+    with module.building(cache / "other") as stage:
+        os.utime(stage, (0, 0))
+        quietly(pets)
+        assert stage.is_dir()
+        (stage / "x").touch()
+    assert (cache / "other" / "x").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_named(pets: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "file" / "x"))
+    with pytest.raises(InputError, match="DISTILLSET_CACHE"):
+        quietly(pets)
+
+
+def test_the_cache_lies_in_the_home_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DISTILLSET_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.cache_folder() == tmp_path / ".cache" / "distillset"
+    # what a folder is called may hold anything
+    place = cache.place("../a b/ü", {"x": 1})
+    assert place.parent == tmp_path / ".cache" / "distillset"
+    assert place != cache.place("../a b/ü", {"x": 2})
