@@ -8,8 +8,8 @@ CODE := $(wildcard src tests tools benchmarks)
 # The demo: real 8x8 handwritten digits, ten synthetic images a class.
 DEMO_OUT ?= runs/demo
 DEMO_IPC ?= 10
-DEMO_STEPS ?= 300
-DEMO_REPEATS ?= 3
+DEMO_STEPS ?= 200
+DEMO_REPEATS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format bench lowest clean

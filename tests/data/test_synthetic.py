@@ -124,7 +124,7 @@ def card_with(**changes: Any) -> Callable[[Path], None]:
 
 
 def spec_with(**changes: Any) -> Callable[[Path], None]:
-    return lambda folder: card_with(spec={**SPEC.to_json(), **changes})(folder)
+    return card_with(spec={**SPEC.to_json(), **changes})
 
 
 def tensors_with(**changes: torch.Tensor | None) -> Callable[[Path], None]:

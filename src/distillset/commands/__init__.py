@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from distillset.commands import distill, doctor, evaluate, select
-from distillset.errors import DistillsetError
+from distillset.errors import DistillsetError, InterruptedRun
 
 VERBS = (distill, select, evaluate, doctor)
 
@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
         return code
+    except InterruptedRun as stopped:
+        sys.stderr.write(f"distillset: {stopped}\n")
+        return stopped.exit_code
     except DistillsetError as error:
         sys.stderr.write(f"distillset: error: {' '.join(str(error).split())}\n")
         return error.exit_code

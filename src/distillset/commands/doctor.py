@@ -19,8 +19,8 @@ from distillset.engine.hardware import processor
 
 PACKAGES = ("distillset", "torch", "numpy", "safetensors", "datasets", "scikit-learn", "pillow", "tqdm")
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-LONG_RUN = Work(flops=1e18)
-"""Work of hours, so that ``auto`` says what it does where compiling pays."""
+PUBLISHED = Work(flops=5.8e15)
+"""DM on CIFAR-10 at 10 images a class: 20,000 steps of 2,560 real and 100 synthetic images, 0.1 GFLOP each way."""
 
 
 def add(verbs: Any) -> None:
@@ -51,7 +51,7 @@ def examine() -> dict[str, Any]:
         "devices": _devices(),
         "compiler": _compiler(),
         "cache": _cache(),
-        "auto": asdict(Compute.resolve(work=LONG_RUN)),
+        "auto": asdict(Compute.resolve(work=PUBLISHED)),
     }
 
 
@@ -73,7 +73,7 @@ def page(found: dict[str, Any]) -> str:
             f"{compiler['command']}: {compiler['version'] or 'does not run'}" if compiler else "no C++ compiler"
         ],
         "cache": [f"{cache['folder']}: {_size(cache['free'])} free"],
-        "auto, for a long run": [*auto["reasons"], f"threads {auto['threads']}"],
+        "auto, for DM as published on CIFAR-10": [*auto["reasons"], f"threads {auto['threads']}"],
     }
     return "\n".join(f"{title}\n" + "\n".join(f"  {line}" for line in part) for title, part in lines.items())
 

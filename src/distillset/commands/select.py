@@ -26,6 +26,8 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Select, and say where the result is."""
     out: Path = options.out
+    if (out / "checkpoints").exists():
+        raise InputError(f"--out {out}: holds the run of a distillation; choose another folder")
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / CARD).is_file()):
         raise InputError(f"--out {out}: exists and is not an artifact; choose another folder")
     data = load_data(options, note)

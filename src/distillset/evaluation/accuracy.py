@@ -110,27 +110,33 @@ def evaluate(
         report: is told of each network.
 
     Raises:
-        InputError: an argument out of its range, or a test set that does not fit the synthetic one.
+        InputError: an argument out of its range, or a test or training set that does not fit the synthetic one.
     """
     test, train = data.test, data.train
     if repeats < 1:
         raise InputError(f"--repeats {repeats}: must be at least 1")
-    if test.spec.shape != synthetic.spec.shape or test.spec.classes != synthetic.spec.classes:
-        raise InputError(
-            f"test set {test.spec.name}: {test.spec.classes} classes of {test.spec.shape} do not fit the artifact's "
-            f"{synthetic.spec.classes} of {synthetic.spec.shape}"
-        )
+    _check_fit("test", test, synthetic.spec)
+    if baseline or with_whole:
+        _check_fit("training", train, synthetic.spec)
     chosen = choose(protocol, str(synthetic.card.get("method", "")), synthetic.spec).with_epochs(epochs)
     subjects = list(_subjects(synthetic, train, artifact, chosen, baseline, with_whole, seed))
     bench = _Bench(synthetic.spec, test, seed, ledger, Path(save_networks) if save_networks else None, report)
+    modules = {name: build(name, synthetic.spec) for name in networks}
     rows = []
-    for name in networks:
-        module = build(name, synthetic.spec)
+    for name, module in modules.items():
         for subject in subjects:
             passes = 3.0 * subject.size * (subject.protocol.recipe.epochs + 1) * repeats
             work = measure(module, synthetic.spec.shape, passes)
             rows.append(bench.row(subject, name, repeats, Compute.resolve(device, precision, compile, work)))
     return rows
+
+
+def _check_fit(part: str, real: RealSet, spec: Spec) -> None:
+    if real.spec.shape != spec.shape or real.spec.classes != spec.classes:
+        raise InputError(
+            f"{part} set {real.spec.name}: {real.spec.classes} classes of {real.spec.shape} do not fit the artifact's "
+            f"{spec.classes} of {spec.shape}"
+        )
 
 
 def _subjects(

@@ -36,10 +36,12 @@ def build(name: str, spec: Spec) -> nn.Module:
     Raises:
         InputError: no family knows the name, or the images do not fit the network.
     """
-    for family in NETWORKS.values():
-        module = family(name, spec)
-        if module is not None:
-            return module
+    # Layers draw their parameters from the global stream, which is the caller's.
+    with torch.random.fork_rng(devices=[]):
+        for family in NETWORKS.values():
+            module = family(name, spec)
+            if module is not None:
+                return module
     known = ", ".join(NETWORKS)
     raise InputError(
         f"network {name!r}: not known; choose {known}, or a variant such as ConvNetD4, ConvNetW256, ConvNetBN"

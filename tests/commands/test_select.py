@@ -1,0 +1,76 @@
+"""``distillset select``."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from distillset import load, select
+from distillset.commands import main
+from distillset.coresets import SELECTORS
+from distillset.data.synthetic import SyntheticSet
+
+
+def command(selector: str, data: Path, out: Path, *more: str) -> list[str]:
+    return ["select", selector, "--data", str(data), "--ipc", "2", "--out", str(out), *more]
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_it_selects_what_the_library_does(
+    selector: str, toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "artifact"
+    assert main(command(selector, toy_npz, out, "--seed", "5")) == 0
+    assert capsys.readouterr().out == f"{out}: 6 images of 3 classes; picture {out / 'grid.png'}\n"
+    expected = select(load(toy_npz, announce=lambda note: None), selector, 2, seed=5)
+    found = SyntheticSet.load(out)
+    assert torch.equal(found.images, expected.images)
+    assert found.card["data"] == expected.card["data"]
+
+
+def test_an_artifact_may_be_replaced_and_a_run_may_not(
+    toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "artifact"
+    assert main(command("random", toy_npz, out)) == 0
+    assert main(command("random", toy_npz, out, "--ipc", "3")) == 0
+    assert SyntheticSet.load(out).ipc == 3
+    (out / "checkpoints").mkdir()
+    assert main(command("random", toy_npz, out)) == 2
+    assert "choose another folder" in capsys.readouterr().err
+    assert SyntheticSet.load(out).ipc == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [(["--ipc", "0"], "--ipc 0"), (["--data", "./nowhere"], "--data ./nowhere"), (["--seed", "x"], "argument --seed")],
+)
+def test_wrong_input_is_one_line(
+    toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], told: str
+) -> None:
+    try:
+        code: object = main(command("random", toy_npz, tmp_path / "artifact", *flags))
+    except SystemExit as usage:
+        code = usage.code
+    shown = capsys.readouterr()
+    assert code == 2
+    assert shown.out == ""
+    assert told in shown.err.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_selector_and_a_foreign_folder(
+    toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command("best", toy_npz, tmp_path / "artifact")) == 2
+    assert "selector 'best': choose one of random" in capsys.readouterr().err
+    (tmp_path / "thesis.tex").write_text("precious")
+    assert main(command("random", toy_npz, tmp_path)) == 2
+    assert "not an artifact; choose another folder" in capsys.readouterr().err
+    assert main(command("random", toy_npz, tmp_path / "thesis.tex")) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis.tex"}
+
+
+def test_more_than_a_class_has(toy_npz: Path, tmp_path: Path) -> None:
+    assert main(command("random", toy_npz, tmp_path / "artifact", "--ipc", "9")) == 0
+    assert len(SyntheticSet.load(tmp_path / "artifact")) == 3 * 9

@@ -1,0 +1,121 @@
+"""What ``auto`` chooses and why, and what is refused."""
+
+import shutil
+
+import pytest
+import torch
+
+from distillset.engine import Compute, Work, compiler, compute
+from distillset.errors import InputError
+
+LONG, SHORT = Work(flops=1e16), Work(flops=1e9)
+
+
+@pytest.fixture
+def with_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/c++" if name == "c++" else None)
+
+
+@pytest.fixture
+def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+
+
+def told(found: Compute, part: str) -> bool:
+    return any(part in reason for reason in found.reasons)
+
+
+@pytest.mark.usefixtures("with_compiler")
+def test_long_runs_are_compiled() -> None:
+    assert Compute.resolve("cpu", work=LONG).compile
+    assert told(Compute.resolve("cpu", work=LONG), "long enough to repay compiling")
+    assert not Compute.resolve("cpu", work=SHORT).compile
+    assert told(Compute.resolve("cpu", work=SHORT), "too short to repay compiling")
+    assert Compute.resolve("cpu", compile="on", work=SHORT).compile
+    assert not Compute.resolve("cpu", compile="off", work=LONG).compile
+
+
+@pytest.mark.usefixtures("with_compiler")
+def test_more_threads_make_a_run_shorter() -> None:
+    # 90 s at 0.03 TFLOP/s a thread.
+    work = Work(flops=91 * 0.03e12)
+    assert Compute.resolve("cpu", work=work, threads=1).compile
+    assert not Compute.resolve("cpu", work=work, threads=2).compile
+
+
+@pytest.mark.usefixtures("without_compiler")
+def test_without_a_compiler_auto_is_eager_and_says_so() -> None:
+    assert compiler() is None
+    found = Compute.resolve("cpu", work=LONG)
+    assert not found.compile
+    assert told(found, "eager: no C++ compiler")
+    with pytest.raises(InputError, match="--compile on: no C"):
+        Compute.resolve("cpu", compile="on", work=LONG)
+
+
+def test_any_compiler_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/opt/{name}" if name == "clang++" else None)
+    assert compiler() == "/opt/clang++"
+
+
+@pytest.mark.parametrize(("has", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_bf16_where_the_hardware_has_it(monkeypatch: pytest.MonkeyPatch, has: bool, precision: str) -> None:
+    monkeypatch.setattr(compute, "has_bf16", lambda device: has)
+    assert Compute.resolve("cpu").precision == precision
+    for asked in ("fp32", "bf16"):
+        found = Compute.resolve("cpu", asked)
+        assert found.precision == asked
+        assert told(found, "as asked")
+
+
+@pytest.mark.parametrize(("activations", "micro_batch"), [(131_072, 64), (262_144, 32), (512, 16_384), (10**9, 1)])
+def test_micro_batches_keep_activations_in_cache(activations: int, micro_batch: int) -> None:
+    found = Compute.resolve("cpu", work=Work(activations=activations))
+    assert found.micro_batch == micro_batch
+    assert told(found, f"micro-batch {micro_batch}")
+    assert found.with_micro_batch(3).micro_batch == 3
+
+
+def test_threads_are_pytorch_s() -> None:
+    assert Compute.resolve("cpu").threads == torch.get_num_threads()
+    assert Compute.resolve("cpu", threads=5).threads == 5
+
+
+def test_what_is_stored() -> None:
+    found = Compute.resolve("cpu", "fp32", "off", threads=2)
+    assert found.to_json() == {
+        "device": "cpu", "precision": "fp32", "compile": False, "threads": 2, "micro_batch": 64,
+    }  # fmt: skip
+    assert len(found.reasons) == 4
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("device", "tpu"), ("device", ""), ("device", "cuda:"), ("device", "cuda:x"), ("device", "CPU"),
+        ("device", "cuda:99"), ("precision", "fp16"), ("precision", ""), ("compile", "yes"), ("compile", ""),
+    ],
+)  # fmt: skip
+def test_bad_values_are_named(field: str, value: str) -> None:
+    with pytest.raises(InputError, match=f"^--{field} {value}: "):
+        Compute.resolve(**{field: value})  # type: ignore[arg-type]
+
+
+def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="--device cuda: this machine has 0 CUDA devices; use auto or cpu"):
+        Compute.resolve("cuda")
+    assert Compute.resolve().device == "cpu"
+
+
+def test_a_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(compute, "has_bf16", lambda device: device.startswith("cuda"))
+    found = Compute.resolve(work=Work(flops=1e12))
+    assert (found.device, found.precision, found.compile) == ("cuda", "bf16", False)
+    assert found.micro_batch == 4096
+    assert Compute.resolve("cuda:1").device == "cuda:1"
+    with pytest.raises(InputError, match="--device cuda:2: this machine has 2"):
+        Compute.resolve("cuda:2")

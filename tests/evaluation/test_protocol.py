@@ -1,0 +1,67 @@
+"""The recipes of an evaluation, as published, and how they are named."""
+
+import dataclasses
+
+import pytest
+
+from distillset.errors import InputError
+from distillset.evaluation import PROTOCOLS, choose, whole
+from tests import toys
+
+SPEC = toys.spec_of(3, 32, 32)
+DIGITS = dataclasses.replace(SPEC, flip=False)
+
+
+def test_the_published_protocol_in_one_line() -> None:
+    told = str(choose("auto", "dm", SPEC))
+    assert told == (
+        "dm: 1000 epochs, SGD rate 0.01 (x0.1 from half), momentum 0.9, weight decay 0.0005, batch 256, "
+        "augmentation color_crop_cutout_flip_scale_rotate, hard labels"
+    )
+
+
+def test_digits_are_not_mirrored() -> None:
+    assert choose("dm", "dm", DIGITS).recipe.augmentation == "color_crop_cutout_scale_rotate"
+    assert whole(100, DIGITS).recipe.augmentation == "color_crop_cutout_scale_rotate"
+
+
+@pytest.mark.parametrize("method", ["dm", "random", "something else", ""])
+def test_auto_is_the_method_s_own(method: str) -> None:
+    assert choose("auto", method, SPEC).name == "dm"
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_is_named_and_cited(name: str) -> None:
+    protocol = choose(name, "dm", SPEC)
+    assert protocol.name == name
+    assert protocol.source
+    assert protocol.recipe.augmentation != "auto"
+    assert protocol.resolve(SPEC) == protocol
+
+
+def test_unknown_protocols_are_named() -> None:
+    with pytest.raises(InputError, match="--protocol fast: choose auto, dm"):
+        choose("fast", "dm", SPEC)
+
+
+def test_other_epochs_have_another_name() -> None:
+    protocol = choose("dm", "dm", SPEC)
+    assert protocol.with_epochs(None) is protocol
+    assert protocol.with_epochs(1000) is protocol
+    other = protocol.with_epochs(30)
+    assert (other.name, other.recipe.epochs) == ("dm-30-epochs", 30)
+    assert other.recipe == dataclasses.replace(protocol.recipe, epochs=30)
+    with pytest.raises(InputError, match="epochs -1"):
+        protocol.with_epochs(-1)
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs"),
+    # 2,000 updates of at most 256 images, and 20 epochs at least.
+    [(1, 2000), (256, 2000), (257, 1000), (1437, 334), (50_000, 20), (25_600, 20), (25_000, 21), (10_000_000, 20)],
+)
+def test_epochs_of_the_whole_set(images: int, epochs: int) -> None:
+    protocol = whole(images, SPEC)
+    assert (protocol.name, protocol.recipe.epochs) == ("whole", epochs)
+    assert epochs * -(-images // 256) >= 2000
+    assert dataclasses.replace(protocol.recipe, epochs=1000) == choose("dm", "dm", SPEC).recipe

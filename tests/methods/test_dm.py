@@ -1,0 +1,234 @@
+"""DM against its equation in float64, finite differences, and what its page promises."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from distillset.data.augment import Augmentation
+from distillset.data.real import RealSet
+from distillset.engine import Engine
+from distillset.errors import InputError
+from distillset.keys import Key
+from distillset.methods import DM, Task, Term
+from distillset.nets import build, fresh
+from tests import toys
+from tests.oracles import dm_oracle as oracle
+
+KEY = Key(7)("step", 4)
+
+
+class Exact(RealSet):
+    """A real set drawn in float64."""
+
+    def draw(self, label: int, n: int, key: Key, device: torch.device | str = "cpu") -> Tensor:
+        return super().draw(label, n, key, device).double()
+
+
+@dataclass
+class Step:
+    """One episode of the fast path: loss, pixel gradient and number of terms; and the inputs it drew."""
+
+    loss: Tensor
+    gradient: Tensor
+    terms: int
+    method: DM
+    task: Task
+    images: Tensor
+
+    @classmethod
+    def of(
+        cls, real: RealSet, ipc: int, name: str, method: DM, engine: Engine, dtype: torch.dtype = torch.float64
+    ) -> "Step":
+        exact = Exact(real.images, real.labels, real.spec) if dtype == torch.float64 else real
+        task = Task(exact, ipc, build(name, real.spec).to(dtype), engine)
+        method = method.resolve(real.spec, ipc)
+        generator = torch.Generator().manual_seed(3)
+        images = torch.randn(ipc * real.spec.classes, *real.spec.shape, generator=generator, dtype=torch.float64).to(
+            dtype
+        )
+        before = images.clone()
+        terms = cls.terms_of(method, task, images)
+        loss, gradient = torch.zeros((), dtype=dtype), torch.zeros_like(images)
+        for term in terms:
+            piece = term()
+            loss = loss + piece.loss
+            for rows, part in piece.gradients.values():
+                gradient[rows] += part
+        assert torch.equal(images, before)
+        return cls(loss, gradient, len(terms), method, task, images)
+
+    @staticmethod
+    def terms_of(method: DM, task: Task, images: Tensor) -> list[Term]:
+        """The only update of an episode."""
+        (terms,) = list(method.prepare(task).episode({"images": images}, 4, KEY))
+        return list(terms)
+
+    def expected(self, width: int, depth: int, norm: str = "instance") -> tuple[Tensor, Tensor]:
+        """Loss and pixel gradient of the oracle, in float64."""
+        task, ipc = self.task, self.task.ipc
+        state = {name: value.double() for name, value in fresh(task.network, KEY("network")).items() if value.dim()}
+        if norm == "batch":
+            state |= {name: value for name, value in fresh(task.network, KEY("network")).items() if not value.dim()}
+        phi = oracle.network(task.spec.shape, width, depth, norm, state)
+        augmentation = Augmentation.parse(self.method.augment)
+        classes = range(task.spec.classes)
+        draws = [augmentation.draw(KEY("augment", c), task.spec.shape).apply for c in classes]
+        counts = [min(self.method.batch_real, int(task.real.counts[c])) for c in classes]
+        real = [task.real.draw(c, counts[c], KEY("real", c)).double() for c in classes]
+        leaf = self.images.double().requires_grad_()
+        equation = oracle.loss_together if norm == "batch" else oracle.loss
+        loss = equation(phi, real, [leaf[c * ipc : (c + 1) * ipc] for c in classes], draws)
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        return loss.detach(), gradient
+
+
+@pytest.mark.parametrize(
+    ("counts", "shape", "ipc", "batch_real", "micro_batch", "terms"),
+    [
+        ((12, 7, 5), (3, 8, 8), 1, 6, 64, 1),
+        ((12, 7, 5), (3, 8, 8), 4, 6, 64, 1),
+        ((12, 7, 5), (3, 8, 8), 4, 6, 8, 2),  # two classes in a block
+        ((12, 7, 5), (3, 8, 8), 4, 256, 3, 3),  # not even one class fits
+        ((9, 2, 4, 3, 5), (1, 8, 8), 2, 4, 4, 3),
+        ((6, 6), (1, 9, 14), 3, 5, 64, 1),
+        ((4, 4), (1, 28, 28), 2, 4, 64, 1),
+    ],
+)
+def test_equals_the_equation(
+    counts: tuple[int, ...], shape: tuple[int, int, int], ipc: int, batch_real: int, micro_batch: int, terms: int
+) -> None:
+    real = toys.toy(counts, shape)
+    depth = 2 if shape == (1, 28, 28) else 1
+    step = Step.of(real, ipc, f"ConvNetD{depth}W8", DM(batch_real=batch_real), toys.engine(micro_batch))
+    assert step.terms == terms
+    loss, gradient = step.expected(8, depth)
+    torch.testing.assert_close(step.loss, loss, rtol=1e-10, atol=0)
+    torch.testing.assert_close(step.gradient, gradient, rtol=1e-9, atol=1e-12)
+    assert all(float(part.abs().max()) > 0 for part in step.gradient.split(ipc))
+
+
+@pytest.mark.parametrize("operation", ["none", "color", "crop", "cutout", "flip", "scale", "rotate"])
+def test_each_augmentation_is_shared_by_real_and_synthetic(operation: str) -> None:
+    step = Step.of(toys.toy(), 2, toys.NETWORK, DM(batch_real=6, augment=operation), toys.engine())
+    loss, gradient = step.expected(8, 1)
+    torch.testing.assert_close(step.loss, loss, rtol=1e-10, atol=0)
+    torch.testing.assert_close(step.gradient, gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_float32_equals_float64() -> None:
+    step = Step.of(toys.toy(), 3, "ConvNetD2W16", DM(batch_real=6), toys.engine(7), torch.float32)
+    loss, gradient = step.expected(16, 2)
+    assert step.gradient.dtype == torch.float32
+    torch.testing.assert_close(step.loss.double(), loss, rtol=1e-5, atol=0)
+    torch.testing.assert_close(step.gradient.double(), gradient, rtol=1e-4, atol=1e-5 * float(gradient.abs().max()))
+
+
+def test_bf16_points_the_same_way() -> None:
+    real = toys.toy((24, 20, 16), (3, 16, 16))
+    step = Step.of(real, 3, "ConvNetD2W32", DM(batch_real=16), toys.engine(precision="bf16"), torch.float32)
+    loss, gradient = step.expected(32, 2)
+    cosine = torch.nn.functional.cosine_similarity(step.gradient.double().flatten(), gradient.flatten(), dim=0)
+    assert step.gradient.dtype == torch.float32
+    assert 0.99 < float(cosine) < 0.9999999, "bf16 was asked for"
+    torch.testing.assert_close(step.loss.double(), loss, rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 3, 1000])
+def test_micro_batches_change_nothing(micro_batch: int) -> None:
+    whole = Step.of(toys.toy(), 2, toys.NETWORK, DM(batch_real=9), toys.engine(1000))
+    split = Step.of(toys.toy(), 2, toys.NETWORK, DM(batch_real=9), toys.engine(micro_batch))
+    torch.testing.assert_close(split.loss, whole.loss, rtol=1e-12, atol=0)
+    torch.testing.assert_close(split.gradient, whole.gradient, rtol=1e-10, atol=1e-13)
+
+
+def test_gradient_equals_finite_differences() -> None:
+    step = Step.of(toys.toy(), 2, toys.NETWORK, DM(batch_real=6, augment="scale"), toys.engine())
+
+    def loss(images: Tensor) -> float:
+        return sum(float(term().loss) for term in Step.terms_of(step.method, step.task, images))
+
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        direction = torch.randn(step.images.shape, generator=generator, dtype=torch.float64)
+        h = 1e-6
+        slope = (loss(step.images + h * direction) - loss(step.images - h * direction)) / (2 * h)
+        assert slope == pytest.approx(float((step.gradient * direction).sum()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("counts", "batch_real"), [((12, 7, 5), 6), ((2, 8, 8), 256), ((4, 4, 4), 256)])
+@pytest.mark.parametrize("micro_batch", [2, 1000])
+def test_batch_norm_sees_all_classes_at_once(counts: tuple[int, ...], batch_real: int, micro_batch: int) -> None:
+    step = Step.of(toys.toy(counts), 2, "ConvNetD1W8BN", DM(batch_real=batch_real), toys.engine(micro_batch))
+    assert step.terms == 1
+    loss, gradient = step.expected(8, 1, "batch")
+    torch.testing.assert_close(step.loss, loss, rtol=1e-10, atol=0)
+    torch.testing.assert_close(step.gradient, gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_loss_is_zero_at_the_real_images() -> None:
+    real = toys.toy((4, 4, 4))
+    task = Task(real, 4, build(toys.NETWORK, real.spec), toys.engine())
+    images = torch.cat([real.draw(c, 4, Key(1)) for c in range(3)])  # all of them, in another order
+    method = DM().resolve(real.spec, 4)
+    (term,) = Step.terms_of(method, task, images)
+    piece = term()
+    assert float(piece.loss) < 1e-9
+    assert float(piece.gradients["images"][1].abs().max()) < 1e-5
+
+
+def test_each_step_draws_anew() -> None:
+    step = Step.of(toys.toy(), 2, toys.NETWORK, DM(batch_real=6), toys.engine())
+    matcher = step.method.prepare(step.task)
+    losses = [
+        float(term().loss) for key in (KEY, KEY, Key(7)("step", 5))
+        for terms in matcher.episode({"images": step.images}, 0, key) for term in terms
+    ]  # fmt: skip
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize(
+    ("ipc", "lr"), [(1, 1.0), (10, 1.0), (50, 1.0), (70, 1.0), (71, 10.0), (100, 10.0), (1250, 10.0)]
+)
+def test_published_rates(ipc: int, lr: float) -> None:
+    assert DM().resolve(toys.toy().spec, ipc).lr == lr
+
+
+def test_published_settings() -> None:
+    method = DM().resolve(toys.toy().spec, 10)
+    assert (DM.steps, DM.init) == (20_000, "real")
+    assert (method.momentum, method.batch_real) == (0.5, 256)
+    assert method.augment == "color_crop_cutout_flip_scale_rotate"
+    digits = dataclasses.replace(toys.toy().spec, flip=False)
+    assert DM().resolve(digits, 10).augment == "color_crop_cutout_scale_rotate"
+    assert DM(lr=3.0, augment="none").resolve(digits, 100) == DM(lr=3.0, augment="none")
+
+
+def test_leaves_are_the_pixels_under_their_sgd() -> None:
+    real = toys.toy()
+    images = torch.randn(6, *real.spec.shape)
+    method = DM(lr=0.5, momentum=0.25, augment="none")
+    leaves = method.prepare(Task(real, 2, build(toys.NETWORK, real.spec), toys.engine())).leaves(images)
+    assert set(leaves) == {"images"}
+    assert (leaves["images"].rate, leaves["images"].momentum) == (0.5, 0.25)
+    assert torch.equal(leaves["images"].start, images)
+
+
+def test_images_per_step_counts_what_is_drawn() -> None:
+    # min(count, 6) real images a class once, and three passes of every synthetic image.
+    assert DM(batch_real=6).images_per_step(toys.toy((12, 7, 5)), 4) == 6 + 6 + 5 + 3 * 4 * 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("lr", 0.0), ("lr", -1.0), ("lr", float("nan")), ("lr", float("inf")), ("momentum", 1.0), ("momentum", -0.1),
+        ("momentum", float("nan")), ("batch_real", 0), ("augment", "crop_bend"), ("augment", "crop_crop"),
+        ("augment", ""),
+    ],
+)  # fmt: skip
+def test_bad_fields_are_named(field: str, value: float | str) -> None:
+    with pytest.raises(InputError, match=field.replace("_", "-").replace("augment", "augmentation")):
+        DM(**{field: value})  # type: ignore[arg-type]

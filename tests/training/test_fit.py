@@ -1,0 +1,156 @@
+"""Training against the published loop written plainly, and against what can be known beforehand."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from distillset.data.augment import Augmentation
+from distillset.engine import Engine
+from distillset.errors import InputError
+from distillset.keys import Key
+from distillset.nets import build, fresh
+from distillset.training import Examples, Recipe, Trainer
+from tests import toys
+
+KEY = Key(11)("evaluate", 0)
+REAL = toys.toy()
+IMAGES, LABELS = REAL.rows(torch.arange(len(REAL))), REAL.labels
+
+
+def held(images: Tensor) -> Examples:
+    return lambda rows: images[rows]
+
+
+def trainer_of(recipe: Recipe, engine: Engine | None = None, name: str = toys.NETWORK) -> Trainer:
+    return Trainer(engine or toys.engine(), build(name, REAL.spec), recipe)
+
+
+def published(recipe: Recipe, name: str, images: Tensor, labels: Tensor) -> nn.Module:
+    """``evaluate_synset`` of the DC authors: only the order and the augmentation come from our streams."""
+    network = build(name, REAL.spec)
+    network.load_state_dict(fresh(network, KEY("network")))
+    network.train()
+    lr = recipe.rate
+    optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    lr_schedule = [recipe.epochs // 2 + 1]
+    for epoch in range(recipe.epochs + 1):
+        order = torch.randperm(len(labels), generator=KEY("order", epoch).generator())
+        for start in range(0, len(labels), recipe.batch):
+            rows = order[start : start + recipe.batch]
+            draw = Augmentation.parse(recipe.augmentation).draw(
+                KEY("augment", epoch, start), REAL.spec.shape, len(rows)
+            )
+            loss = F.cross_entropy(network(draw.apply(images[rows])), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        if epoch in lr_schedule:
+            lr *= 0.1
+            optimizer = torch.optim.SGD(
+                network.parameters(), lr=lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            )
+    return network
+
+
+@pytest.mark.parametrize("name", [toys.NETWORK, f"{toys.NETWORK}BN"])
+@pytest.mark.parametrize(
+    ("recipe", "micro_batch"),
+    [
+        (Recipe(epochs=7, batch=10, rate=0.05), 100),
+        (Recipe(epochs=6, batch=10, rate=0.05, augmentation="color_crop_flip"), 4),
+        (Recipe(epochs=1, batch=256, rate=0.1, momentum=0.0, weight_decay=0.1), 5),
+        (Recipe(epochs=0, batch=24, rate=0.1), 100),
+    ],
+)
+def test_equals_the_published_loop(recipe: Recipe, micro_batch: int, name: str) -> None:
+    state = trainer_of(recipe, toys.engine(micro_batch), name).fit(held(IMAGES), LABELS, KEY)
+    network = published(recipe, name, IMAGES, LABELS)
+    for key, value in network.state_dict().items():
+        if value.dtype == torch.int64:
+            assert torch.equal(state[key], value), key
+        else:
+            torch.testing.assert_close(state[key], value, rtol=1e-4, atol=2e-6)
+
+
+def test_soft_labels() -> None:
+    soft = torch.rand(len(LABELS), 3, generator=torch.Generator().manual_seed(0)).softmax(1)
+    recipe = Recipe(epochs=3, batch=10, rate=0.05)
+    state = trainer_of(recipe).fit(held(IMAGES), soft, KEY)
+    network = published(recipe, toys.NETWORK, IMAGES, soft)
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(state[key], value, rtol=1e-4, atol=2e-6)
+    one_hot = F.one_hot(LABELS, 3).float()
+    hard = trainer_of(recipe).fit(held(IMAGES), LABELS, KEY)
+    for key, value in trainer_of(recipe).fit(held(IMAGES), one_hot, KEY).items():
+        torch.testing.assert_close(value, hard[key], rtol=1e-5, atol=1e-6)
+
+
+def test_the_same_key_gives_the_same_bits() -> None:
+    trainer = trainer_of(Recipe(epochs=2, batch=10, augmentation="crop_scale"))
+    first, again = (trainer.fit(held(IMAGES), LABELS, KEY) for _ in range(2))
+    other = trainer.fit(held(IMAGES), LABELS, KEY(1))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
+
+
+def test_a_separable_set_is_learned_and_carries_over() -> None:
+    trainer = trainer_of(Recipe(epochs=40, batch=24, rate=0.05))
+    state = trainer.fit(held(IMAGES), LABELS, KEY)
+    test = toys.toy((20, 20, 20), seed=5)
+    assert trainer.accuracy(state, held(IMAGES), LABELS) == 1.0
+    unseen = REAL.spec.normalise(test.images)
+    assert trainer.accuracy(state, held(unseen), test.labels) == 1.0
+    assert trainer.accuracy(state, held(unseen), (test.labels + 1) % 3) == 0.0
+    untrained = fresh(build(toys.NETWORK, REAL.spec), KEY)
+    assert trainer.accuracy(untrained, held(unseen), test.labels) < 1.0
+
+
+def test_accuracy_counts_rows() -> None:
+    trainer = trainer_of(Recipe(), toys.engine(3))
+    state = fresh(build(toys.NETWORK, REAL.spec), KEY)
+    state["classifier.weight"].zero_()
+    state["classifier.bias"].copy_(torch.tensor([0.0, 1.0, 0.0]))  # always says class 1, of which there are 7 of 24
+    assert trainer.accuracy(state, held(IMAGES), LABELS) == 7 / 24
+
+
+def test_accuracy_is_in_evaluation_mode() -> None:
+    """An image's class does not depend on the others of its batch, and nothing is learned of the test set."""
+    trainer = trainer_of(Recipe(epochs=3, batch=24), toys.engine(5), f"{toys.NETWORK}BN")
+    state = trainer.fit(held(IMAGES), LABELS, KEY)
+    before = {name: value.clone() for name, value in state.items()}
+    together = trainer.accuracy(state, held(IMAGES), LABELS)
+    alone = [trainer.accuracy(state, held(IMAGES[i : i + 1]), LABELS[i : i + 1]) for i in range(len(LABELS))]
+    assert together == pytest.approx(sum(alone) / len(alone))
+    assert all(torch.equal(state[name], before[name]) for name in before)
+    again = trainer.fit(held(IMAGES), LABELS, KEY)
+    assert all(torch.equal(again[name], before[name]) for name in before), "training mode comes back"
+
+
+def test_examples_are_asked_for_by_row() -> None:
+    asked: list[Tensor] = []
+
+    def examples(rows: Tensor) -> Tensor:
+        asked.append(rows)
+        return IMAGES[rows]
+
+    trainer_of(Recipe(epochs=2, batch=10)).fit(examples, LABELS, KEY)
+    assert [len(rows) for rows in asked] == [10, 10, 4] * 3
+    for epoch in range(3):
+        seen = torch.cat(asked[3 * epoch : 3 * epoch + 3])
+        assert torch.equal(seen.sort().values, torch.arange(24))
+    assert not torch.equal(torch.cat(asked[:3]), torch.cat(asked[3:6]))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("epochs", -1), ("batch", 0), ("rate", 0.0), ("rate", float("nan")), ("rate", -1.0)]
+)
+def test_bad_recipes_are_named(field: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"{field} {value}"):
+        Recipe(**{field: value})  # type: ignore[arg-type]
+
+
+def test_the_published_recipe_is_the_default() -> None:
+    recipe = Recipe()
+    assert (recipe.epochs, recipe.rate, recipe.decay, recipe.batch) == (1000, 0.01, 0.1, 256)
+    assert (recipe.momentum, recipe.weight_decay) == (0.9, 0.0005)
