@@ -188,9 +188,9 @@ def test_compiled_gradients_are_the_eager_ones(precision: str) -> None:
     images, targets, weights = images_of(7, torch.float32), torch.arange(7) % 3, torch.full((7,), 1 / 7)
     eager = toys.engine(100).gradient(loss)(state, names, (images, targets), weights, 7)
     compiled = toys.engine(4, precision, compiled=True).gradient(loss)
+    scale = max(float(gradient.abs().max()) for gradient in eager.values())  # that of a bias before a norm is zero
     for full in (7, 8):
         found = compiled(state, names, (images, targets), weights, full)
         for name in names:
-            scale = float(eager[name].abs().max()) + 1e-3
             tolerance = 1e-4 if precision == "fp32" else 0.05
             torch.testing.assert_close(found[name], eager[name], rtol=tolerance, atol=tolerance * scale)

@@ -63,8 +63,8 @@ def measure(network: nn.Module, shape: tuple[int, int, int], images: float) -> W
 def _own_code(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A copy of a closure with a code object of its own.
 
-    The compiler counts recompilations by code object and falls back to eager after eight; all closures made at one place
-    would share that count.
+    The compiler counts recompilations by code object and falls back to eager after eight; all closures made at one
+    place would share that count.
     """
     code = function.__code__.replace()
     return FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
@@ -161,7 +161,7 @@ class Engine:
 
 
 def blocks(count: int, rows: int, limit: int) -> list[slice]:
-    """Split ``count`` classes of ``rows`` images each into even runs of at most ``limit`` images, at least one class."""
+    """Split ``count`` classes of ``rows`` images each into even runs of at most ``limit`` images, or of one class."""
     most = max(1, limit // max(rows, 1))
     parts = -(-count // most)
     edges = [round(part * count / parts) for part in range(parts + 1)]
