@@ -12,9 +12,9 @@ from benchmarks.measure import Pairs, Peak
 from benchmarks.textbook import Matching, Training
 from distillset import DM, RealSet, Spec, distill
 from distillset.data.augment import default_strategy
-from distillset.distill import Watcher
 from distillset.engine import Compute, Engine
 from distillset.keys import Key
+from distillset.loop import Watcher
 from distillset.nets import build
 from distillset.training import Recipe, Trainer
 

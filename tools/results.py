@@ -22,7 +22,7 @@ PUBLISHED: dict[tuple[str, str, int], tuple[float, float]] = {
     ("dm", "cifar10", 10): (48.9, 0.6),
     ("dm", "cifar10", 50): (63.0, 0.4),
 }
-"""(method, data, images a class) to mean and std in percent, ConvNet-3, as tabulated in later papers (NCFM, CVPR 2025)."""
+"""(method, data, images a class) to mean and std in percent, ConvNet-3, as tabulated by NCFM (CVPR 2025)."""
 
 
 def record(artifact: Path, rows: Path, name: str, note: str) -> Path:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from distillset.errors import InputError
 
-CHECKSUM = "sha256"
+HEADER = "distillset"
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -84,7 +84,8 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], meta: Mapping
     """Write tensors and JSON metadata as one safetensors file, atomically, with a checksum over all of it."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(dict(meta or {}), allow_nan=False)
-    header = {"meta": text, CHECKSUM: _seal(plain, text)}
+    # One entry only: safetensors writes several in no fixed order, and equal contents should be equal bytes.
+    header = {HEADER: json.dumps({"meta": text, "sha256": _seal(plain, text)})}
     write_atomically(path, lambda temporary: save_file(plain, temporary, metadata=header))
 
 
@@ -98,12 +99,12 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise InputError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: damaged, or not a safetensors file ({error})") from None
-    text = header.get("meta", "")
-    if header.get(CHECKSUM) != _seal(tensors, text):
+    text = header.get("meta", "") if isinstance(header, dict) else ""
+    if not text or header.get("sha256") != _seal(tensors, text):
         raise InputError(f"{path}: its checksum does not match; the file is damaged or was changed")
     return tensors, json.loads(text)
 

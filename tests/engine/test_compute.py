@@ -1,6 +1,7 @@
 """What ``auto`` chooses and why, and what is refused."""
 
 import shutil
+import sys
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ LONG, SHORT = Work(flops=1e16), Work(flops=1e9)
 
 @pytest.fixture
 def with_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/c++" if name == "c++" else None)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def test_long_runs_are_compiled() -> None:
 
 @pytest.mark.usefixtures("with_compiler")
 def test_more_threads_make_a_run_shorter() -> None:
-    # 90 s at 0.03 TFLOP/s a thread.
-    work = Work(flops=91 * 0.03e12)
+    # 90 s are worth compiling: products at 0.12 TFLOP/s and 4.5 ns a number, a thread.
+    work = Work(flops=46 * 0.12e12, numbers=45 / 4.5e-9)
     assert Compute.resolve("cpu", work=work, threads=1).compile
     assert not Compute.resolve("cpu", work=work, threads=2).compile
 
@@ -53,9 +54,12 @@ def test_without_a_compiler_auto_is_eager_and_says_so() -> None:
         Compute.resolve("cpu", compile="on", work=LONG)
 
 
-def test_any_compiler_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: f"/opt/{name}" if name == "clang++" else None)
-    assert compiler() == "/opt/clang++"
+def test_the_compiler_is_the_one_that_torch_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/opt/{name}")
+    monkeypatch.delenv("CXX", raising=False)
+    assert compiler() == ("/opt/clang++" if sys.platform == "darwin" else "/opt/g++")
+    monkeypatch.setenv("CXX", "icpx")
+    assert compiler() == "/opt/icpx"
 
 
 @pytest.mark.parametrize(("has", "precision"), [(True, "bf16"), (False, "fp32")])

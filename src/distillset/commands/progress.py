@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from distillset.distill import Watcher
+from distillset.loop import Watcher
 
 
 def note(line: str) -> None:

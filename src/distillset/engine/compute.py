@@ -1,6 +1,8 @@
 """What a run computes on: device, precision, compilation, threads and micro-batch, and how ``auto`` chooses them."""
 
+import os
 import shutil
+import sys
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,8 +14,11 @@ from distillset.errors import InputError
 CPU_ACTIVATIONS = 64 * 131_072
 # On a GPU many images a call win; this many numbers in the widest layer stay under about 4 GB with all layers counted.
 GPU_ACTIVATIONS = 4096 * 131_072
-# Eager float32 ConvNet, per thread, measured: 0.025 to 0.03 TFLOP/s. Compiling costs 12 to 22 s a function.
-EAGER_FLOPS = 0.03e12
+# Eager float32 networks, per thread: products at 0.12 TFLOP/s, and norms, activations and poolings at 4.5 ns for each
+# number that a layer puts out; measured on ConvNet-3 at 32x32 (3.4 ms an image) and ConvNet-1 at 8x8 (0.12 ms).
+# Compiling costs 12 to 22 s a function.
+EAGER_FLOPS = 0.12e12
+EAGER_NUMBERS = 1 / 4.5e-9
 EAGER_FLOPS_GPU = 5e12
 WORTH_COMPILING = 90.0
 
@@ -24,10 +29,12 @@ class Work:
 
     Args:
         flops: floating point operations of the whole run.
+        numbers: numbers that layers put out in the whole run.
         activations: numbers in the widest layer for one image.
     """
 
     flops: float = 0.0
+    numbers: float = 0.0
     activations: int = 131_072
 
 
@@ -93,8 +100,8 @@ class Compute:
 
 
 def compiler() -> str | None:
-    """The C++ compiler that ``torch.compile`` needs on a CPU, or None."""
-    return next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
+    """The C++ compiler that ``torch.compile`` runs on a CPU: ``CXX``, else g++ (clang++ on macOS); None if missing."""
+    return shutil.which(os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++"))
 
 
 def has_bf16(device: str) -> bool:
@@ -138,17 +145,17 @@ def _compile(compile: str, device: str, threads: int, work: Work) -> tuple[bool,
         return False, "eager: as asked"
     if device == "cpu" and compiler() is None:
         if compile == "on":
-            raise InputError(
-                "--compile on: no C++ compiler (c++, g++ or clang++) on PATH; install one or use --compile off"
-            )
+            raise InputError("--compile on: no C++ compiler (CXX, g++) found; install one or use --compile off")
         return (
             False,
-            "eager: no C++ compiler (c++, g++ or clang++) on PATH; installing one makes long runs several times faster",
+            "eager: no C++ compiler (CXX, g++) found; installing one makes long runs several times faster",
         )
     if compile == "on":
         return True, "compiled: as asked"
-    rate = EAGER_FLOPS * threads if device == "cpu" else EAGER_FLOPS_GPU
-    seconds = work.flops / rate
+    if device == "cpu":
+        seconds = (work.flops / EAGER_FLOPS + work.numbers / EAGER_NUMBERS) / threads
+    else:
+        seconds = work.flops / EAGER_FLOPS_GPU
     if seconds >= WORTH_COMPILING:
         return True, f"compiled: the run would take about {seconds:.0f} s without, long enough to repay compiling"
     return False, f"eager: at about {seconds:.0f} s the run is too short to repay compiling"

@@ -42,11 +42,11 @@ def logits(network: nn.Module) -> Rowwise:
 
 def measure(network: nn.Module, shape: tuple[int, int, int], images: float) -> Work:
     """The work of ``images`` forward passes of ``network``, from one pass over a blank image."""
-    widest = 0
+    widest, numbers = 0, 0
 
     def note(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        nonlocal widest
-        widest = max(widest, output.numel())
+        nonlocal widest, numbers
+        widest, numbers = max(widest, output.numel()), numbers + output.numel()
 
     hooks = [layer.register_forward_hook(note) for layer in network.modules() if not list(layer.children())]
     training = network.training
@@ -57,7 +57,7 @@ def measure(network: nn.Module, shape: tuple[int, int, int], images: float) -> W
         network.train(training)
         for hook in hooks:
             hook.remove()
-    return Work(flops=counter.get_total_flops() * images, activations=max(widest, 1))
+    return Work(counter.get_total_flops() * images, numbers * images, activations=max(widest, 1))
 
 
 def _own_code(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

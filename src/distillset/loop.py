@@ -1,0 +1,193 @@
+"""The distillation loop: the only one. Methods say what to match; it owns updates, checkpoints and divergence."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distillset.data.synthetic import SyntheticSet
+from distillset.engine.hardware import hardware, memory
+from distillset.errors import DivergedError, InterruptedRun
+from distillset.keys import Key
+from distillset.mesh import Mesh
+from distillset.methods import Leaf, Matcher, Piece, Task
+from distillset.run import Checkpoint, RunFolder
+
+CHECKPOINT_SECONDS = 30.0
+"""A kill costs at most about this much work."""
+
+
+LARGEST = 1e4
+"""A pixel of more standard deviations is lost. Norm layers hide it: the loss stays finite, the gradient vanishes."""
+
+
+class Watcher:
+    """What a face may do while a run goes on. The base class watches silently."""
+
+    def note(self, line: str) -> None:
+        """A line worth telling."""
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        """An episode is done: ``step`` of ``steps``."""
+
+    def stop(self) -> bool:
+        """Whether the run should save and end now."""
+        return False
+
+
+def _finite(*tensors: Tensor) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
+def _largest(tensors: Iterable[Tensor]) -> float:
+    """The largest magnitude; NaN and infinity count as infinite."""
+    return max(float(tensor.abs().nan_to_num(nan=torch.inf, posinf=torch.inf).max()) for tensor in tensors)
+
+
+class Loop:
+    """The state of a run and its one way forward."""
+
+    def __init__(
+        self,
+        task: Task,
+        matcher: Matcher,
+        start: Tensor,
+        settings: dict[str, Any],
+        origin: dict[str, Any],
+        folder: RunFolder | None,
+        watcher: Watcher,
+        mesh: Mesh,
+    ) -> None:
+        self.task, self.matcher, self.settings, self.origin = task, matcher, settings, origin
+        self.folder, self.watcher, self.mesh = folder, watcher, mesh
+        leaves: dict[str, Leaf] = matcher.leaves(start.to(task.device))
+        self.leaves = {name: leaf.start.detach().clone() for name, leaf in leaves.items()}
+        groups = [
+            {"params": [self.leaves[name]], "lr": leaf.rate, "momentum": leaf.momentum} for name, leaf in leaves.items()
+        ]
+        self.optimiser = torch.optim.SGD(groups)
+        self.done, self.seconds = 0, 0.0
+        self.loss: float | None = None
+
+    def run(
+        self,
+        steps: int,
+        checkpoint_seconds: float,
+        snapshots: int,
+        evaluate: Callable[[SyntheticSet], float] | None,
+        every: int,
+    ) -> None:
+        """Episodes up to ``steps``, with a checkpoint before the first and after the last."""
+        kept = {round(steps * part / snapshots) for part in range(snapshots + 1)} if snapshots else set()
+        if self.folder:
+            self.folder.rewind(self.done)
+            self._save()
+        if self.done < steps:
+            self._pilot(steps - self.done)
+        before = saved = time.monotonic()
+        while True:
+            if self.folder and self.done in kept:
+                self.folder.snapshot(self.done, self.leaves)
+            if self.done >= steps:
+                break
+            loss = self.loss = self._episode(Key(self.settings["seed"])("step", self.done))
+            self.done += 1
+            now = time.monotonic()
+            self.seconds, before = self.seconds + now - before, now
+            record: dict[str, Any] = {"step": self.done, "loss": loss, "seconds": round(self.seconds, 3)}
+            self.watcher.step(self.done, steps, loss)
+            if evaluate and every and self.done % every == 0:
+                record["accuracy"] = evaluate(self.synthetic())
+                self.watcher.note(f"step {self.done}: accuracy {record['accuracy']:.2%}")
+                before = time.monotonic()
+            if self.folder:
+                self.folder.log(record)
+            stop = self.watcher.stop()
+            if stop or now - saved >= checkpoint_seconds:
+                self._save()
+                saved = now
+            if stop and self.done < steps:
+                where = f"{self.folder.folder}; the same command goes on" if self.folder else "nowhere (no --out)"
+                raise InterruptedRun(f"stopped after step {self.done} of {steps}; state saved in {where}")
+        self._save()
+
+    def _episode(self, key: Key) -> float:
+        """One episode: an update of the leaves for every list of terms that the method yields; gives the mean loss."""
+        losses: list[Tensor] = []
+        for terms in self.matcher.episode(self.leaves, self.done, key):
+            pieces = [term() for term in self.mesh.share(terms)]
+            loss, gradients = self._total(pieces)
+            self.mesh.add([loss, *gradients.values()])
+            if not _finite(loss, *gradients.values()):
+                if not losses:  # the leaves are still those of the last whole episode
+                    self._save()
+                raise self._diverged(f"loss {float(loss):g} or a gradient is not finite")
+            for name, leaf in self.leaves.items():
+                leaf.grad = gradients[name]
+            self.optimiser.step()
+            if (largest := _largest(self.leaves.values())) > LARGEST:
+                raise self._diverged(f"loss {float(loss):g}, and an updated pixel of {largest:g} (at most {LARGEST:g})")
+            losses.append(loss)
+        return float(torch.stack(losses).mean())
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"diverged at step {self.done + 1}: {what}; the last good state is kept; try a smaller --lr"
+        )
+
+    def _total(self, pieces: list[Piece]) -> tuple[Tensor, dict[str, Tensor]]:
+        gradients = {name: torch.zeros_like(leaf) for name, leaf in self.leaves.items()}
+        loss = torch.zeros((), device=self.task.device)
+        for piece in pieces:
+            loss = loss + piece.loss
+            for name, (rows, gradient) in piece.gradients.items():
+                gradients[name][rows] += gradient
+        return loss, gradients
+
+    def _pilot(self, steps: int) -> None:
+        """Compile, time the first terms without an update, and tell what the run will take."""
+        terms = next(iter(self.matcher.episode(self.leaves, self.done, Key(self.settings["seed"])("step", self.done))))
+        seconds = 0.0
+        for _ in range(2):  # the first pass compiles and warms up
+            start = time.monotonic()
+            float(torch.stack([term().loss for term in self.mesh.share(terms)]).sum())
+            seconds = time.monotonic() - start
+        total = seconds * steps
+        took = f"{total / 60:.1f} min" if total >= 60 else f"{total:.0f} s"
+        used = memory(self.task.device) / 1e6
+        self.watcher.note(f"estimate: {steps} steps of {seconds:.3g} s, about {took}; memory {used:.0f} MB")
+
+    def synthetic(self) -> SyntheticSet:
+        """The set as it is now, with its card."""
+        spec = self.task.spec
+        labels = torch.arange(spec.classes).repeat_interleave(self.task.ipc)
+        card = {
+            "method": self.settings["method"],
+            "settings": {name: value for name, value in self.settings.items() if name != "data"},
+            "steps": self.done,
+            "data": self.origin,
+            "metrics": {"loss": self.loss, "seconds": round(self.seconds, 1)},
+            "hardware": hardware(self.task.device),
+        }
+        return SyntheticSet(self.leaves["images"].detach().cpu().clone(), labels, spec, card)
+
+    def restore(self, stored: Checkpoint) -> None:
+        """Take up a checkpoint: leaves, momentum, step and time."""
+        self.done, self.seconds, self.loss = stored.step, stored.seconds, stored.loss
+        for name, leaf in self.leaves.items():
+            leaf.copy_(stored.tensors[f"leaf.{name}"])
+            momentum = stored.tensors.get(f"momentum.{name}")
+            if momentum is not None:
+                self.optimiser.state[leaf]["momentum_buffer"] = momentum.to(leaf.device, copy=True)
+
+    def _save(self) -> None:
+        if not self.folder or not self.mesh.writes:
+            return
+        tensors = {f"leaf.{name}": leaf for name, leaf in self.leaves.items()}
+        for name, leaf in self.leaves.items():
+            momentum = self.optimiser.state[leaf].get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum.{name}"] = momentum
+        self.folder.save(Checkpoint(self.done, tensors, self.settings, self.seconds, self.loss))
