@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +157,8 @@ def resolve_compute(device: str, precision: str, compile: str, work: Work, store
     chosen = Compute.resolve(
         now.device, before["precision"], "on" if before["compile"] else "off", work, before["threads"]
     )
-    return chosen.with_micro_batch(before["micro_batch"])
+    kept = ", ".join(f"{name} {value}" for name, value in before.items())
+    return replace(chosen, micro_batch=before["micro_batch"], reasons=(f"computing as this run did before: {kept}",))
 
 
 def check_same(stored: dict[str, Any], asked: dict[str, Any]) -> None:

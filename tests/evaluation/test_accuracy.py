@@ -126,7 +126,7 @@ def test_the_whole_set_has_its_own_protocol(fits: list[Fitted]) -> None:
     rows = run(repeats=1, with_whole=True)
     assert [row.artifact for row in rows] == ["synthetic", "random", "whole"]
     assert rows[2].protocol == "whole"
-    assert rows[2].recipe["epochs"] == 2000  # 24 images are one update an epoch
+    assert rows[2].recipe["epochs"] == 1000  # 24 images are one update an epoch
     assert len(fits[2].labels) == len(DATA.train)
     assert torch.equal(fits[2].labels, DATA.train.labels)
 

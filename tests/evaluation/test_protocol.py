@@ -57,11 +57,11 @@ def test_other_epochs_have_another_name() -> None:
 
 @pytest.mark.parametrize(
     ("images", "epochs"),
-    # 2,000 updates of at most 256 images, and 20 epochs at least.
-    [(1, 2000), (256, 2000), (257, 1000), (1437, 334), (50_000, 20), (25_600, 20), (25_000, 21), (10_000_000, 20)],
+    # 1,000 updates of at most 256 images, and 20 epochs at least.
+    [(1, 1000), (256, 1000), (257, 500), (1437, 167), (50_000, 20), (12_800, 20), (12_500, 21), (10_000_000, 20)],
 )
 def test_epochs_of_the_whole_set(images: int, epochs: int) -> None:
     protocol = whole(images, SPEC)
     assert (protocol.name, protocol.recipe.epochs) == ("whole", epochs)
-    assert epochs * -(-images // 256) >= 2000
+    assert epochs * -(-images // 256) >= 1000
     assert dataclasses.replace(protocol.recipe, epochs=1000) == choose("dm", "dm", SPEC).recipe

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from distillset.data.augment import Augmentation
 from distillset.data.real import RealSet
-from distillset.engine import Engine
+from distillset.engine import Engine, compiler
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.methods import DM, Task, Term
@@ -133,6 +133,21 @@ def test_bf16_points_the_same_way() -> None:
     cosine = torch.nn.functional.cosine_similarity(step.gradient.double().flatten(), gradient.flatten(), dim=0)
     assert step.gradient.dtype == torch.float32
     assert 0.99 < float(cosine) < 0.9999999, "bf16 was asked for"
+    torch.testing.assert_close(step.loss.double(), loss, rtol=0.05, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")  # the compiler's
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
+@pytest.mark.parametrize(("shape", "ipc"), [((3, 32, 32), 1), ((3, 32, 32), 10), ((1, 28, 28), 7)])
+def test_compiled_bf16_points_where_float64_does(shape: tuple[int, int, int], ipc: int) -> None:
+    """The network and precision of the published table, through the compiler."""
+    real = toys.toy((70,) * 10, shape)
+    step = Step.of(real, ipc, "ConvNet", DM(batch_real=64), toys.engine(64, "bf16", compiled=True), torch.float32)
+    loss, gradient = step.expected(128, 3)
+    cosine = float(torch.nn.functional.cosine_similarity(step.gradient.double().flatten(), gradient.flatten(), dim=0))
+    print(f"{shape}, ipc {ipc}: cosine {cosine:.5f}, loss {float(step.loss):.5g} against {float(loss):.5g}")
+    assert 0.99 < cosine < 0.9999999, "bf16 was asked for"
     torch.testing.assert_close(step.loss.double(), loss, rtol=0.05, atol=0)
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -94,9 +94,6 @@ class Compute:
             "threads": self.threads,
             "micro_batch": self.micro_batch,
         }
-
-    def with_micro_batch(self, micro_batch: int) -> "Compute":
-        return replace(self, micro_batch=micro_batch)
 
 
 def compiler() -> str | None:

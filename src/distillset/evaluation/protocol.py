@@ -7,7 +7,7 @@ from distillset.data.spec import Spec
 from distillset.errors import InputError
 from distillset.training import Recipe
 
-WHOLE_UPDATES = 2000
+WHOLE_UPDATES = 1000
 WHOLE_EPOCHS = 20
 
 
@@ -68,7 +68,7 @@ def choose(name: str, method: str, spec: Spec) -> Protocol:
 
 
 def whole(images: int, spec: Spec, batch: int = 256) -> Protocol:
-    """The protocol of the whole real set: as for small sets, but with at least 20 epochs and 2,000 updates only."""
+    """The protocol of the whole real set: as for small sets, but with at least 20 epochs and 1,000 updates only."""
     epochs = max(WHOLE_EPOCHS, -(-WHOLE_UPDATES // -(-images // batch)))
     recipe = Recipe(epochs=epochs, batch=batch, augmentation="auto")
     return Protocol("whole", recipe, source="distillset").resolve(spec)
