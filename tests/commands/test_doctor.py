@@ -94,9 +94,10 @@ def test_the_compiler_is_asked_for_its_version(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    program(tmp_path, "c++", script)
+    program(tmp_path, "mycc", script)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert as_json(capsys)["compiler"] == {"command": str(tmp_path / "c++"), "version": told}
+    monkeypatch.setenv("CXX", "mycc")
+    assert as_json(capsys)["compiler"] == {"command": str(tmp_path / "mycc"), "version": told}
 
 
 def test_the_cache_may_not_be_there_yet(

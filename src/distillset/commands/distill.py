@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import inspect
+import re
 import types
 import typing
 from pathlib import Path
@@ -18,20 +20,18 @@ from distillset.methods import METHODS
 
 def add(verbs: Any) -> None:
     """Add the verb, with a sub-command a method whose flags are its fields."""
-    top = verbs.add_parser("distill", help="learn a few synthetic images a class", description=__doc__)
+    top = verbs.add_parser("distill", help="learn a few synthetic images a class")
     methods = top.add_subparsers(title="methods", metavar="METHOD", required=True)
     for name, method in METHODS.items():
         about = (method.__doc__ or "").strip().splitlines()[0]
-        parser = methods.add_parser(
-            name, help=about, description=about, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        parser = methods.add_parser(name, help=about, description=about)
         add_data(parser, "digits")
         run_flags(parser, method)
         group = parser.add_argument_group(f"hyper-parameters of {name}")
         for field in dataclasses.fields(method):
             kind, default = field_type(method, field.name), field.default
-            told = "auto" if default is None else default
-            group.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default, help=f"default {told}")
+            told = f"{field_help(method, field.name)} (default {'auto' if default is None else default})"
+            group.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default, help=told)
         add_compute(parser)
         parser.set_defaults(run=run, method=name)
 
@@ -42,11 +42,15 @@ def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the run; the same command goes on where it stopped"
     )
-    parser.add_argument("--steps", type=int, default=method.steps, help="the default is the published number")
-    parser.add_argument("--seed", type=int, default=0, help="names all random numbers of the run")
-    parser.add_argument("--network", default="convnet", help="the distilling network")
-    parser.add_argument("--init", default=method.init, help="real, noise, kmeans, or the folder of an earlier artifact")
-    parser.add_argument("--snapshots", type=int, default=10, help="intermediate sets to keep")
+    parser.add_argument("--steps", type=int, default=method.steps, help=f"the default is the published {method.steps}")
+    parser.add_argument("--seed", type=int, default=0, help="names all random numbers of the run (default 0)")
+    parser.add_argument("--network", default="convnet", help="the distilling network (default convnet)")
+    parser.add_argument(
+        "--init",
+        default=method.init,
+        help=f"real, noise, kmeans, or the folder of an earlier artifact (default {method.init})",
+    )
+    parser.add_argument("--snapshots", type=int, default=10, help="intermediate sets to keep (default 10)")
     parser.add_argument(
         "--evaluate-every", type=int, default=0, metavar="K", help="log the test accuracy of one network every K steps"
     )
@@ -59,6 +63,13 @@ def field_type(method: Any, name: str) -> Any:
     if isinstance(kind, types.UnionType):
         kind = next(option for option in typing.get_args(kind) if option is not types.NoneType)
     return kind
+
+
+def field_help(method: Any, name: str) -> str:
+    """What the docstring of a method says of a field, on one line without its full stop."""
+    text = inspect.getdoc(method) or ""
+    found = re.search(rf"^    {name}: (.*(?:\n {{8}}.*)*)", text, re.MULTILINE)
+    return " ".join(found[1].replace("`", "").replace("%", "%%").split()).rstrip(".") if found else name
 
 
 def run(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from distillset.evaluation import PROTOCOLS, Ledger, Row, evaluate
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("evaluate", help="test accuracy of networks trained on a set", description=__doc__)
+    parser = verbs.add_parser("evaluate", help="test accuracy of networks trained on a set")
     parser.add_argument("artifact", type=Path, metavar="DIR", help="folder of the artifact")
     add_data(parser, None)
     parser.add_argument("--networks", nargs="+", default=["convnet"], help="default convnet")

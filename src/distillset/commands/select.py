@@ -14,7 +14,7 @@ from distillset.errors import InputError
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("select", help="choose a few real images a class", description=__doc__)
+    parser = verbs.add_parser("select", help="choose a few real images a class")
     parser.add_argument("selector", metavar="SELECTOR", help=", ".join(SELECTORS))
     add_data(parser, "digits")
     parser.add_argument("--ipc", type=int, required=True, help="images per class")

@@ -47,8 +47,8 @@ KNOWN: dict[str, Known] = {
 def unknown(name: str) -> InputError:
     """The error for a name that is neither in the table nor on the disk, with the nearest name."""
     near = difflib.get_close_matches(name.lower().replace("-", "_"), KNOWN, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = f" (did you mean {near[0]}?)" if near else ""
     return InputError(
-        f"--data {name}: no such data set, folder or file; {hint}Known names are {', '.join(KNOWN)}; "
+        f"--data {name}: no such data set, folder or file{hint}; known names are {', '.join(KNOWN)}; "
         "a folder, a .safetensors or a .npz file is taken as well"
     )

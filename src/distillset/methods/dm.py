@@ -32,10 +32,10 @@ from distillset.nets import State, fresh, mixes_images
 
 @dataclass(frozen=True)
 class DM:
-    """Hyper-parameters of distribution matching.
+    """Distribution matching: synthetic images whose mean embedding is that of the real ones, class by class.
 
     Args:
-        lr: learning rate of the images; None is the published 1 up to 50 images a class and 10 from 100 on
+        lr: learning rate of the images; auto (None) is the published 1 up to 50 images a class and 10 from 100 on
             (between: the nearer one, in ratio).
         momentum: of the images' SGD.
         batch_real: real images a class and step.
