@@ -89,7 +89,7 @@ CASES: list[tuple[str, Callable[[Path], Any], str]] = [
     ("missing folder", lambda folder: folder / "nowhere", r"nowhere: no such folder or file"),
     ("missing file", lambda folder: "nowhere.npz", r"nowhere\.npz: no such folder or file"),
     ("unknown name", lambda folder: "cifar-1O", r"did you mean cifar10\?\); known names are digits, mnist, "),
-    ("unknown name, far", lambda folder: "qqqqqq", r"qqqqqq: no such data set, folder or file; Known names"),
+    ("unknown name, far", lambda folder: "qqqqqq", r"qqqqqq: no such data set, folder or file; known names"),
     ("empty name", lambda folder: "", "no such folder"),
     ("other file", text("x.pt", PICKLE), r"x\.pt.*allowed are \.npz, \.safetensors"),
     ("empty folder", folder_with(".hidden", b""), r"/f: cannot be opened as a data set"),
