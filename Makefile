@@ -34,6 +34,7 @@ lint: $(READY) ## Check style, types, the floors, and that nothing can load a pi
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_no_pickle.py $(CODE)
+	$(BIN)/python tools/results.py table --check
 
 format: $(READY) ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix $(CODE)
