@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CODE := $(wildcard src tests tools benchmarks)
 
-# The demo: real 8x8 handwritten digits, ten synthetic images a class.
+# The demo: real 8x8 handwritten digits, one synthetic image a class.
 DEMO_OUT ?= runs/demo
-DEMO_IPC ?= 10
+DEMO_IPC ?= 1
 DEMO_STEPS ?= 200
-DEMO_REPEATS ?= 2
+DEMO_REPEATS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format bench lowest clean
