@@ -41,7 +41,7 @@ format: $(READY) ## Rewrite the code in the project's style
 	$(BIN)/ruff format $(CODE)
 
 bench: $(READY) ## Time the fast path beside the textbook loop (ARGS goes to the benchmark)
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks --out results/benchmarks.json $(ARGS)
 
 lowest: ## Run the tests with the lowest versions that pyproject.toml allows
 	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt

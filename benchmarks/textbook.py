@@ -57,7 +57,7 @@ class Matching:
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
-        return float(loss)
+        return float(loss.detach())
 
 
 class Training:

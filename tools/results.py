@@ -74,6 +74,28 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def speed() -> str:
+    """The table of `make bench`, in Markdown; empty where nothing was measured."""
+    path = RESULTS / "benchmarks.json"
+    if not path.exists():
+        return ""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    hardware = found["hardware"]
+    lines = [
+        "",
+        "| one step, CIFAR-10's shape, 10 images a class | fast path | textbook loop | ratio | peak memory |",
+        "|---|---|---|---|---|",
+    ]
+    for case, told in (("dm", "DM, 256 real images a class"), ("evaluation", "training on the synthetic set")):
+        row = found[case]
+        lines.append(
+            f"| {told} | {row['fast_s']:.2f} s | {row['textbook_s']:.2f} s | {row['ratio']:.1f} | "
+            f"{row['fast_mb']:.0f} against {row['textbook_mb']:.0f} MB |"
+        )
+    lines += ["", f"Measured on {hardware['processor']}, {hardware['threads']} threads, by `make bench`."]
+    return "\n".join(lines) + "\n"
+
+
 def _percent(row: dict[str, Any]) -> str:
     return f"{100 * row['mean']:.1f} ± {100 * row['std']:.1f}"
 
@@ -101,7 +123,7 @@ def main() -> int:
     text = readme.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    fresh = f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    fresh = f"{before}{BEGIN}\n{table()}\n{speed()}{END}{after}"
     if options.check and fresh != text:
         print("README.md: the table of results is stale; run python tools/results.py table")
         return 1
