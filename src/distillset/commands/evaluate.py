@@ -77,4 +77,6 @@ def table(rows: list[Row]) -> str:
     told = dict.fromkeys(
         f"{row.protocol}: " + ", ".join(f"{name} {value}" for name, value in row.recipe.items()) for row in rows
     )
-    return "\n".join([*lines, "", *told, "accuracy: share of the test set that is classified right after the last epoch"])
+    return "\n".join(
+        [*lines, "", *told, "accuracy: share of the test set that is classified right after the last epoch"]
+    )
