@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.nets import build, fresh
-from distillset.nets.convnet import ConvNetConfig, InstanceNorm, default_depth
+from distillset.nets.convnet import ConvNetConfig, GreyConv2d, InstanceNorm, default_depth
 from tests import toys
 
 
@@ -31,6 +31,21 @@ def test_instance_norm_is_group_norm(dtype: torch.dtype, tolerance: float, shape
     for ours, theirs in zip(*found, strict=True):
         assert ours.dtype == dtype
         torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * 10)
+
+
+@pytest.mark.parametrize("padding", [1, 3])
+def test_the_grey_convolution_is_a_convolution(padding: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2, 1, 7, 5, generator=generator, dtype=torch.float64)
+    grey, plain = (layer(1, 6, 3, padding=padding, dtype=torch.float64) for layer in (GreyConv2d, nn.Conv2d))
+    plain.load_state_dict(grey.state_dict())
+    found = []
+    for layer in (grey, plain):
+        leaf = images.clone().requires_grad_()
+        result = layer(leaf)
+        found.append((result, *torch.autograd.grad(result.square().sum(), [leaf, layer.weight, layer.bias])))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_instance_norm_of_bf16_has_exact_statistics() -> None:

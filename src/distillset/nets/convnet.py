@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distillset.errors import InputError
@@ -39,6 +40,21 @@ class InstanceNorm(nn.Module):
         variance, mean = torch.var_mean(exact, dim=(2, 3), correction=0, keepdim=True)
         scale = torch.rsqrt(variance + self.eps) * self.weight[:, None, None]
         return ((exact - mean) * scale + self.bias[:, None, None]).to(images.dtype)
+
+
+class GreyConv2d(nn.Conv2d):
+    """A 3x3 convolution of one-channel images ``[n, 1, H, W]``: the same numbers, in shapes that have fast kernels.
+
+    On CPUs the one-channel kernels give their output in an order of its own, and weight gradients with a padding above
+    1 are six times slower. Hence a border of zeros in place of the padding, and three blank channels (measured on
+    ConvNet-3 at 28x28 in bf16: 43 against 55 ms for 64 embeddings, 114 against 170 ms for their gradients).
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        border = int(self.padding[0]) - 1
+        padded = F.pad(images, (border, border, border, border, 0, 3)).contiguous(memory_format=torch.channels_last)
+        weight = F.pad(self.weight, (0, 0, 0, 0, 0, 3))
+        return F.conv2d(padded, weight, self.bias, padding=1)
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -131,7 +147,7 @@ class ConvNet(nn.Module):
             padding = 3 if block == 0 and channels == 1 and (height, width) == (28, 28) else 1
             h, w = h + 2 * padding - 2, w + 2 * padding - 2
             blocks += [
-                nn.Conv2d(inputs, config.width, 3, padding=padding),
+                (GreyConv2d if inputs == 1 else nn.Conv2d)(inputs, config.width, 3, padding=padding),
                 NORMS[config.norm](config.width, h, w),
                 ACTIVATIONS[config.activation](),
                 POOLINGS[config.pooling](),
