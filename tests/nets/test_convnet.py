@@ -43,7 +43,7 @@ def test_the_grey_convolution_is_a_convolution(padding: int) -> None:
     for layer in (grey, plain):
         leaf = images.clone().requires_grad_()
         result = layer(leaf)
-        found.append((result, *torch.autograd.grad(result.square().sum(), [leaf, layer.weight, layer.bias])))
+        found.append((result, *torch.autograd.grad(result.square().sum(), [leaf, *layer.parameters()])))
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
