@@ -524,3 +524,12 @@ def test_a_folder_that_was_opened_and_not_used_is_gone(tmp_path: Path) -> None:
     with RunFolder.open(tmp_path / "run"):
         assert (tmp_path / "run").is_dir()
     assert not (tmp_path / "run").exists()
+
+
+def test_batch_norm_is_warned_of_once() -> None:
+    watcher = Recorder()
+    distil(steps=2, watcher=watcher, network=f"{toys.NETWORK}BN")
+    assert len([note for note in watcher.notes if "batch norm" in note and "instance norm" in note]) == 1
+    watcher = Recorder()
+    distil(steps=1, watcher=watcher)
+    assert not watcher.told("batch norm")

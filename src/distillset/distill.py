@@ -16,7 +16,8 @@ from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher
 from distillset.mesh import Mesh, Solo
 from distillset.methods import Method, Task
-from distillset.nets import build
+from distillset.nets import build, mixes_images
+from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.run import RunFolder, check_same, resolve_compute
 
 
@@ -97,6 +98,8 @@ def distill(
             if stored.step > steps:
                 raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
         module = build(network, real.spec)
+        if mixes_images(module):
+            watcher.note(ADVICE.format(count=IMAGES))
         left = steps - (stored.step if stored else 0)
         work = measure(module, real.spec.shape, method.images_per_step(real, ipc) * left)
         compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None)

@@ -78,9 +78,11 @@ class Step:
         draws = [augmentation.draw(KEY("augment", c), task.spec.shape).apply for c in classes]
         counts = [min(self.method.batch_real, int(task.real.counts[c])) for c in classes]
         real = [task.real.draw(c, counts[c], KEY("real", c)).double() for c in classes]
+        if norm == "batch":
+            seen = [task.real.draw(c, min(16, int(task.real.counts[c])), KEY("calibrate", c)) for c in classes]
+            oracle.calibrate(phi, torch.cat(seen).double())
         leaf = self.images.double().requires_grad_()
-        equation = oracle.loss_together if norm == "batch" else oracle.loss
-        loss = equation(phi, real, [leaf[c * ipc : (c + 1) * ipc] for c in classes], draws)
+        loss = oracle.loss(phi, real, [leaf[c * ipc : (c + 1) * ipc] for c in classes], draws)
         (gradient,) = torch.autograd.grad(loss, leaf)
         return loss.detach(), gradient
 
@@ -173,11 +175,13 @@ def test_gradient_equals_finite_differences() -> None:
         assert slope == pytest.approx(float((step.gradient * direction).sum()), rel=1e-5)
 
 
-@pytest.mark.parametrize(("counts", "batch_real"), [((12, 7, 5), 6), ((2, 8, 8), 256), ((4, 4, 4), 256)])
-@pytest.mark.parametrize("micro_batch", [2, 1000])
-def test_batch_norm_sees_all_classes_at_once(counts: tuple[int, ...], batch_real: int, micro_batch: int) -> None:
+@pytest.mark.parametrize(("counts", "batch_real"), [((12, 7, 5), 6), ((2, 8, 20), 256), ((40, 4, 4), 16)])
+@pytest.mark.parametrize(("micro_batch", "terms"), [(2, 3), (1000, 1)])
+def test_batch_norm_is_calibrated_on_real_images(
+    counts: tuple[int, ...], batch_real: int, micro_batch: int, terms: int
+) -> None:
     step = Step.of(toys.toy(counts), 2, "ConvNetD1W8BN", DM(batch_real=batch_real), toys.engine(micro_batch))
-    assert step.terms == 1
+    assert step.terms == terms
     loss, gradient = step.expected(8, 1, "batch")
     torch.testing.assert_close(step.loss, loss, rtol=1e-10, atol=0)
     torch.testing.assert_close(step.gradient, gradient, rtol=1e-9, atol=1e-12)

@@ -14,7 +14,7 @@ Augment = Callable[[Tensor], Tensor]
 
 
 def network(shape: tuple[int, int, int], width: int, depth: int, norm: str, state: Mapping[str, Tensor]) -> nn.Module:
-    """phi: the published ConvNet up to its classifier, of `torch.nn`'s own layers, in training mode."""
+    """phi: the published ConvNet up to its classifier, of `torch.nn`'s own layers."""
     layers: list[nn.Module] = []
     channels = shape[0]
     for block in range(depth):
@@ -44,19 +44,11 @@ def loss(phi: nn.Module, real: Sequence[Tensor], synthetic: Sequence[Tensor], au
     return total
 
 
-def loss_together(
-    phi: nn.Module, real: Sequence[Tensor], synthetic: Sequence[Tensor], augment: Sequence[Augment]
-) -> Tensor:
-    """The same for batch norm: all classes of the real set in one batch, then all of the synthetic set."""
-    classes = range(len(synthetic))
+def calibrate(phi: nn.Module, real: Tensor) -> None:
+    """The rule for batch norm: statistics of all these real images, layer by layer, frozen from here on."""
+    for layer in phi.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # the average of all batches so far: of this one
     with torch.no_grad():
-        real_features = phi(torch.cat([augment[c](real[c]) for c in classes]))
-    synthetic_features = phi(torch.cat([augment[c](synthetic[c]) for c in classes]))
-    total = torch.zeros((), dtype=synthetic[0].dtype)
-    real_at = synthetic_at = 0
-    for c in classes:
-        real_mean = real_features[real_at : real_at + len(real[c])].mean(0)
-        synthetic_mean = synthetic_features[synthetic_at : synthetic_at + len(synthetic[c])].mean(0)
-        total = total + ((real_mean - synthetic_mean) ** 2).sum()
-        real_at, synthetic_at = real_at + len(real[c]), synthetic_at + len(synthetic[c])
-    return total
+        phi.train()(real)
+    phi.eval()

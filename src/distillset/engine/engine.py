@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from distillset.engine.compute import Compute, Work
 
 State = dict[str, Tensor]
+"""Parameters and buffers of a network by name."""
 Rowwise = Callable[[State, Tensor], Tensor]
 Loss = Callable[..., Tensor]
 
@@ -94,12 +95,11 @@ class Engine:
 
         return torch.compile(_own_code(exact), dynamic=False) if self.compute.compile else exact
 
-    def rowwise(self, function: Rowwise, mixes: bool = False) -> Callable[..., Tensor]:
+    def rowwise(self, function: Rowwise) -> Callable[..., Tensor]:
         """``function(state, images)`` row by row, without gradients, in micro-batches.
 
         Args:
-            function: gives one result row an image.
-            mixes: whether an image's result depends on the others (batch norm in training); then all go in one call.
+            function: gives one result row an image, whatever the other images are.
 
         Returns:
             A function ``(state, images, full=None) -> rows``; ``full`` is the usual number of images, from which the
@@ -109,8 +109,6 @@ class Engine:
 
         def apply(state: State, images: Tensor, full: int | None = None) -> Tensor:
             with torch.no_grad():
-                if mixes:
-                    return run(state, images)
                 size = self._even(full or len(images))
                 parts = [run(state, self._padded(part, size)) for part in images.split(size)]
                 return torch.cat(parts)[: len(images)]
@@ -122,7 +120,7 @@ class Engine:
 
         Args:
             loss: ``loss(state, *rows, weights)`` gives ``sum_i weights[i] * loss_i``; rows are tensors ``[n, ...]``.
-            mixes: as in `rowwise`.
+            mixes: whether an image's loss depends on the others (batch norm in training); then all go in one call.
 
         Returns:
             A function ``(state, trainable, rows, weights, full) -> gradients`` for the names in ``trainable``; ``full``

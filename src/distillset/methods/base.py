@@ -11,6 +11,8 @@ from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.engine import Engine
 from distillset.keys import Key
+from distillset.nets import State, calibrated, fresh, mixes_images
+from distillset.nets.batch_norm import IMAGES
 
 Leaves = Mapping[str, Tensor]
 """The current values of the learned tensors; always with ``images [classes*ipc, C, H, W]``, class by class."""
@@ -39,12 +41,18 @@ Term = Callable[[], Piece]
 
 @dataclass(frozen=True)
 class Task:
-    """What a method works on. Images of class ``c`` are the rows ``c*ipc`` to ``(c+1)*ipc`` of the leaf ``images``."""
+    """What a method works on. Images of class ``c`` are the rows ``c*ipc`` to ``(c+1)*ipc`` of the leaf ``images``.
+
+    The network is in evaluation mode. Its states come from `fresh`, which keeps the rule for batch norm.
+    """
 
     real: RealSet
     ipc: int
     network: nn.Module
     engine: Engine
+
+    def __post_init__(self) -> None:
+        self.network.eval()  # no image's result depends on the others: see `calibrated`
 
     @property
     def spec(self) -> Spec:
@@ -57,6 +65,18 @@ class Task:
     def rows(self, classes: slice) -> slice:
         """The rows of the leaf ``images`` that belong to a run of classes."""
         return slice(classes.start * self.ipc, classes.stop * self.ipc)
+
+    def fresh(self, key: Key) -> State:
+        """A newly drawn network, its batch norm (if there is any) calibrated."""
+        return self.calibrated(fresh(self.network, key("network"), self.device), key("calibrate"))
+
+    def calibrated(self, state: State, key: Key) -> State:
+        """``state`` with the batch-norm statistics of 16 real images a class, drawn by ``key``, not augmented."""
+        if not mixes_images(self.network):
+            return state
+        counts = self.real.counts.clamp(max=IMAGES).tolist()
+        images = torch.cat([self.real.draw(c, count, key(c), self.device) for c, count in enumerate(counts)])
+        return calibrated(self.network, state, images)
 
 
 class Matcher(Protocol):

@@ -8,7 +8,8 @@ their mean embedding comes closer to that of real images (section 3 there)::
 with ``phi`` the features before the classifier and ``A_c`` one siamese augmentation a class and step.
 
 Deviations from the authors' code: random numbers come from named streams, not from the clock; a class smaller than the
-real batch is used whole; any number of images per class is accepted.
+real batch is used whole; any number of images per class is accepted; batch norm keeps the statistics of 16 real images
+a class, as in DC, where the authors' DM sends all classes through it in one batch, real and synthetic apart.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from distillset.engine.engine import Rowwise
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.methods.base import Leaf, Leaves, Piece, Task, Term, pixel_gradient
-from distillset.nets import State, fresh, mixes_images
+from distillset.nets import State
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,10 @@ class DistributionMatching:
         self.method, self.task = method, task
         self.augmentation = Augmentation.parse(method.augment)
         self.counts = _drawn(task.real, method.batch_real).tolist()
-        # Batch norm sees all classes in one batch, real and synthetic alike, as published.
-        self.mixes = mixes_images(task.network)
         self.drawn = max(self.counts)
-        together = len(self.counts) * max(self.drawn, task.ipc)
-        self.limit = together if self.mixes else task.engine.compute.micro_batch
+        self.limit = task.engine.compute.micro_batch
         embed = embedding(task.network)
-        self.embed = task.engine.rowwise(embed, self.mixes)
+        self.embed = task.engine.rowwise(embed)
         self.distance = task.engine.whole(partial(distance, embed, task.ipc))
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
@@ -98,7 +96,7 @@ class DistributionMatching:
         return {"images": Leaf(images, self.method.lr, self.method.momentum)}
 
     def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
-        state = fresh(self.task.network, key("network"), self.task.device)
+        state = self.task.fresh(key)
         runs = blocks(len(self.counts), self.task.ipc, self.limit)
         yield [partial(self._term, leaves["images"], state, key, run) for run in runs]
 

@@ -8,15 +8,14 @@ every network.
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from distillset.data.spec import Spec
+from distillset.engine.engine import State
 from distillset.errors import InputError
 from distillset.keys import Key
+from distillset.nets.batch_norm import calibrated, mixes_images
 from distillset.nets.convnet import ConvNet, ConvNetConfig
-
-State = dict[str, Tensor]
-"""Parameters and buffers of a network by name."""
 
 
 def _convnet(name: str, spec: Spec) -> nn.Module | None:
@@ -59,6 +58,4 @@ def fresh(module: nn.Module, key: Key, device: torch.device | str = "cpu") -> St
     return {name: value.detach().to(device, copy=True) for name, value in module.state_dict().items()}
 
 
-def mixes_images(module: nn.Module) -> bool:
-    """Whether the output for one image depends on the others of its batch (batch norm in training)."""
-    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules())
+__all__ = ["NETWORKS", "State", "build", "calibrated", "fresh", "mixes_images"]
