@@ -56,6 +56,7 @@ class Counting:
     steps = 1
     init = "noise"
     rate: float = 0.5
+    updates: float = 2.0
 
     def resolve(self, spec: object, ipc: int) -> "Counting":
         return self

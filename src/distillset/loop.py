@@ -70,6 +70,7 @@ class Loop:
         self.optimiser = torch.optim.SGD(groups)
         self.done, self.seconds = 0, 0.0
         self.loss: float | None = None
+        self._whole = self._state()
 
     def run(
         self,
@@ -92,8 +93,9 @@ class Loop:
                 self.folder.snapshot(self.done, self.leaves)
             if self.done >= steps:
                 break
-            loss = self.loss = self._episode(Key(self.settings["seed"])("step", self.done))
+            loss = self.loss = self._episode(Key(self.settings["seed"])("step", self.done), steps)
             self.done += 1
+            self._whole = self._state()
             now = time.monotonic()
             self.seconds, before = self.seconds + now - before, now
             record: dict[str, Any] = {"step": self.done, "loss": loss, "seconds": round(self.seconds, 3)}
@@ -109,28 +111,34 @@ class Loop:
                 self._save()
                 saved = now
             if stop and self.done < steps:
-                where = f"{self.folder.folder}; the same command goes on" if self.folder else "nowhere (no --out)"
-                raise InterruptedRun(f"stopped after step {self.done} of {steps}; state saved in {where}")
+                raise self._stopped(steps)
         self._save()
 
-    def _episode(self, key: Key) -> float:
+    def _episode(self, key: Key, steps: int) -> float:
         """One episode: an update of the leaves for every list of terms that the method yields; gives the mean loss."""
         losses: list[Tensor] = []
         for terms in self.matcher.episode(self.leaves, self.done, key):
+            if losses and self.watcher.stop():  # episodes can take minutes; this one will run again from its start
+                self._save()
+                raise self._stopped(steps)
             pieces = [term() for term in self.mesh.share(terms)]
             loss, gradients = self._total(pieces)
             self.mesh.add([loss, *gradients.values()])
             if not _finite(loss, *gradients.values()):
-                if not losses:  # the leaves are still those of the last whole episode
-                    self._save()
+                self._save()
                 raise self._diverged(f"loss {float(loss):g} or a gradient is not finite")
             for name, leaf in self.leaves.items():
                 leaf.grad = gradients[name]
             self.optimiser.step()
             if (largest := _largest(self.leaves.values())) > LARGEST:
+                self._save()
                 raise self._diverged(f"loss {float(loss):g}, and an updated pixel of {largest:g} (at most {LARGEST:g})")
             losses.append(loss)
         return float(torch.stack(losses).mean())
+
+    def _stopped(self, steps: int) -> InterruptedRun:
+        where = f"{self.folder.folder}; the same command goes on" if self.folder else "nowhere (no --out)"
+        return InterruptedRun(f"stopped after step {self.done} of {steps}; state saved in {where}")
 
     def _diverged(self, what: str) -> DivergedError:
         return DivergedError(
@@ -153,7 +161,7 @@ class Loop:
         for _ in range(2):  # the first pass compiles and warms up
             start = time.monotonic()
             float(torch.stack([term().loss for term in self.mesh.share(terms)]).sum())
-            seconds = time.monotonic() - start
+            seconds = (time.monotonic() - start) * self.matcher.updates
         total = seconds * steps
         took = f"{total / 60:.1f} min" if total >= 60 else f"{total:.0f} s"
         used = memory(self.task.device) / 1e6
@@ -181,13 +189,18 @@ class Loop:
             momentum = stored.tensors.get(f"momentum.{name}")
             if momentum is not None:
                 self.optimiser.state[leaf]["momentum_buffer"] = momentum.to(leaf.device, copy=True)
+        self._whole = self._state()
 
-    def _save(self) -> None:
-        if not self.folder or not self.mesh.writes:
-            return
-        tensors = {f"leaf.{name}": leaf for name, leaf in self.leaves.items()}
+    def _state(self) -> dict[str, Tensor]:
+        """A copy of the leaves and their momenta, as they are between two episodes."""
+        tensors = {f"leaf.{name}": leaf.clone() for name, leaf in self.leaves.items()}
         for name, leaf in self.leaves.items():
             momentum = self.optimiser.state[leaf].get("momentum_buffer")
             if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum
-        self.folder.save(Checkpoint(self.done, tensors, self.settings, self.seconds, self.loss))
+                tensors[f"momentum.{name}"] = momentum.clone()
+        return tensors
+
+    def _save(self) -> None:
+        """A checkpoint of the last whole episode."""
+        if self.folder and self.mesh.writes:
+            self.folder.save(Checkpoint(self.done, self._whole, self.settings, self.seconds, self.loss))

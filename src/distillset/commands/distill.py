@@ -66,8 +66,8 @@ def field_type(method: Any, name: str) -> Any:
 
 
 def field_help(method: Any, name: str) -> str:
-    """What the docstring of a method says of a field, on one line without its full stop."""
-    text = inspect.getdoc(method) or ""
+    """What the docstring of a method, or of one it is a preset of, says of a field, on one line without full stop."""
+    text = "\n".join(inspect.cleandoc(kind.__doc__ or "") for kind in method.__mro__)
     found = re.search(rf"^    {name}: (.*(?:\n {{8}}.*)*)", text, re.MULTILINE)
     return " ".join(found[1].replace("`", "").replace("%", "%%").split()).rstrip(".") if found else name
 

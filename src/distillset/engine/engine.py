@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from distillset.engine.compute import Compute, Work
@@ -61,7 +62,7 @@ def measure(network: nn.Module, shape: tuple[int, int, int], images: float) -> W
     return Work(counter.get_total_flops() * images, numbers * images, activations=max(widest, 1))
 
 
-def _own_code(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _own_code(function: Callable[..., Any]) -> Callable[..., Any]:
     """A copy of a closure with a code object of its own.
 
     The compiler counts recompilations by code object and falls back to eager after eight; all closures made at one
@@ -83,15 +84,18 @@ class Engine:
         self.device = torch.device(compute.device)
         torch.set_num_threads(compute.threads)
 
-    def whole(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """``function`` in one call: precision and compilation only. Differentiable."""
+    def whole(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function`` in one call: precision and compilation only. Differentiable.
 
-        def exact(*arguments: Any) -> Tensor:
+        Arguments and results are tensors, or lists, tuples and dicts of them.
+        """
+
+        def exact(*arguments: Any) -> Any:
             bf16 = self.compute.precision == "bf16"
             # The weight cache of autocast would keep casts from an earlier call alive inside compiled functions.
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
                 result = function(*arguments)
-            return result if result.dtype == torch.float64 else result.float()
+            return tree_map(lambda found: found if found.dtype == torch.float64 else found.float(), result)
 
         return torch.compile(_own_code(exact), dynamic=False) if self.compute.compile else exact
 
@@ -144,6 +148,31 @@ class Engine:
             return dict(zip(trainable, total, strict=True))
 
         return apply
+
+    def split(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """``function(*fixed, *rows)``, one result row a row, in micro-batches; what it differentiates is its affair.
+
+        Returns:
+            A function ``(fixed, rows) -> rows``. Where a micro-batch is filled up, the rows are zero.
+        """
+        run = self.whole(function)
+
+        def apply(fixed: Sequence[Any], rows: Sequence[Tensor]) -> Tensor:
+            count = len(rows[0])
+            size = self._even(count)
+            starts = range(0, count, size)
+            parts = ([self._padded(tensor[at : at + size], size) for tensor in rows] for at in starts)
+            return torch.cat([run(*fixed, *part) for part in parts])[:count]
+
+        return apply
+
+    def group(self, rows: int) -> int:
+        """Images of the classes, ``rows`` each, whose gradients are taken one by one within a compiled call.
+
+        One class on a CPU, whose calls cost nothing; on a GPU as many as fit a micro-batch, up to ten, since the time
+        to compile grows with them.
+        """
+        return rows if self.device.type == "cpu" else min(self.compute.micro_batch, 10 * rows)
 
     def _even(self, count: int) -> int:
         """The micro-batch for ``count`` rows: even parts, so that little of the last one is padding."""

@@ -80,7 +80,12 @@ class Task:
 
 
 class Matcher(Protocol):
-    """A method at work on a task: it holds the compiled functions, and whatever else is made once a run."""
+    """A method at work on a task: it holds the compiled functions, and whatever else is made once a run.
+
+    ``updates`` is the work of an episode in units of its first update, to tell beforehand what a run will take.
+    """
+
+    updates: float
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
         """The learned tensors, given the initial images."""

@@ -81,6 +81,8 @@ class DM:
 class DistributionMatching:
     """`DM`, with all fields resolved, at work on a task."""
 
+    updates = 1.0
+
     def __init__(self, method: DM, task: Task) -> None:
         self.method, self.task = method, task
         self.augmentation = Augmentation.parse(method.augment)

@@ -1,5 +1,5 @@
 """Training networks on tensors."""
 
-from distillset.training.fit import Examples, Recipe, Trainer
+from distillset.training.fit import Examples, Recipe, Trainer, cross_entropy
 
-__all__ = ["Examples", "Recipe", "Trainer"]
+__all__ = ["Examples", "Recipe", "Trainer", "cross_entropy"]

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from distillset.data.augment import Augmentation
 from distillset.engine import Engine, logits
+from distillset.engine.engine import Loss
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.nets import State, fresh, mixes_images
@@ -56,6 +57,22 @@ class Recipe:
             raise InputError(f"rate {self.rate}: must be above 0")
 
 
+def cross_entropy(module: nn.Module) -> Loss:
+    """``loss(state, images, labels, weights)``: the weighted sum of cross entropies.
+
+    Labels are ``int64 [n]`` classes or ``float [n, classes]`` probabilities.
+    """
+    forward = logits(module)
+
+    def loss(state: State, images: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        found = forward(state, images)
+        exact = found if found.dtype == torch.float64 else found.float()
+        total: Tensor = (F.cross_entropy(exact, labels, reduction="none") * weights).sum()
+        return total
+
+    return loss
+
+
 class Trainer:
     """Trains networks of one structure by one recipe; compiled functions are kept from one network to the next."""
 
@@ -64,13 +81,8 @@ class Trainer:
         self.trainable = [name for name, _ in module.named_parameters()]
         self.augmentation = Augmentation.parse(recipe.augmentation)
         mixes = mixes_images(module)
-        forward = logits(module)
-
-        def loss(state: State, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-            return (F.cross_entropy(forward(state, images).float(), targets, reduction="none") * weights).sum()
-
-        self._gradient = engine.gradient(loss, mixes)
-        self._predict = engine.rowwise(forward)
+        self._gradient = engine.gradient(cross_entropy(module), mixes)
+        self._predict = engine.rowwise(logits(module))
 
     def fit(self, examples: Examples, labels: Tensor, key: Key) -> State:
         """A fresh network, trained.
@@ -80,9 +92,14 @@ class Trainer:
             labels: ``int64 [N]`` classes or ``float [N, classes]`` probabilities, one for each row.
             key: names the initial weights, the order and the augmentation.
         """
+        state = fresh(self.module, key("network"), self.engine.device)
+        self.train(state, examples, labels, key)
+        return state
+
+    def train(self, state: State, examples: Examples, labels: Tensor, key: Key) -> None:
+        """Train ``state`` where it stands; arguments as in `fit`."""
         recipe, device = self.recipe, self.engine.device
         self.module.train()
-        state = fresh(self.module, key("network"), device)
         parameters = [state[name] for name in self.trainable]
         labels, count = labels.to(device), len(labels)
         full = min(recipe.batch, count)
@@ -103,7 +120,6 @@ class Trainer:
             if epoch == recipe.epochs // 2 + 1:
                 rate *= recipe.decay
                 optimiser = self._sgd(parameters, rate)
-        return state
 
     def accuracy(self, state: State, examples: Examples, labels: Tensor) -> float:
         """The fraction of rows that ``state`` classifies as labelled, in evaluation mode."""
