@@ -18,7 +18,11 @@ from distillset.data.synthetic import SyntheticSet
 from distillset.store import read_tensors
 from tests import toys
 
-STEPS = 120
+METHODS = {
+    "dm": (120, []),
+    "dsa": (40, ["--outer", "3", "--inner", "2"]),  # a kill falls into the middle of an episode
+}
+"""Method to steps and flags."""
 DRIVER = """
 import sys
 from functools import partial
@@ -33,16 +37,18 @@ sys.exit(main(sys.argv[1:]))
 class Run:
     """The command line in a process of its own, on a toy set."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, method: str) -> None:
+        self.folder, self.method = folder, method
+        self.steps, self.flags = METHODS[method]
         self.data = toys.toy_file(folder / "toy.npz")
 
     def arguments(self, out: Path) -> list[str]:
         return [
-            "distill", "dm", "--data", str(self.data), "--ipc", "2", "--out", str(out), "--steps", str(STEPS),
+            "distill", self.method, "--data", str(self.data), "--ipc", "2", "--out", str(out),
+            "--steps", str(self.steps),
             "--network", toys.NETWORK, "--batch-real", "6", "--device", "cpu", "--precision", "fp32",
             "--compile", "off",
-            "--snapshots", "4",
+            "--snapshots", "4", *self.flags,
         ]  # fmt: skip
 
     def start(self, out: Path, *more: str) -> subprocess.Popen[str]:
@@ -55,12 +61,12 @@ class Run:
         assert main(self.arguments(out)) == 0
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+@pytest.fixture(scope="module", params=METHODS)
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("faults")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISTILLSET_CACHE", str(folder / "cache"))
-        yield Run(folder)
+        yield Run(folder, request.param)
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +89,15 @@ def wait_for(process: subprocess.Popen[str], out: Path, steps: int) -> None:
         time.sleep(0.002)
 
 
-def assert_same(out: Path, untouched: Path) -> None:
-    name = f"step-{STEPS}.safetensors"
+def assert_same(out: Path, untouched: Path, steps: int) -> None:
+    name = f"step-{steps}.safetensors"
     mine, theirs = (read_tensors(at / "checkpoints" / name)[0] for at in (out, untouched))
     assert mine.keys() == theirs.keys() == {"leaf.images", "momentum.images"}
     for tensor in mine:
         assert torch.equal(mine[tensor], theirs[tensor]), tensor
     assert torch.equal(SyntheticSet.load(out).images, SyntheticSet.load(untouched).images)
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert [record["step"] for record in records] == list(range(1, STEPS + 1))
+    assert [record["step"] for record in records] == list(range(1, steps + 1))
     assert {path.name for path in (out / "snapshots").iterdir()} == {
         path.name for path in (untouched / "snapshots").iterdir()
     }
@@ -115,9 +121,9 @@ def test_a_killed_run_gives_the_same_bits(runs: Run, untouched: Path) -> None:
     out = runs.folder / "killed"
     draw = random.Random(20)
     assert kill_at_random(runs, out, [(draw.randrange(2, 15), draw.random() * 0.01) for _ in range(2)]) == 2
-    assert 0 < lines(out) < STEPS
+    assert 0 < lines(out) < runs.steps
     runs.finish(out)
-    assert_same(out, untouched)
+    assert_same(out, untouched, runs.steps)
 
 
 def test_a_terminated_run_saves_and_goes_on(runs: Run, untouched: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,12 +137,12 @@ def test_a_terminated_run_saves_and_goes_on(runs: Run, untouched: Path, capsys: 
     assert process.returncode == 130, told
     assert "Traceback" not in told
     stopped = lines(out)
-    assert 3 <= stopped < STEPS
-    assert f"stopped after step {stopped} of {STEPS}" in told.splitlines()[-1]
+    assert 3 <= stopped < runs.steps
+    assert f"stopped after step {stopped} of {runs.steps}" in told.splitlines()[-1]
     assert (out / "checkpoints" / f"step-{stopped}.safetensors").is_file()
     runs.finish(out)
-    assert f"going on from step {stopped} of {STEPS}" in capsys.readouterr().err
-    assert_same(out, untouched)
+    assert f"going on from step {stopped} of {runs.steps}" in capsys.readouterr().err
+    assert_same(out, untouched, runs.steps)
 
 
 @pytest.mark.slow
@@ -147,4 +153,4 @@ def test_a_run_killed_again_and_again(runs: Run, untouched: Path) -> None:
     kill_at_random(runs, out, [(0, draw.random() * 6) for _ in range(8)])
     kill_at_random(runs, out, [(draw.randrange(0, 5), draw.random() * 0.05) for _ in range(12)])
     runs.finish(out)
-    assert_same(out, untouched)
+    assert_same(out, untouched, runs.steps)

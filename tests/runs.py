@@ -1,0 +1,108 @@
+"""Small runs, and what they leave: shared by the tests of the loop."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distillset import distill as make
+from distillset.data.real import RealSet
+from distillset.data.synthetic import SyntheticSet
+from distillset.keys import Key
+from distillset.loop import Watcher
+from distillset.methods import DM, Leaf, Leaves, Piece, Task, Term
+from distillset.store import read_tensors
+from tests import toys
+
+METHOD = DM(batch_real=6)
+STEPS = 6
+
+
+class Recorder(Watcher):
+    """Keeps what it is told, and asks to stop after some steps."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.notes: list[str] = []
+        self.steps: list[tuple[int, int, float]] = []
+        self.stop_after = stop_after
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        self.steps.append((step, steps, loss))
+
+    def stop(self) -> bool:
+        return len(self.steps) == self.stop_after
+
+    def told(self, part: str) -> bool:
+        return any(part in note for note in self.notes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Counting:
+    """Known gradients: two updates a step, of three terms whose pixels have the gradients 1, 2 and 3."""
+
+    name = "counting"
+    steps = 1
+    init = "noise"
+    rate: float = 0.5
+    updates: float = 2.0
+
+    def resolve(self, spec: object, ipc: int) -> "Counting":
+        return self
+
+    def images_per_step(self, real: RealSet, ipc: int) -> float:
+        return 1.0
+
+    def prepare(self, task: Task) -> "Counting":
+        return self
+
+    def leaves(self, images: Tensor) -> dict[str, Leaf]:
+        return {"images": Leaf(torch.zeros_like(images), self.rate), "rates": Leaf(torch.zeros(2), 1.0, 0.5)}
+
+    def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
+        for _ in range(2):
+            yield [partial(self._term, leaves["images"], c) for c in range(3)]
+
+    def _term(self, images: Tensor, c: int) -> Piece:
+        ones = torch.ones_like(images[:2]) * (c + 1)
+        gradients = {"images": (slice(2 * c, 2 * c + 2), ones), "rates": (slice(0, 1), torch.ones(1))}
+        return Piece(images.sum() + 1, gradients)
+
+
+def distil(out: Path | None = None, **changes: Any) -> SyntheticSet:
+    """A small run of which single arguments are changed."""
+    arguments: dict[str, Any] = {
+        "data": toys.toy_data(), "method": METHOD, "ipc": 2, "steps": STEPS, "network": toys.NETWORK, "out": out,
+        **toys.EAGER, **changes,
+    }  # fmt: skip
+    return make(**arguments)
+
+
+def steps_logged(out: Path) -> list[int]:
+    log = out / "metrics.jsonl"
+    return [json.loads(line)["step"] for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def last_checkpoint(out: Path) -> dict[str, Tensor]:
+    newest = max((out / "checkpoints").iterdir(), key=lambda path: int(path.stem.removeprefix("step-")))
+    return read_tensors(newest)[0]
+
+
+def assert_same_end(a: Path, b: Path) -> None:
+    """Pixels and momentum are equal bit for bit, and so is what was logged of every step."""
+    mine, theirs = last_checkpoint(a), last_checkpoint(b)
+    assert set(mine) == {"leaf.images", "momentum.images"} == set(theirs)
+    for name in mine:
+        assert torch.equal(mine[name], theirs[name]), name
+    assert torch.equal(SyntheticSet.load(a).images, SyntheticSet.load(b).images)
+    losses = [[json.loads(line)["loss"] for line in (at / "metrics.jsonl").read_text().splitlines()] for at in (a, b)]
+    assert losses[0] == losses[1]
+    cards = [SyntheticSet.load(at).card for at in (a, b)]
+    assert cards[0]["metrics"]["loss"] == cards[1]["metrics"]["loss"] == losses[0][-1]
