@@ -25,6 +25,20 @@ def test_digits_are_not_mirrored() -> None:
     assert whole(100, DIGITS).recipe.augmentation == "color_crop_cutout_scale_rotate"
 
 
+@pytest.mark.parametrize(
+    ("method", "name", "epochs", "augmentation"),
+    [
+        ("dc", "cifar10", 300, "none"),
+        ("dc", "mnist", 1000, "dc/crop_scale_rotate"),
+        ("dc", "fashion_mnist", 300, "none"),
+        ("dsa", "cifar10", 1000, "color_crop_cutout_flip_scale_rotate"),
+    ],
+)
+def test_the_published_evaluation_of_each_method(method: str, name: str, epochs: int, augmentation: str) -> None:
+    protocol = choose("auto", method, dataclasses.replace(SPEC, name=name))
+    assert (protocol.name, protocol.recipe.epochs, protocol.recipe.augmentation) == (method, epochs, augmentation)
+
+
 @pytest.mark.parametrize("method", ["dm", "random", "something else", ""])
 def test_auto_is_the_method_s_own(method: str) -> None:
     assert choose("auto", method, SPEC).name == "dm"
@@ -40,7 +54,7 @@ def test_every_protocol_is_named_and_cited(name: str) -> None:
 
 
 def test_unknown_protocols_are_named() -> None:
-    with pytest.raises(InputError, match="--protocol fast: choose auto, dm"):
+    with pytest.raises(InputError, match="--protocol fast: choose auto, dc, dsa, dm"):
         choose("fast", "dm", SPEC)
 
 

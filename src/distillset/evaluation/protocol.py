@@ -1,8 +1,10 @@
 """Protocols: the frozen recipes of an evaluation. No accuracy is printed or stored without one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from distillset.data.augment import default_strategy
+from distillset.data.augment_dc import DCAugmentation
 from distillset.data.spec import Spec
 from distillset.errors import InputError
 from distillset.training import Recipe
@@ -20,6 +22,7 @@ class Protocol:
         recipe: how each network is trained. Its augmentation ``auto`` is the siamese strategy with parameters drawn per
             image; `resolve` replaces it.
         labels: ``hard`` or ``soft``.
+        exceptions: name of a data set to the recipe that the paper used there instead.
         source: where the recipe comes from.
     """
 
@@ -27,9 +30,12 @@ class Protocol:
     recipe: Recipe = field(default_factory=Recipe)
     labels: str = "hard"
     source: str = ""
+    exceptions: Mapping[str, Recipe] = field(default_factory=dict, repr=False)
 
     def resolve(self, spec: Spec) -> "Protocol":
-        """The protocol for this data: its augmentation without the flip for digits."""
+        """The protocol for this data: its exception if there is one, its augmentation without the flip for digits."""
+        if spec.name in self.exceptions:
+            return replace(self, recipe=self.exceptions[spec.name], exceptions={})
         if self.recipe.augmentation != "auto":
             return self
         return replace(self, recipe=replace(self.recipe, augmentation=default_strategy(spec.flip)))
@@ -49,10 +55,18 @@ class Protocol:
 
 
 _DSA = Recipe(augmentation="auto")
+_DC_MNIST = Recipe(augmentation=DCAugmentation.NAME)
 PROTOCOLS: dict[str, Protocol] = {
+    "dc": Protocol(
+        "dc",
+        Recipe(epochs=300),
+        source="Zhao et al., ICLR 2021: 300 epochs; on MNIST 1000 with crop, scale and rotation",
+        exceptions={"mnist": _DC_MNIST},
+    ),
+    "dsa": Protocol("dsa", _DSA, source="Zhao and Bilen, ICML 2021: 1000 epochs with the differentiable augmentation"),
     "dm": Protocol("dm", _DSA, source="Zhao and Bilen, WACV 2023: 1000 epochs with the differentiable augmentation"),
 }
-AUTO = {"dm": "dm", "random": "dm"}
+AUTO = {"dc": "dc", "dsa": "dsa", "dm": "dm", "random": "dm"}
 """Method of an artifact to the protocol that ``auto`` chooses: the one its paper reports."""
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distillset.data.augment import Augmentation
+from distillset.data.augment_dc import DCAugmentation
 from distillset.engine import Engine, logits
 from distillset.engine.engine import Loss
 from distillset.errors import InputError
@@ -37,7 +38,8 @@ class Recipe:
         weight_decay: of SGD, on all parameters.
         batch: most images of one update.
         decay: factor on the rate in the second half.
-        augmentation: strategy of the differentiable augmentation with parameters drawn per image, or ``"none"``.
+        augmentation: strategy of the differentiable augmentation with parameters drawn per image, ``"none"``, or that
+            of the DC paper's evaluation on MNIST, `DCAugmentation.NAME`.
     """
 
     epochs: int = 1000
@@ -79,7 +81,9 @@ class Trainer:
     def __init__(self, engine: Engine, module: nn.Module, recipe: Recipe) -> None:
         self.engine, self.module, self.recipe = engine, module, recipe
         self.trainable = [name for name, _ in module.named_parameters()]
-        self.augmentation = Augmentation.parse(recipe.augmentation)
+        self.augmentation = (
+            DCAugmentation() if recipe.augmentation == DCAugmentation.NAME else Augmentation.parse(recipe.augmentation)
+        )
         mixes = mixes_images(module)
         self._gradient = engine.gradient(cross_entropy(module), mixes)
         self._predict = engine.rowwise(logits(module))
