@@ -21,7 +21,7 @@ def main() -> int:
     """Run the cases, print a line each, and write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("cases", nargs="*", default=list(CASES), metavar="CASE", help=f"default: {' '.join(CASES)}")
-    parser.add_argument("--pairs", type=int, default=7, help="pairs of steps timed (default 7)")
+    parser.add_argument("--pairs", type=int, default=7, help="most pairs of steps timed (default 7)")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--memory-of", choices=("fast", "textbook"), help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,20 +1,20 @@
-"""What is timed: one DM step and one evaluation step at CIFAR-10's shape, 10 images a class, 256 real images a
-class.
-"""
+"""What is timed, at CIFAR-10's shape with 256 real images a class: steps of DM and DC, and one of an evaluation."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.measure import Pairs, Peak
-from benchmarks.textbook import Matching, Training
-from distillset import DM, RealSet, Spec, distill
+from benchmarks.textbook import GradientMatching, Matching, Training
+from distillset import DC, DM, RealSet, Spec, distill
 from distillset.data.augment import default_strategy
 from distillset.engine import Compute, Engine
 from distillset.keys import Key
 from distillset.loop import Watcher
+from distillset.methods import Method
 from distillset.nets import build
 from distillset.training import Recipe, Trainer
 
@@ -46,9 +46,9 @@ class Between(Watcher):
         self.call()
 
 
-def distil(steps: int, call: Callable[[], object]) -> None:
+def distil(method: Method, ipc: int, steps: int, call: Callable[[], object]) -> None:
     """A real run of the library, with ``call`` after every step."""
-    distill(real_set(), DM(batch_real=BATCH), IPC, steps=steps, compile="on", watcher=Between(call))
+    distill(real_set(), method, ipc, steps=steps, compile="on", watcher=Between(call))
 
 
 def train(steps: int, call: Callable[[], object]) -> None:
@@ -73,9 +73,23 @@ def train(steps: int, call: Callable[[], object]) -> None:
 def textbook_dm() -> Callable[[int], float]:
     """One textbook DM step, given its number."""
     real = real_set()
-    start = torch.cat([real.draw(c, IPC, Key(0)("init", c)) for c in range(CLASSES)])
-    loop = Matching(real.rows(torch.arange(len(real))), real.labels, start, IPC, BATCH, STRATEGY)
+    loop = Matching(real.rows(torch.arange(len(real))), real.labels, start(real, IPC), IPC, BATCH, STRATEGY)
     return lambda i: loop.step(Key(0)("step", i))
+
+
+def textbook_dc(method: DC, ipc: int) -> Callable[[int], float]:
+    """One textbook DC step, given its number."""
+    real = real_set()
+    assert method.outer is not None
+    assert method.inner is not None
+    images = real.rows(torch.arange(len(real)))
+    loop = GradientMatching(images, real.labels, start(real, ipc), ipc, BATCH, method.outer, method.inner)
+    return lambda i: loop.step(Key(0)("step", i))
+
+
+def start(real: RealSet, ipc: int) -> Tensor:
+    """Real images to start from, ``[classes*ipc, C, H, W]``."""
+    return torch.cat([real.draw(c, ipc, Key(0)("init", c)) for c in range(CLASSES)])
 
 
 def textbook_evaluation() -> Callable[[int], float]:
@@ -84,8 +98,14 @@ def textbook_evaluation() -> Callable[[int], float]:
     return lambda i: loop.step(Key(0)("step", i))
 
 
+DC_1 = DC(batch_real=BATCH, outer=1, inner=1)
+DC_10 = DC(batch_real=BATCH, outer=2, inner=50)
+"""The published loops; at 10 images a class two of ten updates, with the training between them."""
+
 CASES: dict[str, tuple[Callable[[int, Callable[[], object]], None], Callable[[], Callable[[int], float]]]] = {
-    "dm": (distil, textbook_dm),
+    "dm": (partial(distil, DM(batch_real=BATCH), IPC), textbook_dm),
+    "dc-1": (partial(distil, DC_1, 1), partial(textbook_dc, DC_1, 1)),
+    "dc-10": (partial(distil, DC_10, IPC), partial(textbook_dc, DC_10, IPC)),
     "evaluation": (train, textbook_evaluation),
 }
 """Name to (the library's own run, the textbook's step)."""

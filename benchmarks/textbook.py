@@ -60,6 +60,47 @@ class Matching:
         return float(loss.detach())
 
 
+class GradientMatching:
+    """Gradient matching as its authors' loop does it: class by class, with the graph of the synthetic gradient kept."""
+
+    def __init__(
+        self, real: Tensor, labels: Tensor, start: Tensor, ipc: int, batch: int, outer: int, inner: int
+    ) -> None:
+        self.real, self.ipc, self.batch, self.outer, self.inner = real, ipc, batch, outer, inner
+        self.rows = [torch.nonzero(labels == c).flatten() for c in range(int(labels.max()) + 1)]
+        self.labels = torch.arange(len(self.rows)).repeat_interleave(ipc)
+        self.images = start.clone().requires_grad_()
+        self.optimiser = torch.optim.SGD([self.images], lr=0.1, momentum=0.5)
+
+    def step(self, key: Key) -> float:
+        """One step: a fresh network, ``outer`` updates of the pixels, ``inner`` epochs on them after all but the last."""
+        network = ConvNet3(self.images.shape[1], self.images.shape[-1], len(self.rows))
+        parameters = list(network.parameters())
+        trainer = torch.optim.SGD(parameters, lr=0.01)
+        total = 0.0
+        for turn in range(self.outer):
+            loss = torch.zeros(())
+            for c, rows in enumerate(self.rows):
+                real = self.real[rows[torch.randperm(len(rows))[: self.batch]]]
+                wanted = torch.autograd.grad(F.cross_entropy(network(real), torch.full((len(real),), c)), parameters)
+                synthetic = self.images[c * self.ipc : (c + 1) * self.ipc]
+                guesses = F.cross_entropy(network(synthetic), torch.full((self.ipc,), c))
+                found = torch.autograd.grad(guesses, parameters, create_graph=True)
+                for ours, theirs in zip(found, wanted, strict=True):
+                    if ours.dim() > 1:
+                        a, b = ours.flatten(1), theirs.detach().flatten(1)
+                        loss = loss + (1 - (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-6)).sum()
+            self.optimiser.zero_grad()
+            loss.backward()
+            self.optimiser.step()
+            total += float(loss.detach())
+            for _ in range(self.inner if turn < self.outer - 1 else 0):
+                trainer.zero_grad()
+                F.cross_entropy(network(self.images.detach()), self.labels).backward()
+                trainer.step()
+        return total
+
+
 class Training:
     """Training on a synthetic set as the published evaluation does it."""
 

@@ -15,10 +15,12 @@ from distillset.distill import distill
 from distillset.errors import DistillsetError, DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Protocol, Row, evaluate
 from distillset.keys import Key
-from distillset.methods import DM
+from distillset.methods import DC, DM, DSA
 
 __all__ = [
+    "DC",
     "DM",
+    "DSA",
     "Data",
     "DistillsetError",
     "DivergedError",
