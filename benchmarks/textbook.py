@@ -73,7 +73,7 @@ class GradientMatching:
         self.optimiser = torch.optim.SGD([self.images], lr=0.1, momentum=0.5)
 
     def step(self, key: Key) -> float:
-        """One step: a fresh network, ``outer`` updates of the pixels, ``inner`` epochs on them after all but the last."""
+        """One step: a fresh network, ``outer`` updates of the pixels, ``inner`` epochs after each but the last."""
         network = ConvNet3(self.images.shape[1], self.images.shape[-1], len(self.rows))
         parameters = list(network.parameters())
         trainer = torch.optim.SGD(parameters, lr=0.01)

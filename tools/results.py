@@ -30,8 +30,8 @@ PUBLISHED: dict[tuple[str, str, int], tuple[float, float]] = {
     ("dm", "cifar10", 10): (48.9, 0.6),
     ("dm", "cifar10", 50): (63.0, 0.4),
 }
-"""(method, data, images a class) to mean and std in percent, ConvNet-3: of DC and DSA from their papers' tables, of DM as
-tabulated by NCFM (CVPR 2025).
+"""(method, data, images a class) to mean and std in percent, ConvNet-3. DC and DSA from their papers' tables, DM from
+that of NCFM (CVPR 2025).
 """
 
 STEPS = {"dc": 1000, "dsa": 1000, "dm": 20_000}
