@@ -6,15 +6,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
-from distillset.engine import Engine, measure
+from distillset.engine import Compute, Engine, measure
 from distillset.errors import InputError
 from distillset.initial import initial
 from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher
-from distillset.mesh import Mesh, Solo
+from distillset.mesh import Mesh, join
 from distillset.methods import Method, Task
 from distillset.nets import build, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
@@ -58,7 +60,8 @@ def distill(
         snapshots: how many intermediate sets to keep in ``out``, evenly spaced.
         evaluate: gives an accuracy to log, every ``evaluate_every`` steps; it has no influence on the run.
         watcher: is told of progress and may ask to stop.
-        mesh: the ranks that share the work.
+        mesh: the ranks that share the work; None is those of `torchrun`, or this process alone. Only the first touches
+            ``out``; all return the same set.
         checkpoint_seconds: time between checkpoints.
 
     Returns:
@@ -88,8 +91,9 @@ def distill(
         "init": init,
         "data": real.fingerprint(),
     }
-    watcher, mesh = watcher or Watcher(), mesh or Solo()
-    with RunFolder.open(Path(out)) if out is not None else nullcontext() as folder:
+    mesh = mesh or join("cuda" if device == "auto" and torch.cuda.is_available() else device)
+    watcher = watcher or Watcher()
+    with RunFolder.open(Path(out)) if out is not None and mesh.writes else nullcontext() as folder:
         stored, notes = folder.latest() if folder else (None, [])
         for note in notes:
             watcher.note(note)
@@ -101,11 +105,12 @@ def distill(
         if mixes_images(module):
             watcher.note(ADVICE.format(count=IMAGES))
         left = steps - (stored.step if stored else 0)
-        work = measure(module, real.spec.shape, method.images_per_step(real, ipc) * left)
+        work = measure(module, real.spec.shape, method.images_per_step(real, ipc) * left / mesh.size)
         compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None)
-        settings["compute"] = compute.to_json()
+        settings["compute"] = mesh.agree(compute.to_json())
+        compute = Compute(**settings["compute"], reasons=compute.reasons)
         done = _finished(folder.folder, steps) if folder and stored and stored.step == steps else None
-        if folder and done:
+        if folder and done and mesh.size == 1:
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
             return done
         task = Task(real, ipc, module, Engine(compute))
@@ -114,11 +119,12 @@ def distill(
         if stored:
             loop.restore(stored)
             watcher.note(f"going on from step {stored.step} of {steps}")
+        loop.meet()
         for reason in compute.reasons:
             watcher.note(reason)
         loop.run(steps, checkpoint_seconds, snapshots, evaluate, evaluate_every)
         synthetic = loop.synthetic()
-        if folder and mesh.writes:
+        if folder:
             synthetic.save(folder.folder)
         return synthetic
 

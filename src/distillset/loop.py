@@ -100,13 +100,13 @@ class Loop:
             self.seconds, before = self.seconds + now - before, now
             record: dict[str, Any] = {"step": self.done, "loss": loss, "seconds": round(self.seconds, 3)}
             self.watcher.step(self.done, steps, loss)
-            if evaluate and every and self.done % every == 0:
+            if evaluate and every and self.done % every == 0 and self.mesh.writes:
                 record["accuracy"] = evaluate(self.synthetic())
                 self.watcher.note(f"step {self.done}: accuracy {record['accuracy']:.2%}")
                 before = time.monotonic()
             if self.folder:
                 self.folder.log(record)
-            stop = self.watcher.stop()
+            stop = self.mesh.any(self.watcher.stop())
             if stop or now - saved >= checkpoint_seconds:
                 self._save()
                 saved = now
@@ -118,7 +118,8 @@ class Loop:
         """One episode: an update of the leaves for every list of terms that the method yields; gives the mean loss."""
         losses: list[Tensor] = []
         for terms in self.matcher.episode(self.leaves, self.done, key):
-            if losses and self.watcher.stop():  # episodes can take minutes; this one will run again from its start
+            # An episode can take minutes: it is cut off, and will run again from its start.
+            if losses and self.mesh.any(self.watcher.stop()):
                 self._save()
                 raise self._stopped(steps)
             pieces = [term() for term in self.mesh.share(terms)]
@@ -160,7 +161,7 @@ class Loop:
         seconds = 0.0
         for _ in range(2):  # the first pass compiles and warms up
             start = time.monotonic()
-            float(torch.stack([term().loss for term in self.mesh.share(terms)]).sum())
+            float(sum(term().loss for term in self.mesh.share(terms)))
             seconds = (time.monotonic() - start) * self.matcher.updates
         total = seconds * steps
         took = f"{total / 60:.1f} min" if total >= 60 else f"{total:.0f} s"
@@ -191,6 +192,17 @@ class Loop:
                 self.optimiser.state[leaf]["momentum_buffer"] = momentum.to(leaf.device, copy=True)
         self._whole = self._state()
 
+    def meet(self) -> None:
+        """Start every rank from the state of the one that writes."""
+        momenta = {name: self.optimiser.state[leaf].get("momentum_buffer") for name, leaf in self.leaves.items()}
+        state = [self.done, self.seconds, self.loss, [name for name in momenta if momenta[name] is not None]]
+        self.done, self.seconds, self.loss, moving = self.mesh.agree(state)
+        for name in moving:
+            self.optimiser.state[self.leaves[name]].setdefault("momentum_buffer", torch.zeros_like(self.leaves[name]))
+        buffers = [self.optimiser.state[self.leaves[name]]["momentum_buffer"] for name in moving]
+        self.mesh.copy([*self.leaves.values(), *buffers])
+        self._whole = self._state()
+
     def _state(self) -> dict[str, Tensor]:
         """A copy of the leaves and their momenta, as they are between two episodes."""
         tensors = {f"leaf.{name}": leaf.clone() for name, leaf in self.leaves.items()}
@@ -202,5 +214,5 @@ class Loop:
 
     def _save(self) -> None:
         """A checkpoint of the last whole episode."""
-        if self.folder and self.mesh.writes:
+        if self.folder:
             self.folder.save(Checkpoint(self.done, self._whole, self.settings, self.seconds, self.loss))

@@ -5,9 +5,11 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 from distillset.commands import distill, doctor, evaluate, select
-from distillset.errors import DistillsetError, InterruptedRun
+from distillset.commands.progress import speaks
+from distillset.errors import DistillsetError, InterruptedRun, LostRankError
 
 VERBS = (distill, select, evaluate, doctor)
 
@@ -35,15 +37,19 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0 done, 2 wrong input, 3 diverged, 130 interrupted."""
     options = parser().parse_args(arguments)
+    if not speaks():
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (open to the end of the process)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
         return code
     except InterruptedRun as stopped:
-        sys.stderr.write(f"distillset: {stopped}\n")
+        if speaks():
+            sys.stderr.write(f"distillset: {stopped}\n")
         return stopped.exit_code
     except DistillsetError as error:
-        sys.stderr.write(f"distillset: error: {' '.join(str(error).split())}\n")
+        if speaks() or isinstance(error, LostRankError):  # all ranks meet the same errors, but for a lost one
+            sys.stderr.write(f"distillset: error: {' '.join(str(error).split())}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("distillset: interrupted\n")

@@ -1,5 +1,6 @@
 """What a person sees of a run: notes and a bar on stderr, and a stop that saves."""
 
+import os
 import signal
 import sys
 import time
@@ -11,9 +12,15 @@ from tqdm import tqdm
 from distillset.loop import Watcher
 
 
+def speaks() -> bool:
+    """Whether this process talks to the user: of the ranks of `torchrun`, the first does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def note(line: str) -> None:
     """A line on stderr, above any bar."""
-    tqdm.write(f"distillset: {line}", file=sys.stderr)
+    if speaks():
+        tqdm.write(f"distillset: {line}", file=sys.stderr)
 
 
 class Terminal(Watcher):
@@ -26,7 +33,7 @@ class Terminal(Watcher):
     """
 
     def __init__(self, quiet: bool = False, seconds: float = 30.0) -> None:
-        self.quiet, self.seconds = quiet, seconds
+        self.quiet, self.seconds = quiet or not speaks(), seconds
         self._stop = False
         self._bar: Any = None
         self._first: tuple[int, float] | None = None

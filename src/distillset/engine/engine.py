@@ -166,6 +166,15 @@ class Engine:
 
         return apply
 
+    def block(self, rows: int, classes: int) -> int:
+        """Images of the classes, ``rows`` each, that make a term: the unit of work that ranks share.
+
+        On a CPU one class, so that any number of ranks finds work and computes the same bits; of many classes a
+        sixty-fourth, so that a step is not all overhead. On a GPU as many as fit a micro-batch.
+        """
+        together = rows * max(1, classes // 64) if self.device.type == "cpu" else self.compute.micro_batch
+        return min(together, max(rows, self.compute.micro_batch))
+
     def group(self, rows: int) -> int:
         """Images of the classes, ``rows`` each, whose gradients are taken one by one within a compiled call.
 
