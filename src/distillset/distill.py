@@ -18,7 +18,7 @@ from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher
 from distillset.mesh import Mesh, join
 from distillset.methods import Method, Task
-from distillset.nets import build, mixes_images
+from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.run import RunFolder, check_same, resolve_compute
 
@@ -30,7 +30,7 @@ def distill(
     *,
     steps: int | None = None,
     seed: int = 0,
-    network: str = "convnet",
+    network: Source = "convnet",
     init: str | None = None,
     out: str | Path | None = None,
     device: str = "auto",
@@ -51,7 +51,9 @@ def distill(
         ipc: images per class, at least 1.
         steps: episodes; None is the method's published number.
         seed: names all random streams.
-        network: the distilling network, a name that `distillset.nets.build` knows.
+        network: the distilling network: a published name (``convnet``, ``ResNet18BN``), ``timm/NAME``,
+            ``module:function``, an `nn.Module` of your own, or a function of channels, height, width and classes that
+            makes one.
         init: ``real``, ``noise``, ``kmeans`` or an artifact's folder; None is the method's published one.
         out: folder for checkpoints, metrics, snapshots and the artifact. The same call goes on where it stopped.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -80,6 +82,7 @@ def distill(
     for (name, minimum), value in zip(least.items(), (ipc, steps, snapshots, evaluate_every), strict=True):
         if value < minimum:
             raise InputError(f"{name} {value}: must be at least {minimum}")
+    net = Network.of(network, real.spec)
     method = method.resolve(real.spec, ipc)
     init = method.init if init is None else init
     settings: dict[str, Any] = {
@@ -87,7 +90,7 @@ def distill(
         **asdict(method),  # type: ignore[call-overload]
         "ipc": ipc,
         "seed": seed,
-        "network": network,
+        "network": net.name,
         "init": init,
         "data": real.fingerprint(),
     }
@@ -98,14 +101,13 @@ def distill(
         for note in notes:
             watcher.note(note)
         if stored:
-            check_same(stored.settings, settings)
+            check_same({**stored.settings, "network": canonical(stored.settings["network"])}, settings)
             if stored.step > steps:
                 raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
-        module = build(network, real.spec)
-        if mixes_images(module):
+        if mixes_images(net.module):
             watcher.note(ADVICE.format(count=IMAGES))
         left = steps - (stored.step if stored else 0)
-        work = measure(module, real.spec.shape, method.images_per_step(real, ipc) * left / mesh.size)
+        work = measure(net.module, real.spec.shape, method.images_per_step(real, ipc) * left / mesh.size)
         compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None)
         settings["compute"] = mesh.agree(compute.to_json())
         compute = Compute(**settings["compute"], reasons=compute.reasons)
@@ -113,7 +115,7 @@ def distill(
         if folder and done and mesh.size == 1:
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
             return done
-        task = Task(real, ipc, module, Engine(compute))
+        task = Task(real, ipc, net.module, Engine(compute))
         start = stored.tensors["leaf.images"] if stored else initial(init, real, ipc, Key(seed)("init"))
         loop = Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)
         if stored:
