@@ -87,6 +87,7 @@ def distill(
         "network": network,
         "init": init,
         "data": real.fingerprint(),
+        **({} if data.classes is None else {"classes": list(data.classes.names)}),
     }
     watcher, mesh = watcher or Watcher(), mesh or Solo()
     with RunFolder.open(Path(out)) if out is not None else nullcontext() as folder:

@@ -171,6 +171,11 @@ def check_same(stored: dict[str, Any], asked: dict[str, Any]) -> None:
         before, now = stored.get(name), asked.get(name)
         if isinstance(before, dict) and isinstance(now, dict):
             check_same(before, now)
+        elif before != now and name == "data":
+            raise InputError(
+                "--data: these are not the images that the run in this folder was started with; give the same --data, "
+                "--classes and --resize, or another --out"
+            )
         elif before != now:
             flag = "--" + name.replace("_", "-")
             raise InputError(
