@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from distillset.data import cache
+from distillset.data import cache as decoded
 from distillset.data.imagenet import SUBSETS
 from distillset.data.known import KNOWN
 from distillset.data.places import find
@@ -212,9 +212,19 @@ def test_tiny_imagenet_as_it_is_handed_out(tmp_path: Path) -> None:
 
 def test_entries_of_the_cache_made_before_are_still_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # a key that an earlier version made: what was decoded then need not be decoded again
-    monkeypatch.setattr(cache, "files_of", lambda path: [])
+    monkeypatch.setattr(decoded, "files_of", lambda path: [])
     (tmp_path / "cifar10").mkdir()
     monkeypatch.setattr(Path, "resolve", lambda path: Path("/data/cifar10"))
     place = find("cifar10", tmp_path)
-    key = cache.place("cifar10", {"train": place.identity(), "test": None, "resize": None}).name
+    key = decoded.place("cifar10", {"train": place.identity(), "test": None, "resize": None}).name
     assert key == "cifar10-c1cac1166cbc37dff417f0a4"
+
+
+def test_offline_a_known_name_fails_in_one_line(hub: dict[tuple[Any, ...], Any], tmp_path: Path, cache: Path) -> None:
+    hub["ufldl-stanford/svhn", "cropped_digits"] = ConnectionError("Couldn't reach the Hub\n(offline)")
+    with pytest.raises(
+        InputError, match=r"svhn: not found on this machine, and ufldl-stanford/svhn cannot .*--data-dir"
+    ) as e:
+        quietly("svhn", data_dir=tmp_path)
+    assert "\n" not in str(e.value)
+    assert list(cache.iterdir()) == []

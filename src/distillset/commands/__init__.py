@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -36,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0 done, 2 wrong input, 3 diverged, 130 interrupted."""
     options = parser().parse_args(arguments)
     try:
-        code: int = options.run(options)
+        with warnings.catch_warnings():
+            # Of odd images; those that cannot be used are named in an error, and the others are none of the user's.
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            code: int = options.run(options)
         sys.stdout.flush()
         return code
     except InterruptedRun as stopped:

@@ -50,7 +50,7 @@ def add_compute(parser: argparse.ArgumentParser) -> None:
 def size(text: str) -> tuple[int, int]:
     """``32x48`` as (height, width)."""
     height, _, width = text.partition("x")
-    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 32x32")
     return int(height), int(width)
 

@@ -77,7 +77,7 @@ def _read_npz(path: Path) -> tuple[list[str], dict[str, Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return file.files, {name: file[name] for name in file.files if name in NAMES}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error):
             raise InputError(
                 f"{path}: it holds pickled objects, which are never loaded; save arrays of numbers"

@@ -58,7 +58,11 @@ def place(name: str, identity: Mapping[str, Any]) -> Path:
 
 
 def files_of(path: Path) -> list[tuple[str, int, int]]:
-    """(relative name, bytes, time of change in ns) of a file, or of all visible files under a folder, sorted."""
+    """(relative name, bytes, time of change in ns) of a file, or of all visible files under a folder, sorted.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
     if path.is_file():
         status = path.stat()
         return [(path.name, status.st_size, status.st_mtime_ns)]
@@ -68,7 +72,10 @@ def files_of(path: Path) -> list[tuple[str, int, int]]:
         for name in sorted(names):
             if not name.startswith("."):
                 file = Path(folder, name)
-                status = file.stat()
+                try:
+                    status = file.stat()
+                except OSError as error:  # a link that leads nowhere, say
+                    raise InputError(f"{file}: cannot be read ({error.strerror})") from None
                 found.append((str(file.relative_to(path)), status.st_size, status.st_mtime_ns))
     return found
 

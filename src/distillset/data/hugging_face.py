@@ -155,7 +155,7 @@ def _quiet(datasets: Any) -> Iterator[None]:
 
     level, hub = datasets.logging.get_verbosity(), logging.getLogger("huggingface_hub")
     before, bars = hub.level, not datasets.are_progress_bars_disabled() and not sys.stderr.isatty()
-    datasets.logging.set_verbosity_error()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # it logs errors before it raises them
     hub.setLevel(logging.ERROR)
     if bars:
         datasets.disable_progress_bars()

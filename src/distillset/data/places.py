@@ -8,6 +8,7 @@ from typing import Any
 
 from distillset.data import array_files, cache, digits, hugging_face, image_folder
 from distillset.data.known import KNOWN, Known, unknown
+from distillset.data.spec import check_text
 from distillset.data.splits import Split
 from distillset.errors import InputError
 
@@ -48,6 +49,27 @@ class Place:
         return digits.open_digits() if self.known.hub is None else hugging_face.open_hub(self.name, self.known)
 
 
+def expanded(path: str | Path) -> Path:
+    """``path`` with ``~`` replaced by the home it stands for, where there is one."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def there(path: Path) -> bool:
+    """Whether a path exists; a name that no file system takes does not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _of_the_hub(name: str) -> str:
+    known = next((known for known, row in KNOWN.items() if row.hub == name and row.classes is None), None)
+    return "" if known is None else f" (did you mean {known}?)"
+
+
 def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag: str = "--data") -> Place:
     """Where a name or path leads: a known name (under ``data_dir`` or on the hub), a path, a folder under ``data_dir``.
 
@@ -56,24 +78,23 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag:
     """
     name = os.fspath(data)
     given = data_dir or os.environ.get("DISTILLSET_DATA")
-    folder = Path(given).expanduser() if given else None
+    folder = expanded(given) if given else None
     if data_dir and (folder is None or not folder.is_dir()):
         raise InputError(f"--data-dir {data_dir}: no such folder")
-    if "\0" in name:
-        raise InputError(f"{flag} {name!r}: no such folder or file")
     if name in KNOWN and isinstance(data, str):
         known = KNOWN[name]
         places = [] if folder is None or known.hub is None else [folder / inner for inner in (name, *known.folders)]
         return Place(name, next((place.resolve() for place in places if place.is_dir()), None), known)
-    path = Path(name).expanduser()
-    if not path.exists() and folder is not None and name and (folder / name).exists():
+    path = expanded(name)
+    if not there(path) and folder is not None and name and there(folder / name):
         path = folder / name
-    if not name or not path.exists():
+    if not name or not there(path):
         if name and os.sep not in name and path.suffix not in array_files.SUFFIXES:
             raise unknown(name, flag)
-        raise InputError(f"{flag} {name}: no such folder or file")
+        raise InputError(f"{flag} {name}: no such folder or file{_of_the_hub(name)}")
     path = path.resolve()
-    if path.is_file() and path.suffix not in array_files.SUFFIXES:
+    check_text(f"{flag}: the path", str(path))
+    if not path.is_dir() and path.suffix not in array_files.SUFFIXES:
         raise InputError(
             f"{flag} {name}: a file of this kind is not read; allowed are {', '.join(array_files.SUFFIXES)} and folders"
         )

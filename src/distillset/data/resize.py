@@ -8,6 +8,9 @@ from torch import Tensor
 from distillset.data.measure import CHUNK
 from distillset.errors import InputError
 
+LARGEST = 4096
+"""Pixels of a side; beyond it stands a slip of the pen, which would fill the disk."""
+
 
 @dataclass(frozen=True)
 class Resize:
@@ -20,7 +23,7 @@ class Resize:
             with ImageNet; otherwise each side is scaled by itself.
 
     Raises:
-        InputError: a side is below 1.
+        InputError: a side is below 1 or above `LARGEST`.
     """
 
     height: int
@@ -28,9 +31,9 @@ class Resize:
     crop: bool = False
 
     def __post_init__(self) -> None:
-        if min(self.height, self.width) < 1:
+        if not 1 <= min(self.height, self.width) <= max(self.height, self.width) <= LARGEST:
             found = (self.height, self.width)
-            raise InputError(f"resize: {found}; two positive whole numbers are needed, height and width")
+            raise InputError(f"resize: {found}; needed are height and width, at least 1 and at most {LARGEST}")
 
     @property
     def method(self) -> str:

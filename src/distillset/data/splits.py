@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from distillset.data.real import held_out_rows, numbered_classes
+from distillset.data.spec import check_text
 from distillset.errors import InputError
 from distillset.keys import Key
 
@@ -188,6 +189,8 @@ def _check_labels(split: Split) -> None:
         raise InputError(f"{split.name}: the set is empty")
     if unlabelled(split):
         raise InputError(f"{split.name}: no image has a label; one class per image is needed")
+    for number, name in enumerate(split.class_names or ()):
+        check_text(f"{split.name}: the name of class {number}", name)
     _check_range(split, MOST_CLASSES if split.class_names is None else len(split.class_names))
 
 
