@@ -85,5 +85,6 @@ def test_the_method_is_announced_and_in_the_card(tmp_path: Path, crop: bool) -> 
 def test_a_crop_needs_a_size(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--crop: it says how to resize, so --resize HxW is needed"):
         load(tmp_path, crop=True)
-    with pytest.raises(InputError, match=r"resize: \(0, 4\); two positive whole numbers"):
-        Resize(0, 4)
+    for size in ((0, 4), (4, 4097)):
+        with pytest.raises(InputError, match=r"resize: \(\d, \d+\); needed are .* at least 1 and at most 4096"):
+            Resize(*size)
