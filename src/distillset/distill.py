@@ -93,6 +93,7 @@ def distill(
         "network": net.name,
         "init": init,
         "data": real.fingerprint(),
+        **({} if data.classes is None else {"classes": list(data.classes.names)}),
     }
     mesh = mesh or join("cuda" if device == "auto" and torch.cuda.is_available() else device)
     watcher = watcher or Watcher()

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -40,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not speaks():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (open to the end of the process)
     try:
-        code: int = options.run(options)
+        with warnings.catch_warnings():
+            # Of odd images; those that cannot be used are named in an error, and the others are none of the user's.
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            code: int = options.run(options)
         sys.stdout.flush()
         return code
     except InterruptedRun as stopped:

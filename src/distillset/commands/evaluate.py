@@ -37,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
     origin = synthetic.card.get("data") or {}
     data = load_data(options, note, origin)
     made_from = origin.get("fingerprint")
-    if made_from not in (None, data.train.fingerprint()):
+    fits = (data.train.spec.shape, data.train.spec.classes) == (synthetic.spec.shape, synthetic.spec.classes)
+    if fits and made_from not in (None, data.train.fingerprint()):
         note(f"note: the artifact was not made from this training set ({data.source})")
     rows = evaluate(
         synthetic,

@@ -135,7 +135,12 @@ class SyntheticSet:
         for name in ("images", "labels", "mean", "std"):
             if name not in tensors:
                 raise InputError(f"{folder / TENSORS}: tensor {name} is missing")
-        synthetic = cls(tensors["images"], tensors["labels"], Spec.from_json(card.get("spec")), card)
+        spec = Spec.from_json(card.get("spec"))
+        data = card.get("data")
+        chosen = data.get("classes") if isinstance(data, dict) else None
+        if chosen is not None and chosen != list(spec.class_names):
+            raise InputError(f"{folder / CARD}: data.classes {chosen} are not the spec's {list(spec.class_names)}")
+        synthetic = cls(tensors["images"], tensors["labels"], spec, card)
         if synthetic.fingerprint() != card.get("fingerprint"):
             raise InputError(f"{folder / TENSORS}: does not match the fingerprint in {CARD}")
         return synthetic

@@ -136,6 +136,15 @@ def _check_fit(part: str, real: RealSet, spec: Spec) -> None:
             f"{part} set {real.spec.name}: {real.spec.classes} classes of {real.spec.shape} do not fit the artifact's "
             f"{spec.classes} of {spec.shape}"
         )
+    numbered = tuple(map(str, range(spec.classes)))
+    if numbered in (real.spec.class_names, spec.class_names):
+        return  # of one of them no names are known
+    for label, (found, needed) in enumerate(zip(real.spec.class_names, spec.class_names, strict=True)):
+        if found != needed:
+            raise InputError(
+                f"{part} set {real.spec.name}: class {label} is {found}, but the artifact's is {needed}; --classes "
+                "brings the classes into the artifact's order"
+            )
 
 
 def _subjects(
