@@ -13,7 +13,7 @@ from distillset.engine import Engine, measure
 from distillset.errors import InputError
 from distillset.initial import initial
 from distillset.keys import Key
-from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher
+from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
 from distillset.mesh import Mesh, Solo
 from distillset.methods import Method, Task
 from distillset.nets import build, mixes_images
@@ -37,7 +37,7 @@ def distill(
     snapshots: int = 10,
     evaluate: Callable[[SyntheticSet], float] | None = None,
     evaluate_every: int = 0,
-    watcher: Watcher | None = None,
+    watcher: Watcher | Callable[[int, int, float], object] | None = None,
     mesh: Mesh | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> SyntheticSet:
@@ -57,7 +57,7 @@ def distill(
         compile: ``auto``, ``on`` or ``off``.
         snapshots: how many intermediate sets to keep in ``out``, evenly spaced.
         evaluate: gives an accuracy to log, every ``evaluate_every`` steps; it has no influence on the run.
-        watcher: is told of progress and may ask to stop.
+        watcher: is told of progress and may ask to stop; or a plain function of (step, steps, loss).
         mesh: the ranks that share the work.
         checkpoint_seconds: time between checkpoints.
 
@@ -88,7 +88,7 @@ def distill(
         "init": init,
         "data": real.fingerprint(),
     }
-    watcher, mesh = watcher or Watcher(), mesh or Solo()
+    watcher, mesh = watching(watcher), mesh or Solo()
     with RunFolder.open(Path(out)) if out is not None else nullcontext() as folder:
         stored, notes = folder.latest() if folder else (None, [])
         for note in notes:
