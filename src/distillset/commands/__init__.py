@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from distillset.commands import distill, doctor, evaluate, report, select
+from distillset.commands import distill, doctor, evaluate, export, report, select
 from distillset.errors import DistillsetError, InterruptedRun
 
-VERBS = (distill, select, evaluate, report, doctor)
+VERBS = (distill, select, evaluate, report, export, doctor)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -18,6 +18,8 @@ from distillset.store import checksum, read_json, read_tensors, write_json, writ
 SCHEMA = 1
 TENSORS = "synthetic.safetensors"
 CARD = "card.json"
+EXPORTED = "data/train.parquet"
+"""What an export adds."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,9 @@ class SyntheticSet:
             "versions": versions(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        if self.card.get("fingerprint") == card["fingerprint"]:  # made when, and by what, these numbers were made
+            card |= {name: self.card[name] for name in ("versions", "created") if name in self.card}
+        (folder / EXPORTED).unlink(missing_ok=True)  # pictures of an earlier set
         write_tensors(folder / TENSORS, tensors)
         write_grid(folder / GRID, self.pixels, self.classes, self.spec.classes)
         write_text(folder / "README.md", _readme(card))
