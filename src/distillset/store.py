@@ -22,7 +22,7 @@ from distillset.errors import InputError
 HEADER = "distillset"
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to the disk and rename it over ``path``.
 
     Whoever reads ``path`` sees the old file or the whole new one, also after a crash or a power cut.

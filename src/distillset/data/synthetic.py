@@ -1,7 +1,9 @@
 """SyntheticSet, the artifact: a few images a class and all that a stranger needs to use them."""
 
+import base64
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from distillset.data.grid import GRID, write_grid
+from distillset.data.grid import GRID, grid, png, write_grid
 from distillset.data.spec import Spec
 from distillset.errors import InputError
 from distillset.store import checksum, read_json, read_tensors, write_json, write_tensors, write_text
@@ -85,6 +87,25 @@ class SyntheticSet:
     def dataset(self) -> TensorDataset:
         """A ``torch.utils.data.Dataset`` of (normalised image, label)."""
         return TensorDataset(self.images, self.labels)
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows: the images, a row a class."""
+        return png(grid(self.pixels, self.classes, self.spec.classes))
+
+    def _repr_html_(self) -> str | None:
+        """The same with a caption, small pixels kept sharp; None where there is no picture to show."""
+        picture = self._repr_png_()
+        if picture is None:
+            return None
+        told = f"{len(self)} images of {self.spec.classes} classes of {self.spec.name}, a row a class"
+        if "method" in self.card:
+            told = f"{self.card['method']}: {told}"
+        uri = base64.b64encode(picture).decode("ascii")
+        style = "image-rendering: pixelated; max-width: 100%"
+        return (
+            f'<figure style="margin: 0"><img src="data:image/png;base64,{uri}" alt="{escape(told)}" style="{style}">'
+            f"<figcaption>{escape(told)}</figcaption></figure>"
+        )
 
     def fingerprint(self) -> str:
         """SHA-256 over images, labels and normalisation."""
