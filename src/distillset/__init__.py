@@ -15,6 +15,7 @@ from distillset.distill import distill
 from distillset.errors import DistillsetError, DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Protocol, Row, evaluate
 from distillset.keys import Key
+from distillset.loop import Watcher
 from distillset.methods import DC, DM, DSA
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Row",
     "Spec",
     "SyntheticSet",
+    "Watcher",
     "distill",
     "evaluate",
     "load",

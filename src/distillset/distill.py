@@ -15,7 +15,7 @@ from distillset.engine import Compute, Engine, measure
 from distillset.errors import InputError
 from distillset.initial import initial
 from distillset.keys import Key
-from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher
+from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
 from distillset.mesh import Mesh, join
 from distillset.methods import Method, Task
 from distillset.nets import Network, Source, canonical, mixes_images
@@ -39,7 +39,7 @@ def distill(
     snapshots: int = 10,
     evaluate: Callable[[SyntheticSet], float] | None = None,
     evaluate_every: int = 0,
-    watcher: Watcher | None = None,
+    watcher: Watcher | Callable[[int, int, float], object] | None = None,
     mesh: Mesh | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> SyntheticSet:
@@ -61,7 +61,7 @@ def distill(
         compile: ``auto``, ``on`` or ``off``.
         snapshots: how many intermediate sets to keep in ``out``, evenly spaced.
         evaluate: gives an accuracy to log, every ``evaluate_every`` steps; it has no influence on the run.
-        watcher: is told of progress and may ask to stop.
+        watcher: is told of progress and may ask to stop; or a plain function of (step, steps, loss).
         mesh: the ranks that share the work; None is those of `torchrun`, or this process alone. Only the first touches
             ``out``; all return the same set.
         checkpoint_seconds: time between checkpoints.
@@ -96,7 +96,7 @@ def distill(
         **({} if data.classes is None else {"classes": list(data.classes.names)}),
     }
     mesh = mesh or join("cuda" if device == "auto" and torch.cuda.is_available() else device)
-    watcher = watcher or Watcher()
+    watcher = watching(watcher)
     with RunFolder.open(Path(out)) if out is not None and mesh.writes else nullcontext() as folder:
         stored, notes = folder.latest() if folder else (None, [])
         for note in notes:

@@ -32,9 +32,33 @@ class Watcher:
     def step(self, step: int, steps: int, loss: float) -> None:
         """An episode is done: ``step`` of ``steps``."""
 
+    def accuracy(self, step: int, accuracy: float) -> None:
+        """The set after ``step`` was measured: ``accuracy`` is a fraction."""
+        self.note(f"step {step}: accuracy {accuracy:.2%}")
+
     def stop(self) -> bool:
         """Whether the run should save and end now."""
         return False
+
+    def close(self) -> None:
+        """Nothing more will be told."""
+
+
+class Callback(Watcher):
+    """A plain function as a watcher: it is called as ``call(step, steps, loss)`` after every episode."""
+
+    def __init__(self, call: Callable[[int, int, float], object]) -> None:
+        self._call = call
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        self._call(step, steps, loss)
+
+
+def watching(watcher: Watcher | Callable[[int, int, float], object] | None) -> Watcher:
+    """Whatever was given, as a watcher."""
+    if isinstance(watcher, Watcher):
+        return watcher
+    return Callback(watcher) if watcher else Watcher()
 
 
 def _finite(*tensors: Tensor) -> bool:
@@ -102,7 +126,7 @@ class Loop:
             self.watcher.step(self.done, steps, loss)
             if evaluate and every and self.done % every == 0 and self.mesh.writes:
                 record["accuracy"] = evaluate(self.synthetic())
-                self.watcher.note(f"step {self.done}: accuracy {record['accuracy']:.2%}")
+                self.watcher.accuracy(self.done, record["accuracy"])
                 before = time.monotonic()
             if self.folder:
                 self.folder.log(record)
