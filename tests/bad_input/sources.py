@@ -150,7 +150,7 @@ def member(content: bytes) -> Make:
 
     def make(folder: Path) -> Path:
         labels = io.BytesIO()
-        np.save(labels, LABELS)
+        np.save(labels, LABELS, allow_pickle=False)
         with zipfile.ZipFile(folder / "a.npz", "w") as archive:
             archive.writestr("images.npy", content)
             archive.writestr("labels.npy", labels.getvalue())

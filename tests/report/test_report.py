@@ -13,6 +13,7 @@ import torch
 
 from distillset import InputError, select
 from distillset.commands import main
+from distillset.nets import canonical
 from distillset.report import report
 from distillset.report.gather import gather
 from distillset.report.pictures import plan, strip
@@ -85,7 +86,7 @@ def test_numbers_and_settings_are_told(run: Path, tmp_path: Path) -> None:
 def test_settings_that_differ_are_marked(run: Path, other: Path, tmp_path: Path) -> None:
     told = table(report([run, other], tmp_path / "page.html").read_text(encoding="utf-8"))
     assert told["lr differs"] == ["50", "1"]
-    assert told["network"] == [toys.NETWORK, toys.NETWORK]
+    assert told["network"] == [canonical(toys.NETWORK)] * 2
 
 
 def test_names_are_escaped_wherever_they_stand(run: Path, tmp_path: Path) -> None:
