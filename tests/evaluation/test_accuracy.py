@@ -17,7 +17,7 @@ from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.evaluation import Ledger, Row, evaluate
 from distillset.keys import Key
-from distillset.nets import State, build
+from distillset.nets import State, build, canonical
 from distillset.store import read_tensors
 from distillset.training import Examples, Recipe, Trainer
 from tests import toys
