@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distillset.coresets import SELECTORS
+from distillset.coresets import choose_rows
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
 from distillset.data.spec import Spec
@@ -165,7 +165,7 @@ def _subjects(
         ipc = synthetic.ipc
 
         def draw(i: int) -> tuple[Examples, Tensor]:
-            rows = SELECTORS["random"](real, ipc, Key(seed)("baseline", i))
+            rows = choose_rows("random", real, ipc, Key(seed)("baseline", i))
             return _held(real.rows(rows)), real.labels[rows]
 
         yield _Subject("random", protocol, f"{real.fingerprint()}-{ipc}", draw, ipc * real.spec.classes, redrawn=True)
