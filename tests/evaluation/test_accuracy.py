@@ -15,55 +15,15 @@ from distillset.data.real import RealSet
 from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
-from distillset.evaluation import Ledger, Row, evaluate
+from distillset.evaluation import Ledger
 from distillset.keys import Key
 from distillset.nets import Source, State, build, canonical
 from distillset.store import read_tensors
 from distillset.training import Examples, Recipe, Trainer
 from tests import toys
+from tests.evaluation.conftest import Fitted
+from tests.evaluation.runs import DATA, SYNTHETIC, run
 from tests.nets import own
-
-DATA = toys.toy_data(noise=140)
-SYNTHETIC = select(DATA, "random", 2, seed=3)
-SIZE = 6
-
-
-def run(synthetic: SyntheticSet = SYNTHETIC, data: Data = DATA, **changes: Any) -> list[Row]:
-    arguments: dict[str, Any] = {"networks": (toys.NETWORK,), "repeats": 2, "epochs": 3, **toys.EAGER, **changes}
-    return evaluate(synthetic, data, **arguments)
-
-
-@dataclasses.dataclass
-class Fitted:
-    """One call of `Trainer.fit`."""
-
-    recipe: Recipe
-    images: Tensor
-    labels: Tensor
-    key: Key
-
-
-@pytest.fixture
-def fits(monkeypatch: pytest.MonkeyPatch) -> list[Fitted]:
-    """All trainings, in order, without their cost."""
-    calls: list[Fitted] = []
-    real_fit = Trainer.fit
-
-    def fit(self: Trainer, examples: Examples, labels: Tensor, key: Key) -> State:
-        calls.append(Fitted(self.recipe, examples(torch.arange(len(labels))), labels, key))
-        cheap = Trainer(self.engine, self.module, Recipe(epochs=0))
-        return real_fit(cheap, examples, labels, key)
-
-    monkeypatch.setattr(Trainer, "fit", fit)
-    return calls
-
-
-@pytest.fixture
-def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fit(self: Trainer, examples: Examples, labels: Tensor, key: Key) -> State:
-        raise AssertionError("trained")
-
-    monkeypatch.setattr(Trainer, "fit", fit)
 
 
 def test_rows_and_what_they_say() -> None:
@@ -181,10 +141,10 @@ def test_artifacts_of_the_same_size_share_their_baseline(tmp_path: Path, fits: l
         ({"seed": 1}, 4),
         ({"epochs": 4}, 4),
         ({"networks": ("ConvNetD1W4",)}, 4),
-        ({"precision": "bf16"}, 4),
-        ({"repeats": 3}, 2),
         ({"networks": (toys.NETWORK.lower(), f"{toys.NETWORK}IN")}, 0),
         ({"networks": (own.Plain,)}, 4),
+        ({"precision": "bf16"}, 4),
+        ({"repeats": 3}, 2),
         ({"synthetic": select(DATA, "random", 2, seed=4)}, 2),
         ({"synthetic": select(DATA, "random", 1, seed=4)}, 4),
         ({"data": Data(DATA.train, toys.toy_data().test, "other test")}, 4),

@@ -79,3 +79,14 @@ def test_epochs_of_the_whole_set(images: int, epochs: int) -> None:
     assert (protocol.name, protocol.recipe.epochs) == ("whole", epochs)
     assert epochs * -(-images // 256) >= 1000
     assert dataclasses.replace(protocol.recipe, epochs=1000) == choose("dm", "dm", SPEC).recipe
+
+
+def test_another_augmentation_has_another_name() -> None:
+    protocol = choose("dm", "dm", SPEC)
+    assert protocol.with_augmentation(None) is protocol
+    assert protocol.with_augmentation("color_crop_cutout_flip_scale_rotate") is protocol
+    without = protocol.with_augmentation("none")
+    assert (without.name, without.recipe.augmentation) == ("dm-without-augmentation", "none")
+    assert protocol.with_augmentation("crop_flip").name == "dm-crop_flip"
+    with pytest.raises(InputError, match="unknown operation 'mirror'"):
+        protocol.with_augmentation("mirror")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from distillset.data.augment import default_strategy
+from distillset.data.augment import NONE, Augmentation, default_strategy
 from distillset.data.augment_dc import DCAugmentation
 from distillset.data.spec import Spec
 from distillset.errors import InputError
@@ -45,6 +45,19 @@ class Protocol:
         if epochs is None or epochs == self.recipe.epochs:
             return self
         return replace(self, name=f"{self.name}-{epochs}-epochs", recipe=replace(self.recipe, epochs=epochs))
+
+    def with_augmentation(self, strategy: str | None) -> "Protocol":
+        """The protocol with another augmentation, named as in a `Recipe`, and a name that says so.
+
+        Raises:
+            InputError: an unknown operation.
+        """
+        if strategy is None or strategy == self.recipe.augmentation:
+            return self
+        if strategy != DCAugmentation.NAME:
+            Augmentation.parse(strategy)
+        said = "without-augmentation" if strategy == NONE else strategy
+        return replace(self, name=f"{self.name}-{said}", recipe=replace(self.recipe, augmentation=strategy))
 
     def __str__(self) -> str:
         r = self.recipe
