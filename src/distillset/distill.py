@@ -15,10 +15,11 @@ from distillset.initial import initial
 from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher
 from distillset.mesh import Mesh, Solo
-from distillset.methods import Method, Task
+from distillset.methods import Method, Task, Whitens
 from distillset.nets import build, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.run import RunFolder, check_same, resolve_compute
+from distillset.whitened import keep, whitened
 
 
 def distill(
@@ -30,6 +31,8 @@ def distill(
     seed: int = 0,
     network: str = "convnet",
     init: str | None = None,
+    whiten: str = "auto",
+    whiten_large: bool = False,
     out: str | Path | None = None,
     device: str = "auto",
     precision: str = "auto",
@@ -51,6 +54,9 @@ def distill(
         seed: names all random streams.
         network: the distilling network, a name that `distillset.nets.build` knows.
         init: ``real``, ``noise``, ``kmeans`` or an artifact's folder; None is the method's published one.
+        whiten: ``zca`` (fitted on the training set, in place of mean and std), ``none``, or ``auto``: as published for
+            the method and data.
+        whiten_large: whether images above 32x32x3 may be whitened.
         out: folder for checkpoints, metrics, snapshots and the artifact. The same call goes on where it stopped.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32`` or ``bf16``.
@@ -79,6 +85,8 @@ def distill(
             raise InputError(f"{name} {value}: must be at least {minimum}")
     method = method.resolve(real.spec, ipc)
     init = method.init if init is None else init
+    if whiten == "auto":
+        whiten = method.whitening(real.spec, ipc) if isinstance(method, Whitens) else "none"
     settings: dict[str, Any] = {
         "method": method.name,
         **asdict(method),  # type: ignore[call-overload]
@@ -86,6 +94,7 @@ def distill(
         "seed": seed,
         "network": network,
         "init": init,
+        "whiten": whiten,
         "data": real.fingerprint(),
     }
     watcher, mesh = watcher or Watcher(), mesh or Solo()
@@ -94,7 +103,7 @@ def distill(
         for note in notes:
             watcher.note(note)
         if stored:
-            check_same(stored.settings, settings)
+            check_same({"whiten": "none", **stored.settings}, settings)
             if stored.step > steps:
                 raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
         module = build(network, real.spec)
@@ -108,14 +117,18 @@ def distill(
         if folder and done:
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
             return done
-        task = Task(real, ipc, module, Engine(compute))
+        engine, place = Engine(compute), folder.folder if folder else None
+        real = whitened(real, whiten, whiten_large, place, watcher)
+        task = Task(real, ipc, module, engine, network, Key(seed), place, watcher)
         start = stored.tensors["leaf.images"] if stored else initial(init, real, ipc, Key(seed)("init"))
+        for reason in compute.reasons:
+            watcher.note(reason)
         loop = Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)
+        if place:
+            keep(real, place)
         if stored:
             loop.restore(stored)
             watcher.note(f"going on from step {stored.step} of {steps}")
-        for reason in compute.reasons:
-            watcher.note(reason)
         loop.run(steps, checkpoint_seconds, snapshots, evaluate, evaluate_every)
         synthetic = loop.synthetic()
         if folder and mesh.writes:

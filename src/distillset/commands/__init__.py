@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from distillset.commands import distill, doctor, evaluate, select
+from distillset.commands import distill, doctor, evaluate, experts, select
 from distillset.errors import DistillsetError, InterruptedRun
 
-VERBS = (distill, select, evaluate, doctor)
+VERBS = (distill, experts, select, evaluate, doctor)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -18,6 +18,7 @@ from distillset.data.real import RealSet
 from distillset.data.sources import Data
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
+from distillset.data.whiten import Whitening
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import hardware
 from distillset.errors import InputError
@@ -120,7 +121,8 @@ def evaluate(
         _check_fit("training", train, synthetic.spec)
     chosen = choose(protocol, str(synthetic.card.get("method", "")), synthetic.spec).with_epochs(epochs)
     subjects = list(_subjects(synthetic, train, artifact, chosen, baseline, with_whole, seed))
-    bench = _Bench(synthetic.spec, test, seed, ledger, Path(save_networks) if save_networks else None, report)
+    kept = Path(save_networks) if save_networks else None
+    bench = _Bench(synthetic.spec, synthetic.whitening, test, seed, ledger, kept, report)
     modules = {name: build(name, synthetic.spec) for name in networks}
     rows = []
     for name, module in modules.items():
@@ -150,9 +152,13 @@ def _subjects(
 ) -> Iterator[_Subject]:
     images = synthetic.images
     yield _Subject(
-        artifact, protocol, synthetic.fingerprint(), lambda i: (_held(images), synthetic.labels), len(images)
+        artifact,
+        protocol.at(synthetic.lr),
+        synthetic.fingerprint(),
+        lambda i: (_held(images), synthetic.labels),
+        len(images),
     )
-    real = _as(train, synthetic.spec)
+    real = _as(train, synthetic.spec, synthetic.whitening)
     if baseline:
         ipc = synthetic.ipc
 
@@ -172,13 +178,14 @@ class _Bench:
     def __init__(
         self,
         spec: Spec,
+        whitening: Whitening | None,
         test: RealSet,
         seed: int,
         ledger: Ledger | None,
         save_networks: Path | None,
         report: Report | None,
     ) -> None:
-        self.spec, self.test, self.seed = spec, _as(test, spec), seed
+        self.spec, self.test, self.seed = spec, _as(test, spec, whitening), seed
         self.ledger, self.save_networks, self.report = ledger, save_networks, report
         self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
 
@@ -234,7 +241,9 @@ class _Bench:
 
     def _entry(self, subject: _Subject, network: str, compute: Compute, i: int) -> dict[str, Any]:
         """All that an accuracy depends on."""
+        whitening = self.test.whitening
         return {
+            **({} if whitening is None else {"whitening": whitening.fingerprint()}),
             "set": subject.fingerprint,
             "test": self.test.fingerprint(),
             "spec": self.spec.to_json(),
@@ -246,11 +255,13 @@ class _Bench:
         }
 
 
-def _as(real: RealSet, spec: Spec) -> RealSet:
-    """``real`` normalised as the artifact is: the same for everything that is compared."""
-    if real.spec == spec:
+def _as(real: RealSet, spec: Spec, whitening: Whitening | None) -> RealSet:
+    """``real`` normalised or whitened as the artifact is: the same for everything that is compared."""
+    if real.spec == spec and whitening is None and real.whitening is None:
         return real
-    return RealSet(real.images, real.labels, spec, partial=real.partial, fingerprint=real.fingerprint())
+    return RealSet(
+        real.images, real.labels, spec, partial=real.partial, fingerprint=real.fingerprint(), whitening=whitening
+    )
 
 
 def _held(images: Tensor) -> Examples:

@@ -1,5 +1,18 @@
 """Training networks on tensors."""
 
+from distillset.training.experts import Watching, flat_loss, train_experts
 from distillset.training.fit import Examples, Recipe, Trainer, cross_entropy
+from distillset.training.trajectories import ExpertSetting, Layout, Trajectories
 
-__all__ = ["Examples", "Recipe", "Trainer", "cross_entropy"]
+__all__ = [
+    "Examples",
+    "ExpertSetting",
+    "Layout",
+    "Recipe",
+    "Trainer",
+    "Trajectories",
+    "Watching",
+    "cross_entropy",
+    "flat_loss",
+    "train_experts",
+]
