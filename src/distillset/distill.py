@@ -15,11 +15,11 @@ from distillset.initial import initial
 from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher
 from distillset.mesh import Mesh, Solo
-from distillset.methods import Method, Task, Whitens
+from distillset.methods import Method, Task
 from distillset.nets import build, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.run import RunFolder, check_same, resolve_compute
-from distillset.whitened import keep, whitened
+from distillset.whitened import chosen, keep, whitened
 
 
 def distill(
@@ -85,8 +85,7 @@ def distill(
             raise InputError(f"{name} {value}: must be at least {minimum}")
     method = method.resolve(real.spec, ipc)
     init = method.init if init is None else init
-    if whiten == "auto":
-        whiten = method.whitening(real.spec, ipc) if isinstance(method, Whitens) else "none"
+    whiten = chosen(whiten, method, real.spec, ipc)
     settings: dict[str, Any] = {
         "method": method.name,
         **asdict(method),  # type: ignore[call-overload]
@@ -124,8 +123,7 @@ def distill(
         for reason in compute.reasons:
             watcher.note(reason)
         loop = Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)
-        if place:
-            keep(real, place)
+        keep(real, place)
         if stored:
             loop.restore(stored)
             watcher.note(f"going on from step {stored.step} of {steps}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from distillset.data.whiten import FILE as WHITENING
 from distillset.engine import Compute, Work
 from distillset.errors import InputError
 from distillset.store import locked, read_tensors, write_tensors, write_text
@@ -17,8 +18,8 @@ from distillset.store import locked, read_tensors, write_tensors, write_text
 KEPT = 2
 """Checkpoints kept: the last one, and the one before in case the last is damaged."""
 
-EXPERTS = "experts"
-"""The only thing that a run may leave before its first checkpoint: the experts it trained so far."""
+EARLY = (".lock", "experts", WHITENING)
+"""What a run may leave before its first checkpoint: the experts it has trained so far."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class RunFolder:
         """
         if folder.exists() and not folder.is_dir():
             raise InputError(f"--out {folder}: is a file; choose a folder")
-        strangers = folder.is_dir() and [path for path in folder.iterdir() if path.name not in (".lock", EXPERTS)]
+        strangers = folder.is_dir() and [path for path in folder.iterdir() if path.name not in EARLY]
         if strangers and not (folder / "checkpoints").is_dir():
             raise InputError(
                 f"--out {folder}: holds other files (such as {strangers[0].name}) and no run; choose another folder"

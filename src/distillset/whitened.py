@@ -5,10 +5,10 @@ from typing import Protocol
 
 from distillset.data.cache import cache_folder
 from distillset.data.real import RealSet
-from distillset.data.whiten import WHITENINGS, Whitening, check_size
+from distillset.data.spec import Spec
+from distillset.data.whiten import FILE, WHITENINGS, Whitening, check_size
 from distillset.errors import InputError
-
-FILE = "whitening.safetensors"
+from distillset.methods import Method, Whitens
 
 
 class Told(Protocol):
@@ -25,16 +25,14 @@ def whitened(real: RealSet, whiten: str, large: bool, folder: Path | None, watch
 
     Args:
         real: the training set.
-        whiten: a name of `WHITENINGS`.
+        whiten: a name of `WHITENINGS`, as `chosen` gives it.
         large: whether images above 32x32x3 may be whitened.
         folder: of a run; None if there is none.
         watcher: is told.
 
     Raises:
-        InputError: an unknown name, or images that are too large.
+        InputError: images that are too large, or another set's whitening in ``folder``.
     """
-    if whiten not in WHITENINGS:
-        raise InputError(f"--whiten {whiten}: choose auto, {', '.join(WHITENINGS)}")
     if whiten == "none":
         return real
     channels, height, width = real.spec.shape
@@ -51,9 +49,22 @@ def whitened(real: RealSet, whiten: str, large: bool, folder: Path | None, watch
     return real.whitened(whitening)
 
 
-def keep(real: RealSet, folder: Path) -> None:
+def chosen(whiten: str, method: Method, spec: Spec, ipc: int) -> str:
+    """``auto`` replaced by what was published for the method and data.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if whiten == "auto":
+        return method.whitening(spec, ipc) if isinstance(method, Whitens) else "none"
+    if whiten not in WHITENINGS:
+        raise InputError(f"--whiten {whiten}: choose auto, {', '.join(WHITENINGS)}")
+    return whiten
+
+
+def keep(real: RealSet, folder: Path | None) -> None:
     """Write the whitening of ``real``, if it has one, where a run goes on from, with the same numbers anywhere."""
-    if real.whitening is not None and not (folder / FILE).is_file():
+    if folder and real.whitening is not None and not (folder / FILE).is_file():
         real.whitening.save(folder / FILE, real.fingerprint())
 
 

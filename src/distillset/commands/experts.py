@@ -16,7 +16,7 @@ from distillset.nets import build
 from distillset.run import resolve_compute
 from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
 from distillset.training.trajectories import CARD
-from distillset.whitened import whitened
+from distillset.whitened import chosen, whitened
 
 EPOCHS = 50
 """Published."""
@@ -70,7 +70,7 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
     real, out = data.train, options.out
     spec = real.spec
     epochs = _epochs(options, spec.name, spec.classes)
-    whiten = MTT().whitening(spec, options.ipc or 1) if options.whiten == "auto" else options.whiten
+    whiten = chosen(options.whiten, MTT(), spec, options.ipc or 1)
     augment = default_strategy(spec.flip) if options.augment == "auto" else options.augment
     setting = ExpertSetting(
         data=real.fingerprint(),

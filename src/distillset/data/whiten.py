@@ -22,6 +22,8 @@ LARGEST = 3 * 32 * 32
 
 CHUNK = 1024
 WHITENINGS = ("none", "zca")
+FILE = "whitening.safetensors"
+"""What `Whitening.save` writes is called in a folder of its own."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,8 @@
 """The experts that trajectory matching goes by: those of a folder, or its own; and what they think of images."""
 
+import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +38,10 @@ class Wanted:
 class Experts:
     """Experts at hand. A temporary folder of theirs is gone with them."""
 
-    def __init__(
-        self, trajectories: Trajectories, wanted: Wanted, scratch: "tempfile.TemporaryDirectory[str] | None" = None
-    ) -> None:
-        self.trajectories, self.wanted, self._scratch = trajectories, wanted, scratch
+    def __init__(self, trajectories: Trajectories, wanted: Wanted, scratch: str | None = None) -> None:
+        self.trajectories, self.wanted = trajectories, wanted
+        if scratch:
+            weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
 
     def segment(self, expert: int, start: int, epochs: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """The parameters of an expert at epoch ``start`` and ``epochs`` later, ``[P]``, in the type of ``like``."""
@@ -127,15 +129,13 @@ def made(wanted: Wanted, task: Task) -> Experts:
         sam=wanted.sam,
         seed=task.key.seed,
     )
-    scratch = tempfile.TemporaryDirectory(prefix="distillset-") if task.folder is None else None
-    folder = Path(scratch.name) if scratch else task.folder
-    assert folder is not None, "one of both is there"
+    scratch = tempfile.mkdtemp(prefix="distillset-") if task.folder is None else None
     trajectories = train_experts(
         task.engine,
         task.network,
         task.real,
         setting,
-        folder / "experts",
+        Path(scratch or task.folder or "") / "experts",
         wanted.count,
         wanted.reach,
         task.watcher or _Silent(),
