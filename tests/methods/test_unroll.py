@@ -189,7 +189,7 @@ class Live(TorchDispatchMode):
     """Counts the bytes of tensors that are alive, those of the compute graph included."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now, self.most = 0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -221,7 +221,7 @@ def test_only_parameter_vectors_grow_with_the_steps() -> None:
         peaks[-steps] = graph.most
     assert 0 < peaks[50] <= 1.2 * peaks[5]
     assert peaks[-50] > 5 * peaks[-5]
-    assert peaks[50] < 0.05 * peaks[-50]
+    assert peaks[50] < 0.1 * peaks[-50]
 
 
 def test_bf16_points_the_same_way() -> None:
