@@ -20,7 +20,9 @@ EPS = 0.1
 LARGEST = 3 * 32 * 32
 """Numbers of an image up to which whitening is not refused: W has as many rows and columns."""
 
-CHUNK = 1024
+CHUNK = 256
+"""Images at a time: so many products of bytes add up exactly in float32 (256 * 255^2 < 2^24), and twice as fast."""
+
 WHITENINGS = ("none", "zca")
 FILE = "whitening.safetensors"
 """What `Whitening.save` writes is called in a folder of its own."""
@@ -60,10 +62,10 @@ class Whitening:
         count, size = len(pixels), pixels[0].numel()
         if count < 2:
             raise InputError(f"--whiten zca: {count} image(s); at least 2 are needed to fit it")
-        # Sums of whole numbers are exact in float64, in any order: the covariance is the same on every machine.
+        # Sums of whole numbers are exact, in any order: the covariance is the same on every machine.
         products, sums = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
         for chunk in pixels.split(CHUNK):
-            flat = chunk.flatten(1).double()
+            flat = chunk.flatten(1).float()
             products += flat.T @ flat
             sums += flat.sum(0)
         mean = sums / count
