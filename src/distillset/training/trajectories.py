@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from distillset.data.augment import Augmentation
 from distillset.errors import InputError
 from distillset.nets import State
 from distillset.store import read_json, read_tensors, write_json, write_tensors
@@ -73,6 +74,7 @@ class ExpertSetting:
             raise InputError(f"--batch {self.batch} of experts: must be at least 1")
         if not 0 <= self.sam < float("inf"):
             raise InputError(f"--sam {self.sam} of experts: must be a finite number, 0 or more")
+        Augmentation.parse(self.augment)
 
 
 class Trajectories:
