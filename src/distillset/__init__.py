@@ -15,12 +15,13 @@ from distillset.distill import distill
 from distillset.errors import DistillsetError, DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Protocol, Row, evaluate
 from distillset.keys import Key
-from distillset.methods import DC, DM, DSA
+from distillset.methods import DC, DM, DSA, MTT
 
 __all__ = [
     "DC",
     "DM",
     "DSA",
+    "MTT",
     "Data",
     "DistillsetError",
     "DivergedError",

@@ -107,7 +107,7 @@ def distill(
                 raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
         module = build(network, real.spec)
         if mixes_images(module):
-            watcher.note(ADVICE.format(count=IMAGES))
+            watcher.note(getattr(method, "batch_norm", ADVICE.format(count=IMAGES)))
         left = steps - (stored.step if stored else 0)
         work = measure(module, real.spec.shape, method.images_per_step(real, ipc) * left)
         compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None)

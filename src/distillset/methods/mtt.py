@@ -88,6 +88,10 @@ class MTT:
     name: ClassVar[str] = "mtt"
     steps: ClassVar[int] = 5000
     init: ClassVar[str] = "real"
+    batch_norm: ClassVar[str] = (
+        "batch norm: experts and students use the statistics of each batch, as running ones are no part of a "
+        "trajectory; networks with instance norm, such as convnet, are the advised default"
+    )
 
     lr: float | None = None
     momentum: float = 0.5
@@ -182,6 +186,8 @@ RANGES: dict[str, tuple[float, bool, float]] = {
 
 class TrajectoryMatching:
     """`MTT`, with all fields resolved, at work on a task."""
+
+    updates = 1.0
 
     def __init__(self, method: MTT, task: Task, experts: Experts) -> None:
         self.method, self.task, self.experts = method, task, experts

@@ -14,7 +14,7 @@ from distillset.engine import logits
 from distillset.errors import InputError
 from distillset.methods.base import Task
 from distillset.nets import mixes_images
-from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
+from distillset.training import ExpertSetting, Layout, Trajectories, stateless, train_experts
 
 CANDIDATES = 40
 """Real images looked at for each one that is wanted, when only correctly classified ones will do."""
@@ -50,10 +50,12 @@ class Experts:
 
     def guesses(self, expert: int, images: Tensor, task: Task) -> Tensor:
         """Logits of an expert at its last reachable epoch, ``[n, classes]``."""
-        vector = self.trajectories.state(expert, self.wanted.reach, task.device)
-        buffers = {name: buffer.to(task.device) for name, buffer in task.network.named_buffers()}
-        state = {**buffers, **Layout(task.network).unflatten(vector)}
-        return task.engine.rowwise(logits(task.network), mixes_images(task.network))(state, images.float())
+        state = Layout(task.network).unflatten(self.trajectories.state(expert, self.wanted.reach, task.device))
+        function = logits(stateless(task.network))
+        run = task.engine.whole(function) if mixes_images(task.network) else task.engine.rowwise(function)
+        with torch.no_grad():
+            found: Tensor = run(state, images.float())
+        return found
 
     def correct_images(self, judges: int, task: Task) -> Tensor:
         """Real images that ``judges`` experts all classify right, ipc a class; where they run out, others fill up."""
