@@ -153,7 +153,7 @@ def _subjects(
     images = synthetic.images
     yield _Subject(
         artifact,
-        protocol.at(synthetic.lr),
+        protocol.at(synthetic.lr, synthetic.labels.is_floating_point()),
         synthetic.fingerprint(),
         lambda i: (_held(images), synthetic.labels),
         len(images),
