@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := $(wildcard src tests tools benchmarks)
+CODE := $(wildcard src tests tools benchmarks examples)
 
 # The demo: real 8x8 handwritten digits, one synthetic image a class.
 DEMO_OUT ?= runs/demo

@@ -161,3 +161,11 @@ def test_it_tells_an_estimate_and_what_auto_chose() -> None:
     assert watcher.told("precision ")
     assert watcher.told("too short to repay compiling") or watcher.told("no C++ compiler")
     assert [step[:2] for step in watcher.steps] == [(step, STEPS) for step in range(1, STEPS + 1)]
+
+
+def test_a_plain_function_may_watch() -> None:
+    told: list[tuple[int, int, float]] = []
+    distil(steps=2, watcher=lambda step, steps, loss: told.append((step, steps, loss)))
+    watcher = Recorder()
+    distil(steps=2, watcher=watcher)
+    assert told == watcher.steps

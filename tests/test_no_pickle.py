@@ -95,5 +95,5 @@ def test_a_path_with_nothing_to_check_is_no_success(tmp_path: Path) -> None:
 
 def test_the_library_itself_is_clean() -> None:
     root = Path(__file__).parents[1]
-    code = [root / name for name in ("src", "tests", "tools", "benchmarks")]
+    code = [root / name for name in ("src", "tests", "tools", "benchmarks", "examples")]
     assert main([str(folder) for folder in code if folder.is_dir()]) == 0

@@ -42,6 +42,18 @@ KEYWORDS = dict(MUST_SAY.values())
 ALIASES = {"torch.serialization.load": "torch.load", "torch.serialization.save": "torch.save"}
 
 
+ALLOWED = {
+    "src/distillset/export/pt.py": "use of torch.save",
+    "tests/export/pt_file.py": "use of torch.save",
+}
+"""One place in one file: other programs' layouts are ``.pt`` files, which the library makes of tensors and plain values
+alone. And one in the tests, which make hostile ones.
+"""
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
 @dataclass(frozen=True, order=True)
 class Finding:
     """One place (line and column from 1) and what is wrong with it."""
@@ -149,7 +161,12 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{path}: no Python file there")
             return 2
         for file in files:
-            for finding in findings(file.read_text(encoding="utf-8")):
+            found = findings(file.read_text(encoding="utf-8"))
+            for place, message in ALLOWED.items():
+                excused = [finding for finding in found if finding.message == message]
+                if file.resolve() == ROOT / place and len(excused) == 1:
+                    found.remove(excused[0])
+            for finding in found:
                 count += 1
                 print(f"{file}:{finding.line}:{finding.column}: {finding.message}")
     print(f"pickles: {count} ways to one found" if count else "pickles: none can be loaded or written")

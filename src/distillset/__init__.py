@@ -15,6 +15,7 @@ from distillset.distill import distill
 from distillset.errors import DistillsetError, DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Protocol, Row, evaluate
 from distillset.keys import Key
+from distillset.loop import Watcher
 from distillset.methods import DC, DM, DSA, MTT
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Row",
     "Spec",
     "SyntheticSet",
+    "Watcher",
     "distill",
     "evaluate",
     "load",

@@ -6,17 +6,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
-from distillset.engine import Engine, measure
+from distillset.engine import Compute, Engine, measure
 from distillset.errors import InputError
 from distillset.initial import initial
 from distillset.keys import Key
-from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher
-from distillset.mesh import Mesh, Solo
+from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
+from distillset.mesh import Mesh, join
 from distillset.methods import Method, Task
-from distillset.nets import build, mixes_images
+from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.run import RunFolder, check_same, resolve_compute
 from distillset.whitened import chosen, keep, whitened
@@ -29,7 +31,7 @@ def distill(
     *,
     steps: int | None = None,
     seed: int = 0,
-    network: str = "convnet",
+    network: Source = "convnet",
     init: str | None = None,
     whiten: str = "auto",
     whiten_large: bool = False,
@@ -40,7 +42,7 @@ def distill(
     snapshots: int = 10,
     evaluate: Callable[[SyntheticSet], float] | None = None,
     evaluate_every: int = 0,
-    watcher: Watcher | None = None,
+    watcher: Watcher | Callable[[int, int, float], object] | None = None,
     mesh: Mesh | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> SyntheticSet:
@@ -52,7 +54,9 @@ def distill(
         ipc: images per class, at least 1.
         steps: episodes; None is the method's published number.
         seed: names all random streams.
-        network: the distilling network, a name that `distillset.nets.build` knows.
+        network: the distilling network: a published name (``convnet``, ``ResNet18BN``), ``timm/NAME``,
+            ``module:function``, an `nn.Module` of your own, or a function of channels, height, width and classes that
+            makes one.
         init: ``real``, ``noise``, ``kmeans`` or an artifact's folder; None is the method's published one.
         whiten: ``zca`` (fitted on the training set, in place of mean and std), ``none``, or ``auto``: as published for
             the method and data.
@@ -63,8 +67,9 @@ def distill(
         compile: ``auto``, ``on`` or ``off``.
         snapshots: how many intermediate sets to keep in ``out``, evenly spaced.
         evaluate: gives an accuracy to log, every ``evaluate_every`` steps; it has no influence on the run.
-        watcher: is told of progress and may ask to stop.
-        mesh: the ranks that share the work.
+        watcher: is told of progress and may ask to stop; or a plain function of (step, steps, loss).
+        mesh: the ranks that share the work; None is those of `torchrun`, or this process alone. Only the first touches
+            ``out``; all return the same set.
         checkpoint_seconds: time between checkpoints.
 
     Returns:
@@ -83,6 +88,7 @@ def distill(
     for (name, minimum), value in zip(least.items(), (ipc, steps, snapshots, evaluate_every), strict=True):
         if value < minimum:
             raise InputError(f"{name} {value}: must be at least {minimum}")
+    net = Network.of(network, real.spec)
     method = method.resolve(real.spec, ipc)
     init = method.init if init is None else init
     whiten = chosen(whiten, method, real.spec, ipc)
@@ -91,34 +97,37 @@ def distill(
         **asdict(method),  # type: ignore[call-overload]
         "ipc": ipc,
         "seed": seed,
-        "network": network,
+        "network": net.name,
         "init": init,
         "whiten": whiten,
         "data": real.fingerprint(),
+        **({} if data.classes is None else {"classes": list(data.classes.names)}),
     }
-    watcher, mesh = watcher or Watcher(), mesh or Solo()
-    with RunFolder.open(Path(out)) if out is not None else nullcontext() as folder:
+    mesh = mesh or join("cuda" if device == "auto" and torch.cuda.is_available() else device)
+    watcher = watching(watcher)
+    with RunFolder.open(Path(out)) if out is not None and mesh.writes else nullcontext() as folder:
         stored, notes = folder.latest() if folder else (None, [])
         for note in notes:
             watcher.note(note)
         if stored:
-            check_same({"whiten": "none", **stored.settings}, settings)
+            before = {"whiten": "none", **stored.settings, "network": canonical(stored.settings["network"])}
+            check_same(before, settings)
             if stored.step > steps:
                 raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
-        module = build(network, real.spec)
-        if mixes_images(module):
+        if mixes_images(net.module):
             watcher.note(getattr(method, "batch_norm", ADVICE.format(count=IMAGES)))
         left = steps - (stored.step if stored else 0)
-        work = measure(module, real.spec.shape, method.images_per_step(real, ipc) * left)
+        work = measure(net.module, real.spec.shape, method.images_per_step(real, ipc) * left / mesh.size)
         compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None)
-        settings["compute"] = compute.to_json()
+        settings["compute"] = mesh.agree(compute.to_json())
+        compute = Compute(**settings["compute"], reasons=compute.reasons)
         done = _finished(folder.folder, steps) if folder and stored and stored.step == steps else None
-        if folder and done:
+        if folder and done and mesh.size == 1:
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
             return done
         engine, place = Engine(compute), folder.folder if folder else None
         real = whitened(real, whiten, whiten_large, place, watcher)
-        task = Task(real, ipc, module, engine, network, Key(seed), place, watcher)
+        task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh.size)
         start = stored.tensors["leaf.images"] if stored else initial(init, real, ipc, Key(seed)("init"))
         for reason in compute.reasons:
             watcher.note(reason)
@@ -127,9 +136,10 @@ def distill(
         if stored:
             loop.restore(stored)
             watcher.note(f"going on from step {stored.step} of {steps}")
+        loop.meet()
         loop.run(steps, checkpoint_seconds, snapshots, evaluate, evaluate_every)
         synthetic = loop.synthetic()
-        if folder and mesh.writes:
+        if folder:
             synthetic.save(folder.folder)
         return synthetic
 

@@ -23,6 +23,10 @@ class DivergedError(DistillsetError):
     exit_code = 3
 
 
+class LostRankError(DistillsetError):
+    """Another rank of a distributed run has stopped. The last checkpoint is kept on disk."""
+
+
 class InterruptedRun(DistillsetError):
     """The run was asked to stop (Ctrl-C or SIGTERM) and has saved its state."""
 

@@ -36,9 +36,33 @@ class Watcher:
     def epoch(self, epoch: int, epochs: int, loss: float) -> None:
         """An epoch of the experts is done: ``epoch`` of ``epochs``, over all of them."""
 
+    def accuracy(self, step: int, accuracy: float) -> None:
+        """The set after ``step`` was measured: ``accuracy`` is a fraction."""
+        self.note(f"step {step}: accuracy {accuracy:.2%}")
+
     def stop(self) -> bool:
         """Whether the run should save and end now."""
         return False
+
+    def close(self) -> None:
+        """Nothing more will be told."""
+
+
+class Callback(Watcher):
+    """A plain function as a watcher: it is called as ``call(step, steps, loss)`` after every episode."""
+
+    def __init__(self, call: Callable[[int, int, float], object]) -> None:
+        self._call = call
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        self._call(step, steps, loss)
+
+
+def watching(watcher: Watcher | Callable[[int, int, float], object] | None) -> Watcher:
+    """Whatever was given, as a watcher."""
+    if isinstance(watcher, Watcher):
+        return watcher
+    return Callback(watcher) if watcher else Watcher()
 
 
 def _finite(*tensors: Tensor) -> bool:
@@ -112,13 +136,13 @@ class Loop:
             if self.skipped > skipped:
                 record["skipped"] = self.skipped
             self.watcher.step(self.done, steps, loss)
-            if evaluate and every and self.done % every == 0:
+            if evaluate and every and self.done % every == 0 and self.mesh.writes:
                 record["accuracy"] = evaluate(self.synthetic())
-                self.watcher.note(f"step {self.done}: accuracy {record['accuracy']:.2%}")
+                self.watcher.accuracy(self.done, record["accuracy"])
                 before = time.monotonic()
             if self.folder:
                 self.folder.log(record)
-            stop = self.watcher.stop()
+            stop = self.mesh.any(self.watcher.stop())
             if stop or now - saved >= checkpoint_seconds:
                 self._save()
                 saved = now
@@ -130,7 +154,8 @@ class Loop:
         """One episode: an update of the leaves for every list of terms that the method yields; gives the mean loss."""
         losses: list[Tensor] = []
         for terms in self.matcher.episode(self.leaves, self.done, key):
-            if losses and self.watcher.stop():  # episodes can take minutes; this one will run again from its start
+            # An episode can take minutes: it is cut off, and will run again from its start.
+            if losses and self.mesh.any(self.watcher.stop()):
                 self._save()
                 raise self._stopped(steps)
             pieces = [term() for term in self.mesh.share(terms)]
@@ -201,7 +226,7 @@ class Loop:
         seconds = 0.0
         for _ in range(2):  # the first pass compiles and warms up
             start = time.monotonic()
-            float(torch.stack([term().loss for term in self.mesh.share(terms)]).sum())
+            float(sum(term().loss for term in self.mesh.share(terms)))
             seconds = (time.monotonic() - start) * self.matcher.updates
         total = seconds * steps
         took = f"{total / 60:.1f} min" if total >= 60 else f"{total:.0f} s"
@@ -242,6 +267,18 @@ class Loop:
                 self.optimiser.state[leaf]["momentum_buffer"] = momentum.to(leaf.device, copy=True)
         self._whole = self._state()
 
+    def meet(self) -> None:
+        """Start every rank from the state of the one that writes."""
+        momenta = {name: self.optimiser.state[leaf].get("momentum_buffer") for name, leaf in self.leaves.items()}
+        moved = [name for name in momenta if momenta[name] is not None]
+        state = [self.done, self.seconds, self.loss, self.skipped, self.in_a_row, moved]
+        self.done, self.seconds, self.loss, self.skipped, self.in_a_row, moving = self.mesh.agree(state)
+        for name in moving:
+            self.optimiser.state[self.leaves[name]].setdefault("momentum_buffer", torch.zeros_like(self.leaves[name]))
+        buffers = [self.optimiser.state[self.leaves[name]]["momentum_buffer"] for name in moving]
+        self.mesh.copy([*self.leaves.values(), *self.averages.values(), *buffers])
+        self._whole = self._state()
+
     def _state(self) -> dict[str, Tensor]:
         """A copy of the leaves, their averages and momenta, as they are between two episodes."""
         tensors = {f"leaf.{name}": leaf.clone() for name, leaf in self.leaves.items()}
@@ -254,6 +291,6 @@ class Loop:
 
     def _save(self) -> None:
         """A checkpoint of the last whole episode."""
-        if self.folder and self.mesh.writes:
+        if self.folder:
             counts = (self.skipped, self.in_a_row)
             self.folder.save(Checkpoint(self.done, self._whole, self.settings, self.seconds, self.loss, counts))

@@ -59,14 +59,17 @@ class RunFolder:
         Raises:
             InputError: it is in use, cannot be written, or holds something that is not a run.
         """
-        if folder.exists() and not folder.is_dir():
+        try:
+            found = folder.exists()
+        except OSError as error:
+            raise InputError(f"--out {folder}: cannot be written ({error.strerror})") from None
+        if found and not folder.is_dir():
             raise InputError(f"--out {folder}: is a file; choose a folder")
         strangers = folder.is_dir() and [path for path in folder.iterdir() if path.name not in EARLY]
         if strangers and not (folder / "checkpoints").is_dir():
             raise InputError(
                 f"--out {folder}: holds other files (such as {strangers[0].name}) and no run; choose another folder"
             )
-        found = folder.exists()
         with locked(folder):
             for cut_off in folder.rglob(".*.tmp"):  # what a killed run was writing
                 cut_off.unlink()
@@ -179,6 +182,11 @@ def check_same(stored: dict[str, Any], asked: dict[str, Any]) -> None:
         before, now = stored.get(name), asked.get(name)
         if isinstance(before, dict) and isinstance(now, dict):
             check_same(before, now)
+        elif before != now and name == "data":
+            raise InputError(
+                f"--data (content {str(now)[:8]}): the run in this folder was started with other images; give the same "
+                "--data, --classes and --resize, or another --out"
+            )
         elif before != now:
             flag = "--" + name.replace("_", "-")
             raise InputError(

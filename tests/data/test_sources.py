@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from distillset.data import decode, pictures
 from distillset.data.known import KNOWN
 from distillset.data.pictures import Form
+from distillset.data.places import find
 from distillset.data.real import RealSet
-from distillset.data.sources import Data, find, load
+from distillset.data.sources import Data, load
 from distillset.errors import InputError
 from distillset.keys import Key
 from tests.data.on_disk import channels_first, picture, write_classes, write_parquet
@@ -281,7 +282,9 @@ def test_in_python_other_kinds_are_refused() -> None:
 
     good = (torch.zeros(4, 6, 7, dtype=torch.uint8), [0, 1, 0, 1])
     bad: list[tuple[Any, Any, str]] = [
-        (Stream(), None, "Stream found"),
+        (Stream(), None, r"a stream \(Stream\) cannot be drawn from at random; load it whole"),
+        (torch.utils.data.DataLoader(Pairs([good[0][0]], [0])), None, r"a stream \(DataLoader\)"),
+        ((image for image in good[0]), None, r"a stream \(generator\)"),
         (3, None, "int found"),
         ([1, 2], None, "list found"),
         ((good[0],), None, "a tuple of 1"),

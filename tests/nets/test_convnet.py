@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.nets import build, fresh
-from distillset.nets.convnet import ConvNetConfig, GreyConv2d, InstanceNorm, default_depth
+from distillset.nets.convnet import FAMILY, ConvNetConfig, default_depth
+from distillset.nets.layers import GreyConv2d, InstanceNorm
 from tests import toys
 
 
@@ -33,11 +34,11 @@ def test_instance_norm_is_group_norm(dtype: torch.dtype, tolerance: float, shape
         torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * 10)
 
 
-@pytest.mark.parametrize("padding", [1, 3])
-def test_the_grey_convolution_is_a_convolution(padding: int) -> None:
+@pytest.mark.parametrize(("kernel", "padding"), [(3, 1), (3, 3), (5, 0), (5, 2), (5, 4), (3, 0)])
+def test_the_grey_convolution_is_a_convolution(kernel: int, padding: int) -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, 1, 7, 5, generator=generator, dtype=torch.float64)
-    grey, plain = (layer(1, 6, 3, padding=padding, dtype=torch.float64) for layer in (GreyConv2d, nn.Conv2d))
+    grey, plain = (layer(1, 6, kernel, padding=padding, dtype=torch.float64) for layer in (GreyConv2d, nn.Conv2d))
     plain.load_state_dict(grey.state_dict())
     found = []
     for layer in (grey, plain):
@@ -108,6 +109,9 @@ def test_default_depth(size: int, depth: int) -> None:
         ("ConvNetAL", ConvNetConfig(activation="leakyrelu")),
         ("ConvNetASwish", ConvNetConfig(activation="swish")),
         ("ConvNetASwishBN", ConvNetConfig(activation="swish", norm="batch")),
+        ("ConvNetBNASwish", ConvNetConfig(activation="swish", norm="batch")),
+        ("convnetnp_gn_alw16d2", ConvNetConfig(16, 2, "leakyrelu", "group", "none")),
+        ("CONVNETASNNNP", ConvNetConfig(activation="sigmoid", norm="none", pooling="none")),
         ("ConvNetNN", ConvNetConfig(norm="none")),
         ("ConvNetBN", ConvNetConfig(norm="batch")),
         ("ConvNetLN", ConvNetConfig(norm="layer")),
@@ -119,19 +123,25 @@ def test_default_depth(size: int, depth: int) -> None:
     ],
 )
 def test_published_names(name: str, config: ConvNetConfig) -> None:
-    assert ConvNetConfig.parse(name) == config
+    fields = FAMILY.fields(name)
+    assert fields is not None
+    assert ConvNetConfig(**fields) == config
+    assert FAMILY.fields(FAMILY.canonical(fields)) == fields
 
 
 @pytest.mark.parametrize(
-    "name", ["", "ConvNe", "ConvNetD", "ConvNetW", "ConvNetX", "ConvNet3", "ConvNetBNBN", "MLP", "ConvNet "]
-)
+    "name",
+    ["", "ConvNe", "ConvNetD", "ConvNetW", "ConvNetX", "ConvNet3", "ConvNetBNBN", "ConvNetBNIN", "ConvNetD3D3", "MLP",
+     "ConvNet ", "ConvNet_", "ConvNetD-1", "ConvNetD\u0663", "ConvNetA", "ConvNetALN", "ConvNetD9999999"],
+)  # fmt: skip
 def test_other_names_are_not_of_the_family(name: str) -> None:
-    assert ConvNetConfig.parse(name) is None
-    with pytest.raises(InputError, match="not known; choose convnet"):
-        build(name, toys.spec_of(3, 8, 8))
+    assert FAMILY.fields(name) is None
+    if name != "MLP":
+        with pytest.raises(InputError, match=r"not known; choose (convnet|ConvNet)"):
+            build(name, toys.spec_of(3, 8, 8))
 
 
-@pytest.mark.parametrize("name", ["ConvNetD0", "ConvNetW0", "ConvNetD4", "ConvNetW6GN"])
+@pytest.mark.parametrize("name", ["ConvNetD0", "ConvNetW0", "ConvNetD4", "ConvNetW6GN", "ConvNetW8193", "ConvNetD65NP"])
 def test_impossible_networks_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="of ConvNet"):
         build(name, toys.spec_of(3, 8, 8))

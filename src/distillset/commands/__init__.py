@@ -3,13 +3,16 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
-from distillset.commands import distill, doctor, evaluate, experts, select
-from distillset.errors import DistillsetError, InterruptedRun
+from distillset.commands import distill, doctor, evaluate, experts, export, report, select
+from distillset.commands.progress import speaks
+from distillset.errors import DistillsetError, InterruptedRun, LostRankError
 
-VERBS = (distill, experts, select, evaluate, doctor)
+VERBS = (distill, experts, select, evaluate, report, export, doctor)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,15 +38,22 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0 done, 2 wrong input, 3 diverged, 130 interrupted."""
     options = parser().parse_args(arguments)
+    if not speaks():
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (open to the end of the process)
     try:
-        code: int = options.run(options)
+        with warnings.catch_warnings():
+            # Of odd images; those that cannot be used are named in an error, and the others are none of the user's.
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            code: int = options.run(options)
         sys.stdout.flush()
         return code
     except InterruptedRun as stopped:
-        sys.stderr.write(f"distillset: {stopped}\n")
+        if speaks():
+            sys.stderr.write(f"distillset: {stopped}\n")
         return stopped.exit_code
     except DistillsetError as error:
-        sys.stderr.write(f"distillset: error: {' '.join(str(error).split())}\n")
+        if speaks() or isinstance(error, LostRankError):  # all ranks meet the same errors, but for a lost one
+            sys.stderr.write(f"distillset: error: {' '.join(str(error).split())}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("distillset: interrupted\n")

@@ -9,6 +9,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from distillset.commands.logs import LOGS, open_logs
 from distillset.commands.options import add_compute, add_data, add_whiten, load_data
 from distillset.commands.progress import Terminal
 from distillset.data.grid import GRID
@@ -55,6 +56,9 @@ def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
     parser.add_argument(
         "--evaluate-every", type=int, default=0, metavar="K", help="log the test accuracy of one network every K steps"
     )
+    parser.add_argument(
+        "--log", action="append", default=[], choices=list(LOGS), help="log the run there as well; may be given twice"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -78,7 +82,9 @@ def run(options: argparse.Namespace) -> int:
     kind = METHODS[options.method]
     method = kind(**{field.name: getattr(options, field.name) for field in dataclasses.fields(kind)})
     compute = {"device": options.device, "precision": options.precision, "compile": options.compile}
-    with Terminal(options.quiet) as terminal:
+    told = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
+    logs = open_logs(options.log, options.out, told)
+    with Terminal(options.quiet, logs=logs) as terminal:
         data = load_data(options, terminal.note)
 
         def accuracy(synthetic: SyntheticSet) -> float:

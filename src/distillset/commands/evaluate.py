@@ -10,6 +10,8 @@ from distillset.commands.progress import note
 from distillset.data.cache import cache_folder
 from distillset.data.synthetic import SyntheticSet
 from distillset.evaluation import PROTOCOLS, Ledger, Row, evaluate
+from distillset.report import ACCURACY
+from distillset.store import write_json
 
 
 def add(verbs: Any) -> None:
@@ -26,6 +28,9 @@ def add(verbs: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, help="names all random numbers")
     parser.add_argument("--save-networks", type=Path, metavar="DIR", help="keep the trained networks as safetensors")
     parser.add_argument("--no-cache", action="store_true", help="train anew what was measured before")
+    parser.add_argument(
+        "--save", action="store_true", help=f"also keep the rows in the artifact's folder ({ACCURACY}), for the report"
+    )
     parser.add_argument("--json", action="store_true", help="print a list of rows as JSON")
     add_compute(parser)
     parser.set_defaults(run=run)
@@ -37,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
     origin = synthetic.card.get("data") or {}
     data = load_data(options, note, origin)
     made_from = origin.get("fingerprint")
-    if made_from not in (None, data.train.fingerprint()):
+    fits = (data.train.spec.shape, data.train.spec.classes) == (synthetic.spec.shape, synthetic.spec.classes)
+    if fits and made_from not in (None, data.train.fingerprint()):
         note(f"note: the artifact was not made from this training set ({data.source})")
     rows = evaluate(
         synthetic,
@@ -59,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
             f"{artifact}: network {done} of {options.repeats}, {accuracy:.2%}"
         ),
     )
+    if options.save:
+        write_json(options.artifact / ACCURACY, [row.to_json() for row in rows])
     print(json.dumps([row.to_json() for row in rows], indent=2) if options.json else table(rows))
     return 0
 

@@ -12,7 +12,7 @@ from distillset.engine import Engine, measure
 from distillset.errors import InputError
 from distillset.methods import MTT
 from distillset.methods.mtt_settings import reach
-from distillset.nets import build
+from distillset.nets import Network
 from distillset.run import resolve_compute
 from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
 from distillset.training.trajectories import CARD
@@ -72,17 +72,18 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
     epochs = _epochs(options, spec.name, spec.classes)
     whiten = chosen(options.whiten, MTT(), spec, options.ipc or 1)
     augment = default_strategy(spec.flip) if options.augment == "auto" else options.augment
+    net = Network.of(options.network, spec)
     setting = ExpertSetting(
         data=real.fingerprint(),
         whiten=whiten,
-        network=options.network.lower(),
+        network=net.name,
         lr=options.lr,
         batch=options.batch,
         augment=augment,
         sam=options.sam,
         seed=options.seed,
     )
-    module = build(options.network, spec)
+    module = net.module
     stored = None
     if (out / CARD).is_file():
         found = Trajectories.open(out)

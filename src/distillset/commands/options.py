@@ -23,7 +23,18 @@ def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
         "--data-dir", type=Path, metavar="DIR", help="where known names are looked for first (or DISTILLSET_DATA)"
     )
     group.add_argument("--test", metavar="D", help="the test set, where --data has no test split")
-    group.add_argument("--resize", type=size, metavar="HxW", help="resize every image, for images of mixed sizes")
+    group.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="C",
+        help="the classes to take, by name or number, in the order of their labels (default: all)",
+    )
+    group.add_argument(
+        "--resize", type=size, metavar="HxW", help="resize every image: bilinear, antialiased, each side by itself"
+    )
+    group.add_argument(
+        "--crop", action="store_true", help="with --resize: keep the proportions and cut the centre out instead"
+    )
 
 
 def add_compute(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +58,7 @@ def add_whiten(parser: argparse.ArgumentParser, default: str) -> None:
 def size(text: str) -> tuple[int, int]:
     """``32x48`` as (height, width)."""
     height, _, width = text.partition("x")
-    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 32x32")
     return int(height), int(width)
 
@@ -57,13 +68,23 @@ def load_data(
 ) -> Data:
     """The data that the flags name; what ``origin`` (of an artifact's card) says where they do not.
 
+    Other data than the artifact's are brought to its classes and size, too.
+
     Raises:
         InputError: neither says what the data are, or they cannot be used.
     """
-    if options.data is None and origin:
-        resize = options.resize or (tuple(origin["resize"]) if origin.get("resize") else None)
-        test = options.test or origin.get("test")
-        return load(str(origin["source"]), data_dir=options.data_dir, test=test, resize=resize, announce=announce)
-    if options.data is None:
+    origin = origin or {}
+    if options.data is None and "source" not in origin:
         raise InputError("--data: not given, and the artifact does not say what it was made from")
-    return load(options.data, data_dir=options.data_dir, test=options.test, resize=options.resize, announce=announce)
+    resize, crop = options.resize, options.crop
+    if resize is None and origin.get("resize"):
+        resize, crop = tuple(origin["resize"]), bool(crop or origin.get("crop"))
+    return load(
+        str(origin["source"]) if options.data is None else options.data,
+        data_dir=options.data_dir,
+        test=options.test or (origin.get("test") if options.data is None else None),
+        classes=options.classes or origin.get("classes"),
+        resize=resize,
+        crop=crop,
+        announce=announce,
+    )

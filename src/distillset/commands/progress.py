@@ -1,8 +1,10 @@
 """What a person sees of a run: notes and a bar on stderr, and a stop that saves."""
 
+import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -11,22 +13,30 @@ from tqdm import tqdm
 from distillset.loop import Watcher
 
 
+def speaks() -> bool:
+    """Whether this process talks to the user: of the ranks of `torchrun`, the first does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def note(line: str) -> None:
     """A line on stderr, above any bar."""
-    tqdm.write(f"distillset: {line}", file=sys.stderr)
+    if speaks():
+        tqdm.write(f"distillset: {line}", file=sys.stderr)
 
 
 class Terminal(Watcher):
-    """A bar with loss, speed and ETA on a terminal, a line now and then elsewhere. Ctrl-C and SIGTERM ask the run to
-    stop.
+    """A bar with loss, last accuracy, speed and ETA on a terminal, a line now and then elsewhere. Ctrl-C and SIGTERM
+    ask the run to stop.
 
     Args:
         quiet: notes and progress are left out.
         seconds: time between lines where there is no terminal.
+        logs: are told the same, also when it is quiet here.
     """
 
-    def __init__(self, quiet: bool = False, seconds: float = 30.0) -> None:
-        self.quiet, self.seconds = quiet, seconds
+    def __init__(self, quiet: bool = False, seconds: float = 30.0, logs: Sequence[Watcher] = ()) -> None:
+        self.quiet, self.seconds, self.logs = quiet or not speaks(), seconds, logs
+        self._accuracy = ""
         self._stop = False
         self._bar: Any = None
         self._first: tuple[int, float] | None = None
@@ -46,6 +56,8 @@ class Terminal(Watcher):
             signal.signal(name, handler)
         if self._bar is not None:
             self._bar.close()
+        for log in self.logs:
+            log.close()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._stop:  # asked twice: no more patience
@@ -60,7 +72,15 @@ class Terminal(Watcher):
         if not self.quiet:
             note(line)
 
+    def accuracy(self, step: int, accuracy: float) -> None:
+        super().accuracy(step, accuracy)
+        self._accuracy = f", accuracy {accuracy:.1%}"
+        for log in self.logs:
+            log.accuracy(step, accuracy)
+
     def step(self, step: int, steps: int, loss: float) -> None:
+        for log in self.logs:
+            log.step(step, steps, loss)
         self._advance("step", step, steps, loss)
 
     def epoch(self, epoch: int, epochs: int, loss: float) -> None:
@@ -76,7 +96,7 @@ class Terminal(Watcher):
         if sys.stderr.isatty():
             if self._bar is None:
                 self._bar = tqdm(total=steps, initial=step - 1, unit=what, dynamic_ncols=True, file=sys.stderr)
-            self._bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
+            self._bar.set_postfix_str(f"loss {loss:.4g}{self._accuracy}", refresh=False)
             self._bar.update(1)
             return
         now = time.monotonic()
@@ -85,6 +105,5 @@ class Terminal(Watcher):
         elif step == steps or now - self._told >= self.seconds:
             self._told = now
             pace = (now - self._first[1]) / max(1, step - self._first[0])
-            note(
-                f"{what} {step}/{steps}, loss {loss:.4g}, {pace:.3g} s each, {pace * (steps - step) / 60:.1f} min to go"
-            )
+            left = f"{pace:.3g} s each, {pace * (steps - step) / 60:.1f} min to go"
+            note(f"{what} {step}/{steps}, loss {loss:.4g}{self._accuracy}, {left}")

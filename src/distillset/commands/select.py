@@ -26,6 +26,10 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Select, and say where the result is."""
     out: Path = options.out
+    try:
+        out.exists()
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
     if (out / "checkpoints").exists():
         raise InputError(f"--out {out}: holds the run of a distillation; choose another folder")
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / CARD).is_file()):

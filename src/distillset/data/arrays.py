@@ -1,11 +1,13 @@
 """Arrays a user hands over, checked and brought to one form: pixels uint8 [N, C, H, W], labels int64 [N]."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from distillset.data.labels import from_array
 from distillset.data.measure import CHUNK
 from distillset.data.spec import CHANNELS
 from distillset.errors import InputError
@@ -26,7 +28,7 @@ def pixels(images: Any, what: str = "images") -> Tensor:
         return array.contiguous()
     result = torch.empty(array.shape, dtype=torch.uint8)
     for start in range(0, len(array), CHUNK):
-        result[start : start + CHUNK] = to_bytes(array[start : start + CHUNK], what, start)
+        result[start : start + CHUNK] = to_bytes(array[start : start + CHUNK], what, range(start, start + CHUNK))
     return result
 
 
@@ -59,23 +61,22 @@ def channels_first(array: Tensor, what: str) -> Tensor:
     return array if first else array.permute(0, 3, 1, 2)
 
 
-def labels(values: Any, what: str = "labels") -> Tensor:
-    """Labels as int64 [N].
+def labels(values: Any, what: str = "labels") -> tuple[Tensor, tuple[str, ...] | None]:
+    """(labels int64 [N], class names where they are text, in ascending order).
+
+    Args:
+        values: numbers [N] or [N, 1], one-hot rows [N, classes], or names [N].
+        what: how messages name them.
 
     Raises:
-        InputError: not whole numbers, not one-dimensional, or negative.
+        InputError: another shape or type, a negative number, or a row that is not one-hot.
     """
-    array = tensor(values, what)
-    if array.ndim != 1:
-        raise InputError(f"{what}: their shape is {list(array.shape)}; allowed is [N], one class number per image")
-    if array.dtype.is_floating_point or array.dtype.is_complex or array.dtype == torch.bool:
-        name = str(array.dtype).removeprefix("torch.")
-        raise InputError(f"{what}: their type is {name}; allowed are whole numbers from 0 on")
-    array = array.to(torch.int64)
-    if len(array) and int(array.min()) < 0:
-        row = int((array < 0).nonzero()[0])
-        raise InputError(f"{what}: row {row} is {int(array[row])}; allowed are whole numbers from 0 on")
-    return array.contiguous()
+    if not isinstance(values, Tensor):
+        array = np.asarray(values)
+        if array.dtype.kind == "U" and (array.ndim == 1 or array.shape[1:] == (1,)):
+            names, numbers = np.unique(array.reshape(-1), return_inverse=True)
+            return from_array(torch.from_numpy(numbers), what), tuple(names.tolist())
+    return from_array(tensor(values, what), what), None
 
 
 def tensor(values: Any, what: str) -> Tensor:
@@ -99,8 +100,8 @@ def tensor(values: Any, what: str) -> Tensor:
     return torch.from_numpy(array)
 
 
-def to_bytes(chunk: Tensor, what: str, start: int = 0) -> Tensor:
-    """uint8 or floating point in [0, 1], [n, ...], as uint8. ``start`` is the number of the first row in messages.
+def to_bytes(chunk: Tensor, what: str, rows: Sequence[int] | None = None) -> Tensor:
+    """uint8 or floating point in [0, 1], [n, ...], as uint8. ``rows`` are the numbers of the rows in messages.
 
     Raises:
         InputError: NaN, infinity, or a value outside [0, 1]; the message names the row.
@@ -112,9 +113,10 @@ def to_bytes(chunk: Tensor, what: str, start: int = 0) -> Tensor:
     inside = ((values >= 0) & (values <= 1)).flatten(1)
     if not bool(inside.all()):
         row = int((~inside.all(1)).nonzero()[0])
+        number = row if rows is None else rows[row]
         worst = float(values[row].flatten()[~inside[row]][0])
         raise InputError(
-            f"{what}: row {start + row} has a pixel of {worst:g}; floating-point pixels must be finite and lie between "
-            "0 and 1 (not normalised, not 0 to 255)"
+            f"{what}: row {number} has a pixel of {worst:g}; floating-point pixels must be finite and lie between 0 "
+            "and 1 (not normalised, not 0 to 255)"
         )
     return values.mul(255).round_().to(torch.uint8).contiguous()

@@ -42,6 +42,8 @@ class Entry:
     train: RealSet
     test: RealSet
     notes: tuple[str, ...]
+    class_indices: tuple[int, ...] | None = None
+    """The numbers in the source of the classes that a user chose; None for all of them."""
 
 
 def cache_folder() -> Path:
@@ -56,7 +58,11 @@ def place(name: str, identity: Mapping[str, Any]) -> Path:
 
 
 def files_of(path: Path) -> list[tuple[str, int, int]]:
-    """(relative name, bytes, time of change in ns) of a file, or of all visible files under a folder, sorted."""
+    """(relative name, bytes, time of change in ns) of a file, or of all visible files under a folder, sorted.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
     if path.is_file():
         status = path.stat()
         return [(path.name, status.st_size, status.st_mtime_ns)]
@@ -66,7 +72,10 @@ def files_of(path: Path) -> list[tuple[str, int, int]]:
         for name in sorted(names):
             if not name.startswith("."):
                 file = Path(folder, name)
-                status = file.stat()
+                try:
+                    status = file.stat()
+                except OSError as error:  # a link that leads nowhere, say
+                    raise InputError(f"{file}: cannot be read ({error.strerror})") from None
                 found.append((str(file.relative_to(path)), status.st_size, status.st_mtime_ns))
     return found
 
@@ -89,18 +98,26 @@ def read(entry: Path) -> Entry | None:
             )
             for part in PARTS
         ]
-        return Entry(sets[0], sets[1], tuple(card["notes"]))
+        indices = card.get("class_indices")
+        return Entry(sets[0], sets[1], tuple(card["notes"]), None if indices is None else tuple(indices))
     except (InputError, KeyError, TypeError, OSError):
         return None
 
 
 def write_card(
-    folder: Path, spec: Spec, labels: Mapping[str, Tensor], prints: Mapping[str, str], notes: list[str]
+    folder: Path,
+    spec: Spec,
+    labels: Mapping[str, Tensor],
+    prints: Mapping[str, str],
+    notes: list[str],
+    class_indices: tuple[int, ...] | None = None,
 ) -> None:
     """Finish an entry whose pixels lie in ``folder`` already."""
     store.write_tensors(folder / "labels.safetensors", labels)
     counts = {part: len(labels[part]) for part in PARTS}
     card = {"schema": SCHEMA, "spec": spec.to_json(), "counts": counts, "fingerprints": dict(prints), "notes": notes}
+    if class_indices is not None:
+        card["class_indices"] = list(class_indices)
     store.write_json(folder / "card.json", card)
 
 

@@ -13,6 +13,7 @@ from distillset.data import cache
 from distillset.data.measure import Fingerprint, Statistics
 from distillset.data.pictures import Form, Wider, decode, form_of
 from distillset.data.progress import Bar
+from distillset.data.resize import Resize
 from distillset.data.spec import CHANNELS, Spec
 from distillset.data.splits import Split
 
@@ -36,7 +37,8 @@ class Plan:
         mean: the published one; None to measure it on the training rows.
         std: the same.
         flip: whether a horizontal flip keeps the class.
-        resize: (height, width), or None.
+        resize: how every image is scaled to one size, or None.
+        class_indices: the numbers in the source of the classes that a user chose; None for all.
     """
 
     name: str
@@ -47,7 +49,8 @@ class Plan:
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     flip: bool
-    resize: tuple[int, int] | None
+    resize: Resize | None
+    class_indices: tuple[int, ...] | None = None
 
     def labels(self) -> dict[str, Tensor]:
         """The labels of both parts."""
@@ -63,8 +66,8 @@ def write_entry(folder: Path, plan: Plan, notes: Sequence[str], progress: bool |
     Raises:
         InputError: a picture cannot be used; the message names its file and row.
     """
-    form = form_of(plan.train.read(0, 1), plan.train.row, plan.resize)
-    threaded = form.resize or form.height * form.width > SMALL
+    form = form_of(plan.train.read(range(1)), plan.train.row, plan.resize)
+    threaded = form.resize is not None or form.height * form.width > SMALL
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) if threaded else nullcontext() as pool:
         while True:
             writer = _Writer(folder, plan, form)
@@ -76,7 +79,9 @@ def write_entry(folder: Path, plan: Plan, notes: Sequence[str], progress: bool |
                 break
     kind = CHANNELS.get(form.channels, f"{form.channels} channels")
     converted = [f"{plan.name}: {widened} images were converted to {kind}, as the others are"] if widened else []
-    cache.write_card(folder, writer.spec(), plan.labels(), writer.fingerprints(), [*notes, *converted])
+    cache.write_card(
+        folder, writer.spec(), plan.labels(), writer.fingerprints(), [*notes, *converted], plan.class_indices
+    )
 
 
 class _Writer:
@@ -101,7 +106,7 @@ class _Writer:
             bar = stack.enter_context(Bar(f"decoding {self.plan.name}", sum(map(len, splits)), progress))
             for split in splits:
                 for start, stop in self._blocks(len(split)):
-                    pixels, count = decode(split.read(start, stop), self.form, split.row_after(start), pool)
+                    pixels, count = decode(split.read(range(start, stop)), self.form, split.row_after(start), pool)
                     widened += count
                     for part, chunk in self._parts(split, start, pixels):
                         files[part].write(chunk.numpy().data)

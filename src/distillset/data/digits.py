@@ -3,7 +3,7 @@
 import torch
 
 from distillset.data.real import held_out_rows
-from distillset.data.splits import Split
+from distillset.data.splits import Split, rows_of_tensor
 from distillset.errors import InputError
 from distillset.keys import Key
 
@@ -34,7 +34,7 @@ def open_digits() -> dict[str, Split]:
             name=f"digits, split {name}",
             labels=labels[rows],
             class_names=names,
-            read=lambda start, stop: chosen[start:stop],
+            read=lambda rows: rows_of_tensor(chosen, rows),
             row=lambda row: f"digits, split {name}, row {row}",
         )
 

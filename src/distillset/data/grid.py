@@ -1,5 +1,6 @@
 """A picture of a set: one row a class."""
 
+import io
 from pathlib import Path
 
 import torch
@@ -35,16 +36,21 @@ def grid(pixels: Tensor, classes: Tensor, count: int, gap: int = 2) -> Tensor:
     return canvas
 
 
-def write_grid(path: Path, pixels: Tensor, classes: Tensor, count: int) -> None:
-    """Write `grid` as a PNG, atomically. Without Pillow, or for a channel count that no picture has, nothing is
-    written.
-    """
+def png(canvas: Tensor) -> bytes | None:
+    """A picture as a PNG file; None without Pillow, or for a channel count that no picture has."""
     try:
         from PIL import Image
     except ImportError:
-        return
-    canvas = grid(pixels, classes, count)
+        return None
     if canvas.shape[0] not in (1, 3, 4):
-        return
-    array = canvas.permute(1, 2, 0).squeeze(-1).numpy()
-    write_atomically(path, lambda temporary: Image.fromarray(array).save(temporary, format="PNG"))
+        return None
+    file = io.BytesIO()
+    Image.fromarray(canvas.permute(1, 2, 0).squeeze(-1).numpy()).save(file, format="PNG")
+    return file.getvalue()
+
+
+def write_grid(path: Path, pixels: Tensor, classes: Tensor, count: int) -> None:
+    """Write `grid` as a PNG, atomically; nothing where `png` gives nothing."""
+    picture = png(grid(pixels, classes, count))
+    if picture is not None:
+        write_atomically(path, lambda temporary: temporary.write_bytes(picture))

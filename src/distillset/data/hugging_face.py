@@ -1,6 +1,7 @@
 """Whatever Hugging Face `datasets` opens, on this disk or on the hub: only here is that package imported."""
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,16 +10,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import torch
-from torch import Tensor
-
+from distillset.data import labels
+from distillset.data.columns import class_names, flattened, image_reader, label_column
+from distillset.data.image_folder import TABLES, listing
 from distillset.data.known import Known
-from distillset.data.splits import Picture, Split
+from distillset.data.splits import Split
 from distillset.errors import InputError
 
-IMAGE_NAMES = ("image", "img")
-LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
-"""Columns preferred where several have the type of an image or of a label."""
+SCRIPT = "scripts are no longer supported"
+"""What `datasets` says of a set that comes with a script; the hub keeps a copy of it as parquet on another branch."""
+
+PARQUET = "refs/convert/parquet"
 
 
 def open_folder(path: Path, scratch: Path) -> dict[str, Split]:
@@ -38,7 +40,7 @@ def open_folder(path: Path, scratch: Path) -> dict[str, Split]:
             if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
                 opened = datasets.load_from_disk(str(path))
             else:
-                builder = datasets.load_dataset_builder(str(path), cache_dir=str(scratch))
+                builder = _builder(datasets, path, scratch)
                 builder.download_and_prepare()
                 opened, files = builder.as_dataset(), dict(builder.config.data_files or {})
         except Exception as error:  # whatever its readers of many formats raise
@@ -46,7 +48,19 @@ def open_folder(path: Path, scratch: Path) -> dict[str, Split]:
                 f"{path}: cannot be opened as a data set ({_root_cause(error)}); needed are parquet or arrow files, or "
                 "one sub-folder of images a class"
             ) from None
-    return _splits(opened, str(path), {name: list(map(str, paths)) for name, paths in files.items()})
+    return _splits(opened, str(path), {name: list(map(str, paths)) for name, paths in files.items()}, path)
+
+
+def _builder(datasets: Any, path: Path, scratch: Path) -> Any:
+    """What reads a folder. Left to itself, `datasets` takes images that a table lists for a set without labels."""
+    tables = listing(path)
+    if not tables:
+        return datasets.load_dataset_builder(str(path), cache_dir=str(scratch))
+    kind = tables[0].suffix.lower()
+    tables = [table for table in tables if table.suffix.lower() == kind]
+    named = {re.sub(r"\W+", "_", table.stem): str(table) for table in tables}
+    files = named if len(named) > 1 else {"train": str(tables[0])}
+    return datasets.load_dataset_builder(TABLES[kind], data_files=files, cache_dir=str(scratch))
 
 
 def open_hub(name: str, known: Known) -> dict[str, Split]:
@@ -61,13 +75,22 @@ def open_hub(name: str, known: Known) -> dict[str, Split]:
     datasets = _package()
     with _quiet(datasets):
         try:
-            opened = datasets.load_dataset(known.hub, known.configuration)
+            opened = _from_hub(datasets, known)
         except Exception as error:
             raise InputError(
                 f"{name}: not found on this machine, and {known.hub} cannot be fetched from the Hugging Face hub "
                 f"({_root_cause(error)}); give --data-dir or DISTILLSET_DATA, the folder that holds {name}"
             ) from None
     return _splits(opened, name, {})
+
+
+def _from_hub(datasets: Any, known: Known) -> Any:
+    try:
+        return datasets.load_dataset(known.hub, known.configuration)
+    except RuntimeError as error:
+        if SCRIPT not in str(error):
+            raise
+        return datasets.load_dataset(known.hub, known.configuration, revision=PARQUET)
 
 
 def open_object(dataset: Any, name: str) -> dict[str, Split] | None:
@@ -78,89 +101,27 @@ def open_object(dataset: Any, name: str) -> dict[str, Split] | None:
     return _splits(dataset, name, {})
 
 
-def _splits(opened: Any, where: str, files: Mapping[str, Sequence[str]]) -> dict[str, Split]:
+def _splits(
+    opened: Any, where: str, files: Mapping[str, Sequence[str]], folder: Path | None = None
+) -> dict[str, Split]:
     if not isinstance(opened, dict):
-        return {"train": _split(opened, where, where, files.get("train", ()))}
+        return {"train": _split(opened, where, where, files.get("train", ()), folder)}
     return {
-        str(name): _split(rows, f"{where}, split {name}", where, files.get(str(name), ()))
+        str(name): _split(rows, f"{where}, split {name}", where, files.get(str(name), ()), folder)
         for name, rows in opened.items()
     }
 
 
-def _split(rows: Any, name: str, where: str, files: Sequence[str]) -> Split:
-    import datasets
-
-    image, label = _image_column(rows.features, where), _label_column(rows.features, where)
-    encoded = rows.select_columns([image]).cast_column(image, datasets.Image(decode=False))
-
-    def read(start: int, stop: int) -> list[Picture]:
-        return [_encoded(value) for value in encoded[start:stop][image]]
+def _split(rows: Any, name: str, where: str, files: Sequence[str], folder: Path | None) -> Split:
+    rows = flattened(rows)
+    pictures, label = image_reader(rows, where, folder), label_column(rows.features, where)
 
     def row(number: int) -> str:
         return _named_row(number, name, files)
 
-    labels, class_names = _labels(rows.select_columns([label])[:][label], rows.features[label], label, row)
-    return Split(name, labels, class_names, read, row)
-
-
-def _encoded(value: Any) -> Picture:
-    if not isinstance(value, dict):
-        return None
-    return value["bytes"] if value.get("bytes") is not None else Path(value["path"]) if value.get("path") else None
-
-
-def _image_column(features: Mapping[str, Any], where: str) -> str:
-    import datasets
-
-    def holds_images(feature: Any) -> bool:
-        if isinstance(feature, datasets.Image):
-            return True
-        if isinstance(feature, dict):  # what an image becomes in a parquet file whose metadata were lost
-            return set(feature) == {"bytes", "path"}
-        return isinstance(feature, datasets.Value) and feature.dtype in ("binary", "large_binary")
-
-    candidates = [name for name, feature in features.items() if holds_images(feature)]
-    return _chosen(candidates, IMAGE_NAMES, "image", features, where)
-
-
-def _label_column(features: Mapping[str, Any], where: str) -> str:
-    import datasets
-
-    candidates = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
-    if not candidates:
-        plain = {name: feature.dtype for name, feature in features.items() if isinstance(feature, datasets.Value)}
-        candidates = [name for name, kind in plain.items() if kind.startswith(("int", "uint"))]
-        candidates += [name for name, kind in plain.items() if kind.endswith("string") and name in LABEL_NAMES]
-    return _chosen(candidates, LABEL_NAMES, "label", features, where)
-
-
-def _chosen(candidates: list[str], preferred: Sequence[str], kind: str, features: Mapping[str, Any], where: str) -> str:
-    for name in preferred:
-        if name in candidates:
-            return name
-    if len(candidates) == 1:
-        return candidates[0]
-    if candidates:
-        raise InputError(
-            f"{where}: several columns could be the {kind}: {', '.join(candidates)}; call one of them {kind}"
-        )
-    columns = ", ".join(
-        f"{name} ({getattr(feature, 'dtype', type(feature).__name__)})" for name, feature in features.items()
-    )
-    needed = "images" if kind == "image" else "class names or whole numbers, or one sub-folder of images a class"
-    raise InputError(f"{where}: no {kind} column; its columns are {columns or 'none'}; needed is a column of {needed}")
-
-
-def _labels(values: Sequence[Any], feature: Any, column: str, row: Any) -> tuple[Tensor, tuple[str, ...] | None]:
-    for number, value in enumerate(values):
-        if value is None:
-            raise InputError(f"{row(number)}: no label (column {column})")
-    names = getattr(feature, "names", None)
-    if values and isinstance(values[0], str):
-        names = sorted(set(values))
-        numbers = {name: number for number, name in enumerate(names)}
-        values = [numbers[value] for value in values]
-    return torch.tensor(values, dtype=torch.int64), None if names is None else tuple(names)
+    values = rows.select_columns([label])[:][label]
+    numbers, names = labels.from_values(values, class_names(rows.features[label]), row, label)
+    return Split(name, numbers, names, pictures, row)
 
 
 def _named_row(number: int, name: str, files: Sequence[str]) -> str:
@@ -194,7 +155,7 @@ def _quiet(datasets: Any) -> Iterator[None]:
 
     level, hub = datasets.logging.get_verbosity(), logging.getLogger("huggingface_hub")
     before, bars = hub.level, not datasets.are_progress_bars_disabled() and not sys.stderr.isatty()
-    datasets.logging.set_verbosity_error()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # it logs errors before it raises them
     hub.setLevel(logging.ERROR)
     if bars:
         datasets.disable_progress_bars()

@@ -1,5 +1,6 @@
 """Data that a program hands over: arrays, map-style datasets, objects of `datasets`. They are decoded into memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -7,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distillset.data import arrays, hugging_face
-from distillset.data.measure import CHUNK, statistics
-from distillset.data.pictures import Wider, decode, form_of, resized
+from distillset.data import arrays, hugging_face, labels
+from distillset.data.classes import Choice, choose_classes, narrowed, rows_of
+from distillset.data.measure import statistics
+from distillset.data.pictures import Wider, decode, form_of
 from distillset.data.progress import Bar
 from distillset.data.real import RealSet
+from distillset.data.resize import Resize, resized
 from distillset.data.spec import Spec
 from distillset.data.splits import (
     Picture,
@@ -21,6 +24,8 @@ from distillset.data.splits import (
     choose,
     choose_test,
     hold_out,
+    names_of,
+    note_held_out,
 )
 from distillset.errors import InputError
 
@@ -37,9 +42,11 @@ class _Part:
 
 
 def load_in_memory(
-    data: Any, test: Any, resize: tuple[int, int] | None, progress: bool | None
-) -> tuple[RealSet, RealSet, list[str]]:
-    """(train, test, notes) of ``data``, and of ``test`` where it is given; see `distillset.data.sources.load`.
+    data: Any, test: Any, resize: Resize | None, classes: Sequence[str | int] | None, progress: bool | None
+) -> tuple[RealSet, RealSet, list[str], Choice | None]:
+    """(train, test, notes, the classes chosen) of ``data``, and of ``test`` where it is given.
+
+    See `distillset.data.sources.load`.
 
     Raises:
         InputError: one of them is of a kind that is not read, or its content cannot be used.
@@ -48,19 +55,35 @@ def load_in_memory(
     if test is not None:
         train_of_test, test_of_test = _open(test, "test", resize, progress)
         test_part = test_of_test or train_of_test
-    class_names = check_training_labels(part.split)
-    pixels, labels = part.pixels, part.split.labels
-    notes = []
-    if test_part is None:
-        held, note = hold_out(labels, class_names, part.split.name)
-        notes.append(note)
-        test_pixels, test_labels = pixels[held], labels[held]
-        pixels, labels = pixels[~held], labels[~held]
-    else:
-        test_pixels, test_labels = test_part.pixels, check_test_labels(test_part.split, class_names).labels
+    choice = None if classes is None else choose_classes(classes, names_of(part.split), part.split.name)
+    class_names = check_training_labels(part.split) if choice is None else names_of(part.split)
+    held = hold_out(part.split.labels, len(class_names)) if test_part is None else None
+    if test_part is not None:
+        test_part = replace(test_part, split=check_test_labels(test_part.split, class_names))
+    if choice is not None:
+        held = None if held is None else held[rows_of(part.split, choice)]
+        part, test_part = _narrowed(part, choice), None if test_part is None else _narrowed(test_part, choice)
+        class_names = check_training_labels(part.split)
+    pixels, numbers, notes = part.pixels, part.split.labels, []
+    if held is not None:
+        notes.append(note_held_out(held, part.split.name))
+        test_part = replace(part, split=replace(part.split, labels=numbers[held]), pixels=pixels[held])
+        pixels, numbers = pixels[~held], numbers[~held]
+    assert test_part is not None
     # What is measured for normalising does not see the images held out.
     spec = part.spec or _measured(part.split.name, pixels, class_names)
-    return RealSet(pixels, labels, spec), RealSet(test_pixels, test_labels, spec, partial=True), notes
+    return (
+        RealSet(pixels, numbers, spec),
+        RealSet(test_part.pixels, test_part.split.labels, spec, partial=True),
+        notes,
+        choice,
+    )
+
+
+def _narrowed(part: _Part, choice: Choice) -> _Part:
+    rows, spec = rows_of(part.split, choice), part.spec
+    spec = None if spec is None else replace(spec, class_names=choice.names)
+    return _Part(narrowed(part.split, choice), part.pixels.index_select(0, rows), spec)
 
 
 def _measured(name: str, pixels: Tensor, class_names: tuple[str, ...]) -> Spec:
@@ -68,13 +91,18 @@ def _measured(name: str, pixels: Tensor, class_names: tuple[str, ...]) -> Spec:
     return Spec(name, pixels.shape[1], pixels.shape[2], pixels.shape[3], class_names, mean, std)
 
 
-def _open(data: Any, role: str, resize: tuple[int, int] | None, progress: bool | None) -> tuple[_Part, _Part | None]:
+def _open(data: Any, role: str, resize: Resize | None, progress: bool | None) -> tuple[_Part, _Part | None]:
     if isinstance(data, RealSet):
         return _from_real_set(data, resize), None
     if isinstance(data, tuple):
         if len(data) != 2:
             raise InputError(f"{role}: a tuple of {len(data)} found; (images, labels) is needed")
         return _from_arrays(data[0], data[1], role, resize), None
+    if _streams(data):
+        raise InputError(
+            f"{role}: a stream ({type(data).__name__}) cannot be drawn from at random; load it whole (without "
+            "streaming=True), or write its images to a folder once and give that"
+        )
     splits = hugging_face.open_object(data, role)
     if splits is not None:
         train, test, _ = (choose_test(splits, role), None, ()) if role == "test" else choose(splits, role)
@@ -89,43 +117,53 @@ def _open(data: Any, role: str, resize: tuple[int, int] | None, progress: bool |
     )
 
 
-def _from_real_set(data: RealSet, resize: tuple[int, int] | None) -> _Part:
-    pixels = _scaled(data.images, resize)
+def _streams(data: Any) -> bool:
+    """Whether it only gives one image after the other."""
+    if isinstance(data, torch.utils.data.IterableDataset | torch.utils.data.DataLoader):
+        return True
+    if type(data).__module__.split(".")[0] == "datasets":
+        return type(data).__name__.startswith("Iterable")
+    return hasattr(data, "__iter__") and not hasattr(data, "__len__") and not hasattr(data, "__getitem__")
+
+
+def _from_real_set(data: RealSet, resize: Resize | None) -> _Part:
+    pixels = resized(data.images, resize)
     spec = replace(data.spec, height=pixels.shape[2], width=pixels.shape[3])
     names = data.spec.class_names
     return _Part(_split(data.spec.name, data.labels, names), pixels, spec)
 
 
-def _from_arrays(images: Any, labels: Any, role: str, resize: tuple[int, int] | None) -> _Part:
-    pixels, numbers = arrays.pixels(images, f"{role}: images"), arrays.labels(labels, f"{role}: labels")
+def _from_arrays(images: Any, given: Any, role: str, resize: Resize | None) -> _Part:
+    pixels = arrays.pixels(images, f"{role}: images")
+    numbers, class_names = arrays.labels(given, f"{role}: labels")
     if len(pixels) != len(numbers):
         raise InputError(f"{role}: {len(pixels)} images but {len(numbers)} labels; there must be one label per image")
-    return _Part(_split(role, numbers, None), _scaled(pixels, resize))
+    return _Part(_split(role, numbers, class_names), resized(pixels, resize))
 
 
-def _from_items(data: Any, role: str, resize: tuple[int, int] | None, progress: bool | None) -> _Part:
+def _from_items(data: Any, role: str, resize: Resize | None, progress: bool | None) -> _Part:
     """A map-style dataset of (image, label); its class names where it has ``classes``, as torchvision's have."""
     count = len(data)
     if count == 0:
         raise InputError(f"{role}: the set is empty")
-    labels = torch.full((count,), -1, dtype=torch.int64)
+    given: list[Any] = [None] * count
 
-    def read(start: int, stop: int) -> list[Picture]:
-        items = [_item(data[row], f"{role}, row {row}") for row in range(start, stop)]
-        labels[start:stop] = torch.tensor([label for _, label in items])
+    def read(rows: Sequence[int]) -> list[Picture]:
+        items = [_item(data[row], f"{role}, row {row}") for row in rows]
+        for row, (_, label) in zip(rows, items, strict=True):
+            given[row] = label
         return [picture for picture, _ in items]
 
-    split = replace(_split(role, labels, _class_names(data)), read=read)
-    return _Part(split, _gathered(split, resize, progress))
+    split = _split(role, torch.full((count,), labels.MISSING), None)
+    pixels = _gathered(replace(split, read=read), resize, progress)
+    numbers, class_names = labels.from_values(given, _class_names(data), split.row)
+    return _Part(replace(split, labels=numbers, class_names=class_names), pixels)
 
 
-def _item(item: Any, row: str) -> tuple[Picture, int]:
+def _item(item: Any, row: str) -> tuple[Picture, Any]:
     if not isinstance(item, tuple | list) or len(item) < 2:
         raise InputError(f"{row}: {type(item).__name__} found; (image, label) is needed")
-    label = item[1].item() if isinstance(item[1], Tensor | np.generic | np.ndarray) and item[1].ndim == 0 else item[1]
-    if not isinstance(label, int) or isinstance(label, bool):
-        raise InputError(f"{row}: label {label!r}; a whole number is needed")
-    return item[0], label
+    return item[0], item[1]
 
 
 def _class_names(data: Any) -> tuple[str, ...] | None:
@@ -135,30 +173,24 @@ def _class_names(data: Any) -> tuple[str, ...] | None:
     return None
 
 
-def _split(name: str, labels: Tensor, class_names: tuple[str, ...] | None) -> Split:
-    return Split(name, labels, class_names, read=lambda start, stop: (), row=lambda row: f"{name}, row {row}")
+def _split(name: str, numbers: Tensor, class_names: tuple[str, ...] | None) -> Split:
+    return Split(name, numbers, class_names, read=lambda rows: (), row=lambda row: f"{name}, row {row}")
 
 
-def _gathered(split: Split, resize: tuple[int, int] | None, progress: bool | None) -> Tensor:
+def _gathered(split: Split, resize: Resize | None, progress: bool | None) -> Tensor:
     """All pictures of a split, uint8 [N, C, H, W]."""
     if len(split) == 0:
         raise InputError(f"{split.name}: the set is empty")
-    form = form_of(split.read(0, 1), split.row, resize)
+    form = form_of(split.read(range(1)), split.row, resize)
     while True:
         try:
             pixels = torch.empty((len(split), form.channels, form.height, form.width), dtype=torch.uint8)
             with Bar(f"decoding {split.name}", len(split), progress) as bar:
                 for start in range(0, len(split), BLOCK_IMAGES):
                     stop = min(start + BLOCK_IMAGES, len(split))
-                    block, _ = decode(split.read(start, stop), form, split.row_after(start))
+                    block, _ = decode(split.read(range(start, stop)), form, split.row_after(start))
                     pixels[start:stop] = block
                     bar.advance(stop - start)
             return pixels
         except Wider as wider:
             form = replace(form, channels=wider.channels)
-
-
-def _scaled(pixels: Tensor, resize: tuple[int, int] | None) -> Tensor:
-    if resize is None or tuple(pixels.shape[2:]) == tuple(resize):
-        return pixels
-    return torch.cat([resized(chunk, *resize) for chunk in torch.split(pixels, CHUNK)])

@@ -1,8 +1,11 @@
 """The data sets that are known by name: where they are found, and how the papers normalise them."""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from distillset.data.imagenet import FOLDERS, SUBSETS
 from distillset.errors import InputError
 
 
@@ -16,6 +19,9 @@ class Known:
         mean: per channel, of pixels in [0, 1], as the papers' code has it; None to measure it.
         std: the same.
         flip: whether a horizontal flip keeps the class.
+        classes: wnid to name of the classes that make a subset of ImageNet, in order; None for a whole set.
+        folders: other names of folders that hold it, looked for after its own.
+        note: what has to be said of the hub's copy.
     """
 
     hub: str | None
@@ -23,14 +29,43 @@ class Known:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     flip: bool = True
+    classes: Mapping[str, str] | None = None
+    folders: tuple[str, ...] = ()
+    note: str | None = None
 
+    def identity(self) -> dict[str, Any]:
+        """What decides what is decoded, as JSON values; part of the cache's key."""
+        stated = {name: getattr(self, name) for name in ("hub", "configuration", "mean", "std", "flip")}
+        return stated if self.classes is None else {**stated, "classes": list(self.classes.items())}
+
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def _subset(name: str, hub: str = "ILSVRC/imagenet-1k", configuration: str | None = None, note: str = "") -> Known:
+    return Known(
+        hub,
+        configuration,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        classes=SUBSETS[name],
+        folders=FOLDERS,
+        note=f"{name}: {note}" if note else None,
+    )
+
+
+_RESPLIT = "the hub's copy is split anew; the papers use ImageNet's own training and validation images of these classes"
 
 # Means and deviations as in the code of Zhao, Mopuri and Bilen, "Dataset Condensation with Gradient Matching" (ICLR
-# 2021), which later papers took over; their augmentation leaves the flip out for handwritten digits and house numbers.
+# 2021), which later papers took over, and for the subsets of ImageNet in that of Cazenavette et al. (CVPR 2022); the
+# former leaves the flip out for handwritten digits and house numbers. Neither has the characters of KMNIST and EMNIST,
+# which a mirror turns into others as it does digits. The hub's EMNIST is the one of 26 letters.
 KNOWN: dict[str, Known] = {
     "digits": Known(hub=None, flip=False),
     "mnist": Known("ylecun/mnist", mean=(0.1307,), std=(0.3081,), flip=False),
     "fashion_mnist": Known("zalando-datasets/fashion_mnist", mean=(0.2861,), std=(0.3530,)),
+    "kmnist": Known("tanganke/kmnist", flip=False),
+    "emnist": Known("tanganke/emnist_letters", flip=False),
     "usps": Known("flwrlabs/usps", flip=False),
     "svhn": Known(
         "ufldl-stanford/svhn",
@@ -41,14 +76,23 @@ KNOWN: dict[str, Known] = {
     ),
     "cifar10": Known("uoft-cs/cifar10", mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)),
     "cifar100": Known("uoft-cs/cifar100", mean=(0.5071, 0.4866, 0.4409), std=(0.2673, 0.2564, 0.2762)),
+    "tiny_imagenet": Known(
+        "zh-plus/tiny-imagenet", mean=IMAGENET_MEAN, std=IMAGENET_STD, folders=("tiny-imagenet-200", "tiny-imagenet")
+    ),
+    "imagenette": _subset("imagenette", "frgfm/imagenette", "320px", _RESPLIT),
+    "imagewoof": _subset("imagewoof", "frgfm/imagewoof", "320px", _RESPLIT),
+    "imagefruit": _subset("imagefruit"),
+    "imagemeow": _subset("imagemeow"),
+    "imagesquawk": _subset("imagesquawk"),
+    "imageyellow": _subset("imageyellow"),
 }
 
 
-def unknown(name: str) -> InputError:
+def unknown(name: str, flag: str = "--data") -> InputError:
     """The error for a name that is neither in the table nor on the disk, with the nearest name."""
     near = difflib.get_close_matches(name.lower().replace("-", "_"), KNOWN, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return InputError(
-        f"--data {name}: no such data set, folder or file{hint}; known names are {', '.join(KNOWN)}; "
+        f"{flag} {name}: no such data set, folder or file{hint}; known names are {', '.join(KNOWN)}; "
         "a folder, a .safetensors or a .npz file is taken as well"
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from distillset.data import arrays
+from distillset.data.resize import Resize
 from distillset.data.spec import CHANNELS
 from distillset.data.splits import Block, Picture
 from distillset.errors import InputError
@@ -29,18 +30,20 @@ class Wider(Exception):
 
 @dataclass(frozen=True)
 class Form:
-    """What every picture of a set becomes. ``resize`` says whether other sizes are scaled to it or refused."""
+    """What every picture of a set becomes. ``resize`` says how other sizes are scaled to it; None refuses them."""
 
     channels: int
     height: int
     width: int
-    resize: bool
+    resize: Resize | None
 
 
-def form_of(block: Block, row: Callable[[int], str], resize: tuple[int, int] | None) -> Form:
-    """The form of a set, as the first picture of ``block`` has it. ``resize`` is (height, width)."""
+def form_of(block: Block, row: Callable[[int], str], resize: Resize | None) -> Form:
+    """The form of a set, as the first picture of ``block`` has it."""
     channels, height, width = block.shape[1:] if isinstance(block, Tensor) else _named(block[0], row, 0).shape
-    return Form(channels, *((height, width) if resize is None else resize), resize=resize is not None)
+    if resize is not None:
+        height, width = resize.height, resize.width
+    return Form(channels, height, width, resize)
 
 
 def decode(block: Block, form: Form, row: Callable[[int], str], pool: Executor | None = None) -> tuple[Tensor, int]:
@@ -77,9 +80,14 @@ def _named(picture: Picture, row: Callable[[int], str], position: int) -> Tensor
 def _pixels(picture: Picture) -> Tensor:
     """One picture as uint8 [C, H, W]."""
     if isinstance(picture, np.ndarray | Tensor):
-        return arrays.pixels(arrays.tensor(picture, "image")[None], "image")[0]
+        pixels = arrays.tensor(picture, "image")
+        if pixels.ndim not in (2, 3):
+            raise InputError(f"the image's shape is {list(pixels.shape)}; allowed are [C, H, W], [H, W, C] and [H, W]")
+        return arrays.pixels(pixels[None], "image")[0]
     if picture is None:
         raise InputError("there is no image")
+    if isinstance(picture, list):
+        raise InputError("its rows have different lengths; needed are numbers [C, H, W], [H, W, C] or [H, W]")
     from PIL import Image, ImageOps
 
     if not isinstance(picture, bytes | Path | Image.Image):
@@ -119,20 +127,13 @@ def _fit(pixels: Tensor, form: Form, row: Callable[[int], str], position: int) -
     if channels > form.channels:
         raise Wider(channels)
     if (height, width) != (form.height, form.width):
-        if not form.resize:
+        if form.resize is None:
             raise InputError(
                 f"{row(position)}: the image is {height}x{width} (height x width), but the first is "
                 f"{form.height}x{form.width}; mixed sizes need --resize, such as --resize {form.height}x{form.width}"
             )
-        pixels = resized(pixels, form.height, form.width)
+        pixels = form.resize(pixels)
     return pixels if channels == form.channels else _widened(pixels, form.channels)
-
-
-def resized(pixels: Tensor, height: int, width: int) -> Tensor:
-    """uint8 [..., C, H, W] scaled to ``height`` and ``width`` (bilinear, smoothed where it shrinks)."""
-    flat = pixels.reshape(-1, *pixels.shape[-3:]).to(torch.float32)
-    scaled = torch.nn.functional.interpolate(flat, (height, width), mode="bilinear", antialias=True)
-    return scaled.round_().clamp_(0, 255).to(torch.uint8).view(*pixels.shape[:-2], height, width)
 
 
 def _widened(pixels: Tensor, channels: int) -> Tensor:

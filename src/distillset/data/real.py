@@ -95,9 +95,9 @@ class RealSet:
         Args:
             images: numpy or torch; [N, C, H, W], [N, H, W, C] or [N, H, W]; uint8, or floating point in [0, 1], which
                 is rounded to 8 bits.
-            labels: whole numbers from 0 on, [N].
+            labels: whole numbers from 0 on or names [N], or one-hot rows [N, classes].
             name: what messages and cards call the set.
-            class_names: one per class; by default the numbers.
+            class_names: one per class; by default the names in ``labels``, ascending, else the numbers.
             mean: per channel, of pixels in [0, 1]; measured by default.
             std: the same.
             flip: whether a horizontal flip keeps the class.
@@ -106,10 +106,10 @@ class RealSet:
             InputError: see `RealSet` and `distillset.data.arrays.pixels`.
         """
         data = arrays.pixels(images, f"{name}: images")
-        numbers = arrays.labels(labels, f"{name}: labels")
+        numbers, found = arrays.labels(labels, f"{name}: labels")
         if len(data) != len(numbers):
             raise InputError(f"{name}: {len(data)} images but {len(numbers)} labels; there must be one label per image")
-        names = tuple(class_names) if class_names is not None else numbered_classes(numbers, name)
+        names = tuple(class_names) if class_names is not None else found or numbered_classes(numbers, name)
         if mean is None or std is None:
             measured_mean, measured_std = statistics(data)
             mean = measured_mean if mean is None else mean

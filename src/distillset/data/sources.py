@@ -3,20 +3,34 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillset.data import array_files, cache, digits, hugging_face, image_folder
+from distillset.data import cache
+from distillset.data.classes import Choice, choose_classes, narrowed, published_classes, rows_of
 from distillset.data.decode import Plan, write_entry
 from distillset.data.in_memory import load_in_memory
-from distillset.data.known import KNOWN, Known, unknown
+from distillset.data.known import Known
+from distillset.data.places import Place, find
 from distillset.data.real import RealSet
-from distillset.data.splits import Split, check_test_labels, check_training_labels, choose, choose_test, hold_out
+from distillset.data.resize import Resize
+from distillset.data.splits import (
+    Split,
+    check_test_labels,
+    check_training_labels,
+    choose,
+    choose_test,
+    few,
+    hold_out,
+    names_of,
+    note_held_out,
+)
 from distillset.errors import InputError
 
 SCRATCH = "scratch"
+"""A folder beside an entry that is built, for what readers have to write."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +44,8 @@ class Data:
             memory only a name.
         notes: what was announced, one line each.
         test_source: the same for the test set where one was given.
-        resize: (height, width) that the images were scaled to, if they were.
+        resize: how the images were scaled to one size, if they were.
+        classes: the classes chosen from those of the source, in their order; None for all of them.
     """
 
     train: RealSet
@@ -38,7 +53,8 @@ class Data:
     source: str
     notes: tuple[str, ...] = ()
     test_source: str | None = None
-    resize: tuple[int, int] | None = None
+    resize: Resize | None = None
+    classes: Choice | None = None
 
     def origin(self) -> dict[str, Any]:
         """What an artifact's card says of where its images came from, enough for `load` to find them again."""
@@ -49,45 +65,15 @@ class Data:
         }
         if self.test_source is not None:
             found["test"] = self.test_source
+        if self.classes is not None:
+            found["classes"] = list(self.classes.names)
+            found["class_indices"] = list(self.classes.indices)
         if self.resize is not None:
-            found["resize"] = list(self.resize)
+            found["resize"] = [self.resize.height, self.resize.width]
+            found["resize_method"] = self.resize.method
+            if self.resize.crop:
+                found["crop"] = True
         return found
-
-
-@dataclass(frozen=True)
-class Place:
-    """A source on this disk or on the hub.
-
-    Args:
-        name: of the data set.
-        path: the folder or file; None for what is embedded or on the hub.
-        known: the row of the table of known names, where it was found by one.
-    """
-
-    name: str
-    path: Path | None
-    known: Known | None
-
-    @property
-    def source(self) -> str:
-        """What finds it again."""
-        return self.name if self.known is not None else str(self.path)
-
-    def identity(self) -> dict[str, Any]:
-        """What the cache's key is made of: where it is, and when its files changed; the hub is taken as unchanging."""
-        stated = None if self.known is None else vars(self.known)
-        if self.path is None:
-            return {"name": self.name, "known": stated}
-        return {"name": self.name, "known": stated, "path": str(self.path), "files": cache.files_of(self.path)}
-
-    def open(self, scratch: Path) -> Mapping[str, Split]:
-        """Its splits. ``scratch`` is a folder for what a reader has to write, needed until the splits are read."""
-        if self.path is not None:
-            if self.path.is_file():
-                return array_files.open_arrays(self.path)
-            return image_folder.open_image_folder(self.path) or hugging_face.open_folder(self.path, scratch)
-        assert self.known is not None
-        return digits.open_digits() if self.known.hub is None else hugging_face.open_hub(self.name, self.known)
 
 
 def load(
@@ -95,7 +81,9 @@ def load(
     *,
     data_dir: str | Path | None = None,
     test: Any = None,
+    classes: Sequence[str | int] | None = None,
     resize: tuple[int, int] | None = None,
+    crop: bool = False,
     announce: Callable[[str], None] | None = None,
     progress: bool | None = None,
 ) -> Data:
@@ -111,7 +99,9 @@ def load(
             `RealSet`, or a map-style `torch.utils.data.Dataset` of (image, label).
         data_dir: where known names are looked for first; ``DISTILLSET_DATA`` by default.
         test: the test set, named or given like ``data``; of several splits the one called test or validation is taken.
-        resize: (height, width) to scale every image to.
+        classes: the classes to take, by name or by number, in the order their labels are to have; all by default.
+        resize: (height, width) to scale every image to, see `distillset.data.resize.Resize`.
+        crop: whether to keep the proportions and cut the centre out, instead of scaling each side by itself.
         announce: takes each note, one line; written to stderr by default.
         progress: whether decoding shows a bar on stderr; by default on a terminal.
 
@@ -119,97 +109,110 @@ def load(
         InputError: the source does not exist or cannot be used; the message names what and where.
     """
     announce = _to_stderr if announce is None else announce
-    if resize is not None and min(resize) < 1:
-        raise InputError(f"resize: {resize}; two positive whole numbers are needed, height and width")
+    if crop and resize is None:
+        raise InputError("--crop: it says how to resize, so --resize HxW is needed")
+    scale = None if resize is None else Resize(*resize, crop=crop)
     if isinstance(data, str | os.PathLike):
-        return _load_placed(data, data_dir, test, resize, announce, progress)
+        return _load_placed(data, data_dir, test, _Shape(classes, scale), announce, progress)
     if isinstance(test, str | os.PathLike):
         raise InputError(f"test: {test} is a name, but the data lie in memory; give the test set in the same way")
-    train, test, notes = load_in_memory(data, test, resize, progress)
+    train, test, found, choice = load_in_memory(data, test, scale, classes, progress)
+    notes = (*found, *_Shape(classes, scale).notes(train.spec.name))
     for note in notes:
         announce(note)
-    return Data(train, test, train.spec.name, tuple(notes), resize=resize)
+    return Data(train, test, train.spec.name, notes, resize=scale, classes=choice)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What is to be made of a source."""
+
+    classes: Sequence[str | int] | None
+    resize: Resize | None
+
+    def identity(self) -> dict[str, Any]:
+        """Its part of the cache's key."""
+        found: dict[str, Any] = {"resize": None if self.resize is None else (self.resize.height, self.resize.width)}
+        if self.resize is not None and self.resize.crop:
+            found["crop"] = True
+        return found if self.classes is None else {**found, "classes": list(self.classes)}
+
+    def notes(self, where: str) -> tuple[str, ...]:
+        """What is said of it whenever the source is loaded."""
+        return () if self.resize is None else (f"{where}: images resized to {self.resize}",)
 
 
 def _load_placed(
     data: str | os.PathLike[str],
     data_dir: str | Path | None,
     test: Any,
-    resize: tuple[int, int] | None,
+    shape: _Shape,
     announce: Callable[[str], None],
     progress: bool | None,
 ) -> Data:
     if test is not None and not isinstance(test, str | os.PathLike):
         raise InputError(f"test: {type(test).__name__} found; where the data are named the test set must be as well")
     place = find(data, data_dir)
-    test_place = None if test is None else find(test, data_dir)
+    test_place = None if test is None else find(test, data_dir, "--test")
     test_identity = None if test_place is None else test_place.identity()
-    identity = {"train": place.identity(), "test": test_identity, "resize": resize}
+    identity = {"train": place.identity(), "test": test_identity, **shape.identity()}
     where = cache.place(place.name, identity)
     entry = cache.read(where)
     if entry is None:
-        announce(f"reading {place.source}; the decoded images are kept in {where.parent}")
         with cache.building(where) as stage:
-            plan, notes = _plan(place, test_place, resize, stage)
+            plan, notes = _plan(place, test_place, shape, stage)
             write_entry(stage, plan, notes, progress)
             shutil.rmtree(stage / SCRATCH, ignore_errors=True)
         entry = cache.read(where)
         if entry is None:
             raise InputError(f"{where}: cannot be read back; DISTILLSET_CACHE names another folder")
-    for note in entry.notes:
+        count = len(entry.train) + len(entry.test)
+        announce(f"{place.source}: decoded {count} images; they are kept in {where.parent}")
+    told = (*entry.notes, *shape.notes(place.source))
+    for note in told:
         announce(note)
     test_source = None if test_place is None else test_place.source
-    return Data(entry.train, entry.test, place.source, entry.notes, test_source, resize)
+    choice = None if entry.class_indices is None else Choice(entry.class_indices, entry.train.spec.class_names)
+    return Data(entry.train, entry.test, place.source, told, test_source, shape.resize, choice)
 
 
-def find(data: str | os.PathLike[str], data_dir: str | Path | None = None) -> Place:
-    """Where a name or path leads: a known name (under ``data_dir`` or on the hub), a path, a folder under ``data_dir``.
-
-    Raises:
-        InputError: it leads nowhere, or to a file of another kind.
-    """
-    name = os.fspath(data)
-    folder = data_dir or os.environ.get("DISTILLSET_DATA")
-    inside = Path(folder).expanduser() / name if folder and name else None
-    if data_dir and not Path(data_dir).expanduser().is_dir():
-        raise InputError(f"--data-dir {data_dir}: no such folder")
-    if name in KNOWN and isinstance(data, str):
-        embedded = KNOWN[name].hub is None
-        found = inside is not None and not embedded and inside.is_dir()
-        return Place(name, inside.resolve() if inside is not None and found else None, KNOWN[name])
-    path = Path(name).expanduser()
-    if not path.exists() and inside is not None and inside.exists():
-        path = inside
-    if not name or not path.exists():
-        if name and os.sep not in name and path.suffix not in array_files.SUFFIXES:
-            raise unknown(name)
-        raise InputError(f"--data {name}: no such folder or file")
-    path = path.resolve()
-    if path.is_file() and path.suffix not in array_files.SUFFIXES:
-        raise InputError(
-            f"--data {name}: a file of this kind is not read; allowed are {', '.join(array_files.SUFFIXES)} and folders"
-        )
-    return Place(path.stem if path.is_file() else path.name, path, None)
-
-
-def _plan(
-    place: Place, test_place: Place | None, resize: tuple[int, int] | None, stage: Path
-) -> tuple[Plan, list[str]]:
-    notes: list[str] = []
+def _plan(place: Place, test_place: Place | None, shape: _Shape, stage: Path) -> tuple[Plan, list[str]]:
+    """What is to be decoded, and what is to be said of it."""
+    known = place.known or Known(hub=None)
+    notes = [known.note] if known.note and place.path is None else []
     train, test, unused = choose(place.open(stage / SCRATCH), place.source)
     if test_place is not None:
         test = choose_test(test_place.open(stage / SCRATCH), test_place.source)
     if unused:
         notes.append(f"{place.source}: left unused: {', '.join(unused)}")
-    class_names = check_training_labels(train)
-    held = None
-    if test is None:
-        held, note = hold_out(train.labels, class_names, place.source)
-        notes.append(note)
-    else:
-        test = check_test_labels(test, class_names)
-    known = place.known or Known(hub=None)
-    return Plan(place.name, class_names, train, test, held, known.mean, known.std, known.flip, resize), notes
+    choice = _choice(place, known, train, shape.classes)
+    class_names = check_training_labels(train) if choice is None else names_of(train)
+    held = hold_out(train.labels, len(class_names)) if test is None else None
+    test = None if test is None else check_test_labels(test, class_names)
+    if choice is not None:
+        held = None if held is None else held[rows_of(train, choice)]
+        train, test = narrowed(train, choice), None if test is None else narrowed(test, choice)
+        class_names = check_training_labels(train)
+        if test is not None and len(test) == 0:
+            raise InputError(f"{test.name}: no image of the classes {few(class_names)}; a test set needs some")
+    if held is not None:
+        notes.append(note_held_out(held, place.source))
+    indices = None if choice is None or shape.classes is None else choice.indices
+    return Plan(
+        place.name, class_names, train, test, held, known.mean, known.std, known.flip, shape.resize, indices
+    ), notes
+
+
+def _choice(place: Place, known: Known, train: Split, wanted: Sequence[str | int] | None) -> Choice | None:
+    """The classes to take, as numbers of the source: those of a published subset, of them the ones that are wanted."""
+    if known.classes is None:
+        return None if wanted is None else choose_classes(wanted, names_of(train), place.source)
+    where = place.source if place.path is None else str(place.path)
+    subset = published_classes(known.classes, names_of(train), place.name, where)
+    if wanted is None:
+        return subset
+    part = choose_classes(wanted, subset.names, place.source)
+    return Choice(tuple(subset.indices[index] for index in part.indices), part.names)
 
 
 def _to_stderr(note: str) -> None:

@@ -48,6 +48,9 @@ class Spec:
                 raise InputError(f"spec of {self.name}: {what} is {value!r}; it must be a positive whole number")
         if len(self.class_names) < 2:
             raise InputError(f"spec of {self.name}: {len(self.class_names)} class(es); at least two are needed")
+        check_text(f"spec of {self.name!r}: the name", self.name)
+        for number, name in enumerate(self.class_names):
+            check_text(f"spec of {self.name}: the name of class {number}", name)
         if not isinstance(self.flip, bool):
             raise InputError(f"spec of {self.name}: flip is {self.flip!r}; it must be true or false")
         for what in ("mean", "std"):
@@ -142,6 +145,18 @@ class Spec:
             std=tuple(float(value) for value in record["std"]),
             flip=record.get("flip", True),
         )
+
+
+def check_text(what: str, text: str) -> None:
+    """Refuse what no file of text can hold: names of files that are not UTF-8.
+
+    Raises:
+        InputError: it is not; the message starts with ``what``.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{what} is {text!r}, which is not text (UTF-8)") from None
 
 
 @lru_cache(maxsize=64)

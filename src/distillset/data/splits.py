@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from distillset.data.real import held_out_rows, numbered_classes
+from distillset.data.spec import check_text
 from distillset.errors import InputError
 from distillset.keys import Key
 
@@ -24,6 +25,9 @@ TEST_SPLITS = ("test", "testing", "validation", "valid", "val", "dev")
 HELD_OUT = 0.2
 """The share of every class that becomes the test set where a source has none."""
 
+MOST_CLASSES = 100_000
+"""Numbers beyond it are ids, not classes."""
+
 HELD_OUT_KEY = Key(0)("held out")
 """Never the user's seed: which images test must not depend on it."""
 
@@ -36,14 +40,14 @@ class Split:
         name: what messages call it, such as ``/data/cats, split train``.
         labels: int64 [N], unchecked.
         class_names: None where the source has numbers only.
-        read: the pictures of the rows from a first to before a last one.
+        read: the pictures of some rows; a `range` of step 1 is read fastest.
         row: how messages name a row.
     """
 
     name: str
     labels: Tensor
     class_names: tuple[str, ...] | None
-    read: Callable[[int, int], Block]
+    read: Callable[[Sequence[int]], Block]
     row: Callable[[int], str]
 
     def __len__(self) -> int:
@@ -54,13 +58,22 @@ class Split:
         return lambda position: self.row(start + position)
 
 
+def rows_of_tensor(array: Tensor, rows: Sequence[int]) -> Tensor:
+    """Rows of a tensor; of a `range` of step 1 a view, without a copy."""
+    if isinstance(rows, range) and rows.step == 1:
+        return array[rows.start : rows.stop]
+    return array.index_select(0, torch.tensor(list(rows), dtype=torch.int64))
+
+
 def choose(splits: Mapping[str, Split], where: str) -> tuple[Split, Split | None, list[str]]:
     """(train, test if there is one, the names of the splits left unused).
+
+    A test split of which no row has a label, as competitions publish it, is passed over.
 
     Raises:
         InputError: no split to train on, or several and none is called train.
     """
-    test = next((name for name in TEST_SPLITS if name in splits), None)
+    test = next((name for name in TEST_SPLITS if name in splits and not unlabelled(splits[name])), None)
     candidates = [name for name in splits if name not in TEST_SPLITS]
     train = next((name for name in TRAIN_SPLITS if name in splits), None)
     if train is None:
@@ -71,7 +84,11 @@ def choose(splits: Mapping[str, Split], where: str) -> tuple[Split, Split | None
             train = candidates[0]
         else:
             raise InputError(f"{where}: no split is called train; its splits are {', '.join(splits)}")
-    unused = [name for name in splits if name not in (train, test)]
+    unused = [
+        f"{name} (it has no labels)" if unlabelled(split) else name
+        for name, split in splits.items()
+        if name not in (train, test)
+    ]
     return splits[train], None if test is None else splits[test], unused
 
 
@@ -87,33 +104,50 @@ def choose_test(splits: Mapping[str, Split], where: str) -> Split:
     return splits[next(iter(splits)) if name is None else name]
 
 
-def hold_out(labels: Tensor, class_names: Sequence[str], where: str) -> tuple[Tensor, str]:
-    """(bool [N]: the rows of a source without a test split that become one, the note that says so).
+def unlabelled(split: Split) -> bool:
+    """Whether no row has a label: all are missing, which -1 stands for."""
+    return len(split) > 0 and bool((split.labels == -1).all())
+
+
+def hold_out(labels: Tensor, classes: int) -> Tensor:
+    """The rows of a source without a test split that become one, bool [N].
+
+    Those of a class do not depend on which other classes are chosen, only on its number in the source.
+    """
+    return held_out_rows(labels, classes, HELD_OUT, HELD_OUT_KEY)
+
+
+def note_held_out(held: Tensor, where: str) -> str:
+    """What is announced of the rows held out.
 
     Raises:
-        InputError: every class has a single image.
+        InputError: there are none, because every class has a single image.
     """
-    held = held_out_rows(labels, len(class_names), HELD_OUT, HELD_OUT_KEY)
     count = int(held.sum())
     if count == 0:
         raise InputError(
             f"{where}: no test split, and every class has a single image, so none can be held out; give --test"
         )
-    return (
-        held,
-        f"{where}: no test split; held out a stratified {HELD_OUT:.0%} for testing ({count} of {len(held)} images)",
-    )
+    return f"{where}: no test split; held out a stratified {HELD_OUT:.0%} for testing ({count} of {len(held)} images)"
+
+
+def names_of(split: Split) -> tuple[str, ...]:
+    """The class names of a training split, some of which may have no images; numbers where it has no names.
+
+    Raises:
+        InputError: it is empty, or a label is missing or out of range.
+    """
+    _check_labels(split)
+    return split.class_names or tuple(str(label) for label in range(int(split.labels.max()) + 1))
 
 
 def check_training_labels(split: Split) -> tuple[str, ...]:
     """The class names of a training split.
 
     Raises:
-        InputError: it is empty, a label is missing or out of range, or fewer than two classes or an empty one.
+        InputError: see `names_of`; or there are fewer than two classes or an empty one.
     """
-    if len(split) == 0:
-        raise InputError(f"{split.name}: the set is empty")
-    _check_range(split, None if split.class_names is None else len(split.class_names))
+    _check_labels(split)
     names = split.class_names
     if names is None:
         return numbered_classes(split.labels, split.name)
@@ -144,21 +178,31 @@ def check_test_labels(split: Split, class_names: tuple[str, ...]) -> Split:
     for label in torch.unique(split.labels).tolist():
         if names[label] not in class_names:
             raise InputError(
-                f"{split.name}: class {names[label]} is not among those of the training set ({_few(class_names)})"
+                f"{split.name}: class {names[label]} is not among those of the training set ({few(class_names)})"
             )
     table = torch.tensor([class_names.index(name) if name in class_names else -1 for name in names])
     return replace(split, labels=table[split.labels], class_names=class_names)
 
 
-def _check_range(split: Split, classes: int | None) -> None:
-    outside = split.labels < 0
-    if classes is not None:
-        outside |= split.labels >= classes
+def _check_labels(split: Split) -> None:
+    if len(split) == 0:
+        raise InputError(f"{split.name}: the set is empty")
+    if unlabelled(split):
+        raise InputError(f"{split.name}: no image has a label; one class per image is needed")
+    for number, name in enumerate(split.class_names or ()):
+        check_text(f"{split.name}: the name of class {number}", name)
+    _check_range(split, MOST_CLASSES if split.class_names is None else len(split.class_names))
+
+
+def _check_range(split: Split, classes: int) -> None:
+    outside = (split.labels < 0) | (split.labels >= classes)
     if bool(outside.any()):
         row = int(outside.nonzero()[0])
-        allowed = "whole numbers from 0 on" if classes is None else f"0 to {classes - 1}"
+        negative = classes == MOST_CLASSES and int(split.labels[row]) < 0
+        allowed = "whole numbers from 0 on" if negative else f"0 to {classes - 1}"
         raise InputError(f"{split.row(row)}: label {int(split.labels[row])}; allowed are {allowed}")
 
 
-def _few(names: Sequence[str], most: int = 12) -> str:
+def few(names: Sequence[str], most: int = 12) -> str:
+    """Names for a message: the first ones, and how many there are."""
     return ", ".join(names[:most]) + (f", ... {len(names)} in all" if len(names) > most else "")

@@ -1,7 +1,9 @@
 """SyntheticSet, the artifact: a few images a class and all that a stranger needs to use them."""
 
+import base64
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from distillset.data.grid import GRID, write_grid
+from distillset.data.grid import GRID, grid, png, write_grid
 from distillset.data.spec import Spec
 from distillset.data.whiten import Whitening
 from distillset.errors import InputError
@@ -19,6 +21,8 @@ from distillset.store import checksum, read_json, read_tensors, write_json, writ
 SCHEMA = 1
 TENSORS = "synthetic.safetensors"
 CARD = "card.json"
+EXPORTED = "data/train.parquet"
+"""What an export adds."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,25 @@ class SyntheticSet:
         """A ``torch.utils.data.Dataset`` of (normalised image, label)."""
         return TensorDataset(self.images, self.labels)
 
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows: the images, a row a class."""
+        return png(grid(self.pixels, self.classes, self.spec.classes))
+
+    def _repr_html_(self) -> str | None:
+        """The same with a caption, small pixels kept sharp; None where there is no picture to show."""
+        picture = self._repr_png_()
+        if picture is None:
+            return None
+        told = f"{len(self)} images of {self.spec.classes} classes of {self.spec.name}, a row a class"
+        if "method" in self.card:
+            told = f"{self.card['method']}: {told}"
+        uri = base64.b64encode(picture).decode("ascii")
+        style = "image-rendering: pixelated; max-width: 100%"
+        return (
+            f'<figure style="margin: 0"><img src="data:image/png;base64,{uri}" alt="{escape(told)}" style="{style}">'
+            f"<figcaption>{escape(told)}</figcaption></figure>"
+        )
+
     def fingerprint(self) -> str:
         """SHA-256 over images, labels, normalisation and the learned rate."""
         return checksum(self.tensors())
@@ -131,6 +154,9 @@ class SyntheticSet:
             "versions": versions(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        if self.card.get("fingerprint") == card["fingerprint"]:  # made when, and by what, these numbers were made
+            card |= {name: self.card[name] for name in ("versions", "created") if name in self.card}
+        (folder / EXPORTED).unlink(missing_ok=True)  # pictures of an earlier set
         write_tensors(folder / TENSORS, self.tensors())
         write_grid(folder / GRID, self.pixels, self.classes, self.spec.classes)
         write_text(folder / "README.md", _readme(card))
@@ -161,7 +187,12 @@ class SyntheticSet:
             if name not in tensors:
                 raise InputError(f"{folder / TENSORS}: tensor {name} is missing")
         lr = float(tensors["lr"]) if "lr" in tensors else None
-        synthetic = cls(tensors["images"], tensors["labels"], Spec.from_json(card.get("spec")), card, whitening, lr)
+        spec = Spec.from_json(card.get("spec"))
+        data = card.get("data")
+        chosen = data.get("classes") if isinstance(data, dict) else None
+        if chosen is not None and chosen != list(spec.class_names):
+            raise InputError(f"{folder / CARD}: data.classes {chosen} are not the spec's {list(spec.class_names)}")
+        synthetic = cls(tensors["images"], tensors["labels"], spec, card, whitening, lr)
         if synthetic.fingerprint() != card.get("fingerprint"):
             raise InputError(f"{folder / TENSORS}: does not match the fingerprint in {CARD}")
         return synthetic

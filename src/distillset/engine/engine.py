@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from distillset.engine.compute import Compute, Work
+from distillset.engine.features import features
 
 State = dict[str, Tensor]
 """Parameters and buffers of a network by name."""
@@ -19,21 +20,13 @@ Rowwise = Callable[[State, Tensor], Tensor]
 Loss = Callable[..., Tensor]
 
 
-class _Embedding(nn.Module):
-    """A network up to its classifier, as a module of its own so that it can be called as a function of its state."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.network.embed(images)  # type: ignore[operator]
-        return features
-
-
 def embedding(network: nn.Module) -> Rowwise:
-    """The pure function ``(state, images [n, C, H, W]) -> features [n, d]``."""
-    module = _Embedding(network)
+    """The pure function ``(state, images [n, C, H, W]) -> features [n, d]``.
+
+    Raises:
+        InputError: `features` finds none.
+    """
+    module = features(network)
     return lambda state, images: functional_call(module, {f"network.{k}": v for k, v in state.items()}, (images,))
 
 
@@ -46,9 +39,10 @@ def measure(network: nn.Module, shape: tuple[int, int, int], images: float) -> W
     """The work of ``images`` forward passes of ``network``, from one pass over a blank image."""
     widest, numbers = 0, 0
 
-    def note(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
         nonlocal widest, numbers
-        widest, numbers = max(widest, output.numel()), numbers + output.numel()
+        if isinstance(output, Tensor):
+            widest, numbers = max(widest, output.numel()), numbers + output.numel()
 
     hooks = [layer.register_forward_hook(note) for layer in network.modules() if not list(layer.children())]
     training = network.training
@@ -165,6 +159,15 @@ class Engine:
             return torch.cat([run(*fixed, *part) for part in parts])[:count]
 
         return apply
+
+    def block(self, rows: int, classes: int) -> int:
+        """Images of the classes, ``rows`` each, that make a term: the unit of work that ranks share.
+
+        On a CPU one class, so that any number of ranks finds work and computes the same bits; of many classes a
+        sixty-fourth, so that a step is not all overhead. On a GPU as many as fit a micro-batch.
+        """
+        together = rows * max(1, classes // 64) if self.device.type == "cpu" else self.compute.micro_batch
+        return min(together, max(rows, self.compute.micro_batch))
 
     def group(self, rows: int) -> int:
         """Images of the classes, ``rows`` each, whose gradients are taken one by one within a compiled call.

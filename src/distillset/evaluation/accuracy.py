@@ -5,7 +5,7 @@ number.
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from distillset.errors import InputError
 from distillset.evaluation.ledger import Ledger
 from distillset.evaluation.protocol import Protocol, choose, whole
 from distillset.keys import Key
-from distillset.nets import build
+from distillset.nets import Network, Source
 from distillset.store import write_tensors
 from distillset.training import Examples, Recipe, Trainer
 
@@ -77,7 +77,7 @@ def evaluate(
     data: Data,
     *,
     artifact: str = "synthetic",
-    networks: tuple[str, ...] = ("convnet",),
+    networks: Sequence[Source] = ("convnet",),
     repeats: int = 5,
     protocol: str = "auto",
     epochs: int | None = None,
@@ -98,7 +98,7 @@ def evaluate(
         data: its ``test`` is what is tested on; its ``train``, the set that was distilled, gives the rows random and
             whole.
         artifact: what to call ``synthetic`` in its rows.
-        networks: names that `distillset.nets.build` knows.
+        networks: published names, or your own: see ``network`` of `distillset.distill`.
         repeats: networks a row.
         protocol: a name of `PROTOCOLS`, or ``auto``: the published one of the set's method.
         epochs: instead of the protocol's; its name then says so.
@@ -123,13 +123,12 @@ def evaluate(
     subjects = list(_subjects(synthetic, train, artifact, chosen, baseline, with_whole, seed))
     kept = Path(save_networks) if save_networks else None
     bench = _Bench(synthetic.spec, synthetic.whitening, test, seed, ledger, kept, report)
-    modules = {name: build(name, synthetic.spec) for name in networks}
     rows = []
-    for name, module in modules.items():
+    for network in [Network.of(source, synthetic.spec) for source in networks]:
         for subject in subjects:
             passes = 3.0 * subject.size * (subject.protocol.recipe.epochs + 1) * repeats
-            work = measure(module, synthetic.spec.shape, passes)
-            rows.append(bench.row(subject, name, repeats, Compute.resolve(device, precision, compile, work)))
+            work = measure(network.module, synthetic.spec.shape, passes)
+            rows.append(bench.row(subject, network, repeats, Compute.resolve(device, precision, compile, work)))
     return rows
 
 
@@ -139,6 +138,15 @@ def _check_fit(part: str, real: RealSet, spec: Spec) -> None:
             f"{part} set {real.spec.name}: {real.spec.classes} classes of {real.spec.shape} do not fit the artifact's "
             f"{spec.classes} of {spec.shape}"
         )
+    numbered = tuple(map(str, range(spec.classes)))
+    if numbered in (real.spec.class_names, spec.class_names):
+        return  # of one of them no names are known
+    for label, (found, needed) in enumerate(zip(real.spec.class_names, spec.class_names, strict=True)):
+        if found != needed:
+            raise InputError(
+                f"{part} set {real.spec.name}: class {label} is {found}, but the artifact's is {needed}; --classes "
+                "brings the classes into the artifact's order"
+            )
 
 
 def _subjects(
@@ -189,7 +197,7 @@ class _Bench:
         self.ledger, self.save_networks, self.report = ledger, save_networks, report
         self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
 
-    def row(self, subject: _Subject, network: str, repeats: int, compute: Compute) -> Row:
+    def row(self, subject: _Subject, network: Network, repeats: int, compute: Compute) -> Row:
         """``repeats`` networks on a subject."""
         found = []
         for i in range(repeats):
@@ -205,7 +213,7 @@ class _Bench:
         accuracies = tuple(known["accuracy"] for known in found)
         return Row(
             artifact=subject.artifact,
-            network=network,
+            network=network.title,
             protocol=subject.protocol.name,
             mean=statistics.fmean(accuracies),
             std=statistics.stdev(accuracies) if repeats > 1 else 0.0,
@@ -219,27 +227,34 @@ class _Bench:
             hardware=hardware(torch.device(compute.device)),
         )
 
-    def _train(self, subject: _Subject, network: str, compute: Compute, i: int) -> dict[str, float]:
+    def _train(self, subject: _Subject, network: Network, compute: Compute, i: int) -> dict[str, float]:
         """Accuracy of the ``i``-th network on the ``i``-th set, and the seconds it took."""
         start = time.monotonic()
         trainer, device = self._trainer(network, subject.protocol.recipe, compute), torch.device(compute.device)
         examples, labels = subject.draw(i)
-        state = trainer.fit(_on(examples, device), labels, Key(self.seed)("evaluate", network, i))
+        state = trainer.fit(_on(examples, device), labels, Key(self.seed)("evaluate", network.name, i))
         accuracy = trainer.accuracy(state, _on(self.test.rows, device), self.test.labels)
         if self.save_networks:
-            file = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', subject.artifact).strip('-.')}-{network}-{i}.safetensors"
-            meta = {"network": network, "accuracy": accuracy, "seed": self.seed, "i": i, "spec": self.spec.to_json()}
+            artifact, title = _plain(subject.artifact), _plain(network.title)
+            file = f"{artifact}-{title}-{i}.safetensors"
+            meta = {
+                "network": network.title,
+                "accuracy": accuracy,
+                "seed": self.seed,
+                "i": i,
+                "spec": self.spec.to_json(),
+            }
             write_tensors(self.save_networks / file, state, meta)
         return {"accuracy": accuracy, "seconds": time.monotonic() - start}
 
-    def _trainer(self, network: str, recipe: Recipe, compute: Compute) -> Trainer:
+    def _trainer(self, network: Network, recipe: Recipe, compute: Compute) -> Trainer:
         """Kept, so that what was compiled for one set serves the next."""
-        wanted = (network, recipe, replace(compute, reasons=()))
+        wanted = (network.name, recipe, replace(compute, reasons=()))
         if wanted not in self._trainers:
-            self._trainers[wanted] = Trainer(Engine(compute), build(network, self.spec), recipe)
+            self._trainers[wanted] = Trainer(Engine(compute), network.module, recipe)
         return self._trainers[wanted]
 
-    def _entry(self, subject: _Subject, network: str, compute: Compute, i: int) -> dict[str, Any]:
+    def _entry(self, subject: _Subject, network: Network, compute: Compute, i: int) -> dict[str, Any]:
         """All that an accuracy depends on."""
         whitening = self.test.whitening
         return {
@@ -247,7 +262,7 @@ class _Bench:
             "set": subject.fingerprint,
             "test": self.test.fingerprint(),
             "spec": self.spec.to_json(),
-            "network": network,
+            "network": network.name,
             "recipe": asdict(subject.protocol.recipe),
             "precision": compute.precision,
             "seed": self.seed,
@@ -270,3 +285,8 @@ def _held(images: Tensor) -> Examples:
 
 def _on(examples: Examples, device: torch.device) -> Examples:
     return lambda rows: examples(rows).to(device)
+
+
+def _plain(title: str) -> str:
+    """What of a title can be in the name of a file."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", title).strip("-.")

@@ -68,6 +68,7 @@ class Task:
         key: the run's, below which `prepare` draws.
         folder: where a method may keep what it makes for the run; None if nothing is kept.
         watcher: is told what making it takes, and may ask to stop.
+        ranks: processes that share the run.
     """
 
     real: RealSet
@@ -78,6 +79,7 @@ class Task:
     key: Key = field(default_factory=partial(Key, 0))
     folder: Path | None = None
     watcher: Watching | None = None
+    ranks: int = 1
 
     def __post_init__(self) -> None:
         self.network.eval()  # no image's result depends on the others: see `calibrated`

@@ -99,7 +99,8 @@ class DistributionMatching:
 
     def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
         state = self.task.fresh(key)
-        runs = blocks(len(self.counts), self.task.ipc, self.limit)
+        classes, ipc = len(self.counts), self.task.ipc
+        runs = blocks(classes, ipc, self.task.engine.block(ipc, classes))
         yield [partial(self._term, leaves["images"], state, key, run) for run in runs]
 
     def _term(self, images: Tensor, state: State, key: Key, classes: slice) -> Piece:

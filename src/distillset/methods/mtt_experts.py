@@ -107,7 +107,7 @@ def given(folder: str, wanted: Wanted, task: Task) -> Experts:
         InputError: they are of other data, another whitening or network, too few or too short; names the field.
     """
     trajectories = Trajectories.open(Path(folder))
-    network = {"network": task.name.lower()} if task.name else {}
+    network = {"network": task.name} if task.name else {}
     trajectories.check({"data": task.real.fingerprint(), "whiten": _whiten(task), **network})
     trajectories.check_network(Layout(task.network))
     count = there(folder, wanted.reach)
@@ -120,11 +120,17 @@ def given(folder: str, wanted: Wanted, task: Task) -> Experts:
 
 
 def made(wanted: Wanted, task: Task) -> Experts:
-    """Experts of the task's own, in the folder of its run; those that are there are gone on with."""
+    """Experts of the task's own, in the folder of its run; those that are there are gone on with.
+
+    Raises:
+        InputError: several processes share the run: each would train them.
+    """
+    if task.ranks > 1:
+        raise InputError("--experts: none given; make them beforehand (distillset experts) where processes share a run")
     setting = ExpertSetting(
         data=task.real.fingerprint(),
         whiten=_whiten(task),
-        network=task.name.lower(),
+        network=task.name,
         lr=wanted.lr,
         batch=wanted.batch,
         augment=wanted.augment,

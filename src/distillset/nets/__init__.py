@@ -1,11 +1,13 @@
-"""Networks by name, used as pure functions of their state.
+"""Networks by name or of the user's own, used as pure functions of their state.
 
 A network is an `nn.Module` with ``embed(images)`` and ``forward(images)``; its module is only the structure. The
 numbers live in a `State`, made by `fresh` from a key and handed over at every call, so that a compiled function serves
 every network.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -14,48 +16,128 @@ from distillset.data.spec import Spec
 from distillset.engine.engine import State
 from distillset.errors import InputError
 from distillset.keys import Key
+from distillset.nets import alexnet, convnet, lenet, mlp, own, resnet, vgg
 from distillset.nets.batch_norm import calibrated, mixes_images
-from distillset.nets.convnet import ConvNet, ConvNetConfig
+from distillset.nets.names import Family
+from distillset.nets.own import Factory
+from distillset.nets.pools import POOLS, pool
+
+NETWORKS: dict[str, Family] = {
+    "convnet": convnet.FAMILY,
+    "mlp": mlp.FAMILY,
+    "lenet": lenet.FAMILY,
+    "alexnet": alexnet.FAMILY,
+    "vgg11": vgg.FAMILY,
+    "resnet18": resnet.FAMILY,
+}
+"""Families of networks; the names of each begin with its key."""
+
+Source = str | nn.Module | Factory
+"""A published name, ``timm/NAME``, ``module:function``, a module, or a function that makes one."""
 
 
-def _convnet(name: str, spec: Spec) -> nn.Module | None:
-    config = ConvNetConfig.parse(name)
-    return None if config is None else ConvNet(*spec.shape, spec.classes, config)
+@dataclass(frozen=True)
+class Network:
+    """A network that was asked for, on images of some spec.
 
-
-NETWORKS: dict[str, Callable[[str, Spec], nn.Module | None]] = {"convnet": _convnet}
-"""Family name to a function that builds the network a name stands for, or returns None if the name is not of the
-family.
-"""
-
-
-def build(name: str, spec: Spec) -> nn.Module:
-    """The module for ``name`` (any case) on images of ``spec``. Its own parameters are arbitrary: see `fresh`.
-
-    Raises:
-        InputError: no family knows the name, or the images do not fit the network.
+    Args:
+        title: as it was asked for; for what has no name, `name`.
+        name: what identifies it in checkpoints, ledgers and random streams: the canonical spelling of a published name;
+            for a user's own, its name with a hash of its structure.
+        module: the structure. Its own parameters are arbitrary: see `fresh`.
     """
-    # Layers draw their parameters from the global stream, which is the caller's.
-    with torch.random.fork_rng(devices=[]):
-        for family in NETWORKS.values():
-            module = family(name, spec)
-            if module is not None:
-                return module
-    known = ", ".join(NETWORKS)
+
+    title: str
+    name: str
+    module: nn.Module
+
+    @classmethod
+    def of(cls, source: Source, spec: Spec) -> "Network":
+        """The network that ``source`` means.
+
+        Raises:
+            InputError: the name is not known, the images do not fit the network, or a user's own network is not usable.
+        """
+        function: nn.Module | Factory | None = own.named(source) if isinstance(source, str) else source
+        # Layers draw their parameters from the global stream, which is the caller's.
+        with torch.random.fork_rng(devices=[]):
+            if function is None:
+                family, fields = _parsed(str(source))
+                return cls(str(source), family.canonical(fields), family.make(spec, fields))
+            title = source if isinstance(source, str) else getattr(source, "__qualname__", type(source).__name__)
+            module = own.adopt(function, spec, title)
+            own.check(module, lambda: fresh(module, Key(0)), spec, title)
+        name = f"{title}#{own.fingerprint(module, function)}"
+        return cls(title if isinstance(source, str) else name, name, module)
+
+
+def canonical(name: str) -> str:
+    """The one spelling of a published name (``convnetd4`` for ``ConvNetIND4``); any other name as it is."""
+    for family in NETWORKS.values():
+        fields = family.fields(name)
+        if fields is not None:
+            return family.canonical(fields)
+    return name
+
+
+def build(source: Source, spec: Spec) -> nn.Module:
+    """The module of `Network.of`."""
+    return Network.of(source, spec).module
+
+
+def _parsed(name: str) -> tuple[Family, dict[str, object]]:
+    for family in NETWORKS.values():
+        fields = family.fields(name)
+        if fields is not None:
+            return family, fields
+    near = [str(family) for key, family in NETWORKS.items() if name.lower().startswith(key)]
     raise InputError(
-        f"network {name!r}: not known; choose {known}, or a variant such as ConvNetD4, ConvNetW256, ConvNetBN"
+        f"network {name!r}: not known; choose {near[0] if near else ', '.join(NETWORKS)}, "
+        "a variant such as ConvNetD4 or ResNet18BN, timm/NAME, or module:function"
     )
 
 
 def fresh(module: nn.Module, key: Key, device: torch.device | str = "cpu") -> State:
-    """A newly initialised state of ``module``: PyTorch's own initialisation of each layer, from ``key`` alone."""
+    """A newly initialised state of ``module``: PyTorch's own initialisation of each layer, from ``key`` alone.
+
+    Layers are drawn by their ``reset_parameters()``, inner ones first, so that an outer one has the last word.
+    """
+    with seeded(key):
+        _reset(module)
+    numbers = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {name: value.detach().to(device, copy=True) for name, value in numbers.items()}
+
+
+def _reset(module: nn.Module) -> None:
+    for child in module.children():
+        _reset(child)
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()
+
+
+@contextmanager
+def seeded(key: Key) -> Iterator[None]:
+    """PyTorch's global stream starts from ``key`` here, and goes on outside as if nothing had happened.
+
+    For what draws from it and cannot be told otherwise: initialisers and dropout.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key.integer())
-        for layer in module.modules():
-            reset = getattr(layer, "reset_parameters", None)
-            if callable(reset):
-                reset()
-    return {name: value.detach().to(device, copy=True) for name, value in module.state_dict().items()}
+        yield
 
 
-__all__ = ["NETWORKS", "State", "build", "calibrated", "fresh", "mixes_images"]
+__all__ = [
+    "NETWORKS",
+    "POOLS",
+    "Network",
+    "Source",
+    "State",
+    "build",
+    "calibrated",
+    "canonical",
+    "fresh",
+    "mixes_images",
+    "pool",
+    "seeded",
+]

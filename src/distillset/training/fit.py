@@ -13,7 +13,7 @@ from distillset.engine import Engine, logits
 from distillset.engine.engine import Loss
 from distillset.errors import InputError
 from distillset.keys import Key
-from distillset.nets import State, fresh, mixes_images
+from distillset.nets import State, fresh, mixes_images, seeded
 
 Examples = Callable[[Tensor], Tensor]
 """Row numbers ``int64 [n]`` (CPU) to normalised images ``float32 [n, C, H, W]`` on the engine's device."""
@@ -80,7 +80,7 @@ class Trainer:
 
     def __init__(self, engine: Engine, module: nn.Module, recipe: Recipe) -> None:
         self.engine, self.module, self.recipe = engine, module, recipe
-        self.trainable = [name for name, _ in module.named_parameters()]
+        self.trainable = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
         self.augmentation = (
             DCAugmentation() if recipe.augmentation == DCAugmentation.NAME else Augmentation.parse(recipe.augmentation)
         )
@@ -94,7 +94,7 @@ class Trainer:
         Args:
             examples: the images by row.
             labels: ``int64 [N]`` classes or ``float [N, classes]`` probabilities, one for each row.
-            key: names the initial weights, the order and the augmentation.
+            key: names the initial weights, the order, the augmentation and dropout, if there is any.
         """
         state = fresh(self.module, key("network"), self.engine.device)
         self.train(state, examples, labels, key)
@@ -102,6 +102,10 @@ class Trainer:
 
     def train(self, state: State, examples: Examples, labels: Tensor, key: Key) -> None:
         """Train ``state`` where it stands; arguments as in `fit`."""
+        with seeded(key("dropout")):
+            self._train(state, examples, labels, key)
+
+    def _train(self, state: State, examples: Examples, labels: Tensor, key: Key) -> None:
         recipe, device = self.recipe, self.engine.device
         self.module.train()
         parameters = [state[name] for name in self.trainable]

@@ -50,7 +50,7 @@ class ExpertSetting:
     Args:
         data: fingerprint of the training set.
         whiten: ``none`` or ``zca``.
-        network: its name, in small letters.
+        network: what identifies it: the canonical spelling of a published name.
         lr: rate of SGD, without momentum or weight decay, as published.
         batch: images of an update.
         augment: strategy of the differentiable augmentation, parameters drawn per image, or ``none``.

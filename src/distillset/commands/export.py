@@ -1,0 +1,112 @@
+"""``distillset export``, ``import`` and ``push``: an artifact in other programs' forms, and back."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from distillset.commands.options import add_compute, add_data, load_data
+from distillset.commands.progress import note
+from distillset.data.cache import cache_folder
+from distillset.data.grid import GRID
+from distillset.data.spec import Spec
+from distillset.data.synthetic import SyntheticSet
+from distillset.errors import InputError
+from distillset.evaluation import Ledger
+from distillset.export import EXPORTERS, export, read_pt
+from distillset.export.hub import push
+from distillset.export.measure import measure
+
+
+def add(verbs: Any) -> None:
+    """Add the verbs."""
+    _add_export(verbs.add_parser("export", help="write a set as pictures, parquet or .pt files"))
+    _add_import(verbs.add_parser("import", help="take a set from a .pt file of other code"))
+    parser = verbs.add_parser("push", help="upload a set to the Hugging Face hub")
+    parser.add_argument("artifact", type=Path, metavar="DIR", help="folder of the artifact")
+    parser.add_argument("--repo", required=True, metavar="OWNER/NAME", help="dataset repository, made if not there")
+    parser.add_argument("--private", action="store_true", help="a new repository is private")
+    parser.set_defaults(run=run_push)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("artifact", type=Path, metavar="DIR", help="folder of the artifact")
+    parser.add_argument("--to", required=True, choices=list(EXPORTERS), help="the form")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="a new folder; for parquet the artifact's own will do as well"
+    )
+    parser.add_argument(
+        "--measure", action="store_true", help="parquet: train on the 8-bit pictures too, and tell the loss in the card"
+    )
+    group = parser.add_argument_group("with --measure")
+    group.add_argument("--network", default="convnet", help="default convnet")
+    group.add_argument("--repeats", type=int, default=5, help="fresh networks (default 5)")
+    group.add_argument("--protocol", default="auto", help="default auto, that of the set's paper")
+    group.add_argument("--epochs", type=int, help="instead of the protocol's; the protocol's name then says so")
+    add_data(parser, None)
+    add_compute(parser)
+    parser.set_defaults(run=run_export)
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help=".pt file with images, or with images and labels")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="labels, where they are in a file of another name")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the new artifact")
+    parser.add_argument("--method", default="imported", help="what to call the method in the card")
+    parser.add_argument(
+        "--mean", type=float, nargs="+", help="normalisation of the images, a number a channel (default: the data's)"
+    )
+    parser.add_argument("--std", type=float, nargs="+", help="the same")
+    add_data(parser, "digits")
+    parser.set_defaults(run=run_import)
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Export, and say what is worth knowing."""
+    synthetic = SyntheticSet.load(options.artifact)
+    if options.measure and options.to != "parquet":
+        raise InputError(f"--measure: with --to parquet only, not {options.to}")
+    measured = None
+    if options.measure:
+        data = load_data(options, note, synthetic.card.get("data") or {})
+        measured = measure(
+            synthetic,
+            data,
+            network=options.network,
+            repeats=options.repeats,
+            protocol=options.protocol,
+            epochs=options.epochs,
+            ledger=Ledger(cache_folder() / "accuracies"),
+            device=options.device,
+            precision=options.precision,
+            compile=options.compile,
+        )
+        exact, rounded = measured["rows"].values()
+        note(f"accuracy {exact['mean']:.2%} as learned, {rounded['mean']:.2%} as 8-bit pictures")
+    for line in export(synthetic, options.to, options.out, measured=measured):
+        note(line)
+    print(f"{options.out}: {len(synthetic)} images as {options.to}")
+    return 0
+
+
+def run_import(options: argparse.Namespace) -> int:
+    """Read a file, and save what it holds as an artifact."""
+    out: Path = options.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out}: exists and is not an empty folder; choose another")
+    data = load_data(options, note)
+    synthetic = read_pt(options.file, options.labels, _spec(options, data.train.spec), method=options.method)
+    replace(synthetic, card={**synthetic.card, "data": data.origin()}).save(out)
+    print(f"{out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {out / GRID}")
+    return 0
+
+
+def _spec(options: argparse.Namespace, spec: Spec) -> Spec:
+    """That of the data, with the normalisation of the flags: code of the field uses CIFAR-10's for CIFAR-100, say."""
+    return replace(spec, mean=tuple(options.mean or spec.mean), std=tuple(options.std or spec.std))
+
+
+def run_push(options: argparse.Namespace) -> int:
+    """Upload, and print the address."""
+    print(push(options.artifact, options.repo, private=options.private))
+    return 0

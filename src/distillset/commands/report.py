@@ -1,0 +1,30 @@
+"""``distillset report DIR...``: one page that shows what runs have made."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from distillset.report import ACCURACY, report
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("report", help="one page: images through time, curves, accuracies, settings")
+    parser.add_argument("artifacts", type=Path, nargs="+", metavar="DIR", help="folders of artifacts, side by side")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the HTML file to write")
+    parser.add_argument(
+        "--rows",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help=f"what evaluate --json printed; a folder's own {ACCURACY} (evaluate --save) is read without being named",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page, and say where it is."""
+    out = report(options.artifacts, options.out, rows=options.rows)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB; open it in a browser")
+    return 0

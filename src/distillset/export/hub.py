@@ -1,0 +1,58 @@
+"""To the Hugging Face hub: an artifact as a dataset repository that anybody loads in one line."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from distillset.data.grid import GRID
+from distillset.data.synthetic import CARD, EXPORTED, TENSORS, SyntheticSet
+from distillset.errors import InputError
+from distillset.export.parquet import write_parquet
+
+FILES = ("README.md", EXPORTED, TENSORS, CARD, GRID, "accuracy.json")
+"""What is uploaded, where it is there: never checkpoints or logs."""
+
+
+def push(folder: str | Path, repo: str, *, private: bool = False, api: Any = None) -> str:
+    """Upload an artifact; its pictures are made if ``distillset export`` has not put them into the folder yet.
+
+    Args:
+        folder: of the artifact.
+        repo: ``OWNER/NAME`` on the hub; made if it is not there.
+        private: whether a new repository is.
+        api: a `huggingface_hub.HfApi`; by default one with the token that ``hf auth login`` has kept.
+
+    Returns:
+        The address of the repository.
+
+    Raises:
+        InputError: no artifact there, or the hub refuses; the message says why.
+    """
+    folder = Path(folder)
+    synthetic = SyntheticSet.load(folder)
+    if (folder / EXPORTED).is_file():
+        return _upload(folder, repo, private, api)
+    with tempfile.TemporaryDirectory(prefix="distillset-") as temporary:
+        write_parquet(synthetic, Path(temporary))
+        return _upload(Path(temporary), repo, private, api)
+
+
+def _upload(folder: Path, repo: str, private: bool, api: Any) -> str:
+    try:
+        from huggingface_hub import HfApi
+    except ImportError:
+        raise InputError("push: huggingface_hub is not installed; pip install huggingface_hub") from None
+    api = api or HfApi(library_name="distillset")
+    try:
+        address = api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repo,
+            folder_path=str(folder),
+            repo_type="dataset",
+            allow_patterns=list(FILES),
+            commit_message="A synthetic set made by distillset",
+        )
+    except Exception as error:  # a hub out of reach raises what the HTTP library of the day raises
+        told = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+        raise InputError(f"--repo {repo}: not uploaded ({type(error).__name__}: {told})") from None
+    return str(address)

@@ -1,0 +1,45 @@
+"""The accuracy that 8 bits cost: the same networks, trained on the numbers and on the pictures of a set."""
+
+from typing import Any
+
+from distillset.data.sources import Data
+from distillset.data.synthetic import SyntheticSet
+from distillset.evaluation import Ledger, evaluate
+from distillset.export.pixels import eight_bit
+
+
+def measure(
+    synthetic: SyntheticSet,
+    data: Data,
+    *,
+    network: str = "convnet",
+    repeats: int = 5,
+    protocol: str = "auto",
+    epochs: int | None = None,
+    ledger: Ledger | None = None,
+    **compute: str,
+) -> dict[str, Any]:
+    """Evaluate a set as it is and as pictures, with the same initial networks and the same order of batches.
+
+    Returns:
+        ``rows`` (``as learned`` and ``8-bit``, with ``mean`` and ``std`` as fractions), ``lost`` (the difference of
+        the means), and ``network``, ``protocol``, ``n`` and ``recipe``.
+    """
+    rows = {}
+    for name, version in (("as learned", synthetic), ("8-bit", eight_bit(synthetic))):
+        (row,) = evaluate(
+            version,
+            data,
+            artifact=name,
+            networks=(network,),
+            repeats=repeats,
+            protocol=protocol,
+            epochs=epochs,
+            baseline=False,
+            ledger=ledger,
+            **compute,  # type: ignore[arg-type]
+        )
+        rows[name] = row.to_json()
+    exact = rows["as learned"]
+    same = {field: exact[field] for field in ("network", "protocol", "n", "recipe")}
+    return {"rows": rows, "lost": exact["mean"] - rows["8-bit"]["mean"], **same}

@@ -1,0 +1,142 @@
+"""A folder that `datasets.load_dataset` opens, and that is still the artifact: nothing is lost by passing it on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distillset.data.grid import GRID
+from distillset.data.synthetic import EXPORTED, SyntheticSet
+from distillset.data.synthetic import versions as made_by
+from distillset.errors import InputError
+from distillset.export.pixels import clipped, pngs
+from distillset.store import write_atomically, write_text
+
+
+def write_parquet(synthetic: SyntheticSet, out: Path, measured: dict[str, Any] | None = None) -> list[str]:
+    """Write ``out/data/train.parquet`` (columns ``image`` and ``label``, with soft labels also ``soft_label``), the
+    artifact itself, and a dataset card that ties them together.
+
+    Args:
+        synthetic: the set.
+        out: a folder.
+        measured: rows of the evaluation before and after rounding, as `measure` gives them.
+
+    Raises:
+        InputError: `datasets` is not installed, or the images are no pictures.
+    """
+    table = _table(synthetic)
+    synthetic.save(out)
+    import pyarrow.parquet as pq
+
+    write_atomically(out / EXPORTED, lambda temporary: pq.write_table(table, temporary))
+    write_text(out / "README.md", dataset_card(synthetic, measured))
+    told = [f"{100 * clipped(synthetic):.1f}% of the numbers lie outside of what 8 bits can hold and are clipped"]
+    return told if measured else [*told, "the accuracy that this costs is not measured; --measure does"]
+
+
+def _table(synthetic: SyntheticSet) -> Any:
+    try:
+        import pyarrow as pa
+        from datasets import ClassLabel, Features, Image, Sequence, Value
+    except ImportError:
+        raise InputError("export: datasets is not installed; pip install datasets") from None
+    names = synthetic.spec.class_names
+    if len(set(names)) < len(names):
+        names = tuple(f"{label} {name}" for label, name in enumerate(names))
+    columns: dict[str, Any] = {
+        "image": [{"bytes": png, "path": None} for png in pngs(synthetic)],
+        "label": synthetic.classes.tolist(),
+    }
+    features = {"image": Image(), "label": ClassLabel(names=list(names))}
+    if synthetic.labels.dim() == 2:
+        columns["soft_label"] = synthetic.labels.tolist()
+        features["soft_label"] = Sequence(Value("float32"), length=synthetic.spec.classes)
+    return pa.Table.from_pydict(columns, schema=Features(features).arrow_schema)
+
+
+def dataset_card(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> str:
+    """``README.md``: what the hub reads at its top, what a person wants to know below."""
+    import yaml
+
+    spec, card, count = synthetic.spec, synthetic.card, len(synthetic)
+    head = {
+        "pretty_name": f"{_inline(spec.name)}, distilled to {synthetic.ipc} images a class",
+        "task_categories": ["image-classification"],
+        "tags": ["dataset-distillation", "distillset"],
+        "size_categories": ["n<1K" if count < 1000 else "1K<n<10K" if count < 10_000 else "10K<n<100K"],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": EXPORTED}]}],
+    }
+    data, versions = card.get("data", {}), card.get("versions") or made_by()
+    method, source = _inline(card.get("method", "unknown")), _inline(data.get("source", "unknown"))
+    settings = json.dumps(card.get("settings", {}), indent=2, ensure_ascii=False)
+    return f"""---
+{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---
+
+# {count} images for {_inline(spec.name)}
+
+![the images, a row a class]({GRID})
+
+{count} images, at most {synthetic.ipc} a class, made to stand in for a whole training set. Made by distillset
+{versions["distillset"]}: method `{method}`, from `{source}`.
+
+## Loading
+
+The pictures, rounded to 8 bits, with class names:
+
+```python
+from datasets import load_dataset
+
+pictures = load_dataset("path/to/this/folder", split="train")
+```
+
+The exact numbers, as they were learned:
+
+```python
+import distillset as ds
+
+dataset = ds.SyntheticSet.load("path/to/this/folder").dataset()
+```
+
+They are normalised with mean {_numbers(spec.mean)} and standard deviation {_numbers(spec.std)} of pixels in [0, 1].
+
+## What rounding costs
+
+{_cost(synthetic, measured)}
+
+## How it was made
+
+```json
+{settings}
+```
+
+Fingerprint of the data `{data.get("fingerprint", "unknown")}`, of the artifact `{synthetic.fingerprint()}`.
+"""
+
+
+def _cost(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> str:
+    share = f"{100 * clipped(synthetic):.1f}% of the numbers lie outside of what 8 bits can hold and are clipped."
+    if measured is None:
+        return f"{share} The accuracy that this costs was not measured."
+    lines = [
+        f"{share} Test accuracy of {_inline(measured['network'])}, protocol {_inline(measured['protocol'])}, over "
+        f"{measured['n']} networks:",
+        "",
+        "| images | accuracy % |",
+        "|---|---|",
+        *(f"| {name} | {100 * row['mean']:.1f} ± {100 * row['std']:.1f} |" for name, row in measured["rows"].items()),
+        "",
+        f"Lost by rounding: {100 * measured['lost']:.1f} points. Protocol: "
+        + ", ".join(f"{name} {value}" for name, value in measured["recipe"].items()) + ".",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _inline(text: object) -> str:
+    """Text that cannot break out of a line of Markdown."""
+    return " ".join(str(text).replace("`", "'").replace("<", "‹").replace(">", "›").replace("|", "/").split())
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.4f}" for value in torch.tensor(values).tolist())

@@ -1,0 +1,45 @@
+"""Images as 8-bit pictures, and what that loses."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from distillset.data.synthetic import SyntheticSet
+from distillset.errors import InputError
+
+
+def eight_bit(synthetic: SyntheticSet) -> SyntheticSet:
+    """The set that a reader of its pictures gets: clamped to [0, 255], rounded, and back in the network's space."""
+    whitening = getattr(synthetic, "whitening", None)
+    normalise = synthetic.spec.normalise if whitening is None else whitening.apply
+    images: Tensor = normalise(synthetic.pixels)
+    return replace(synthetic, images=images)
+
+
+def clipped(synthetic: SyntheticSet) -> float:
+    """The share of the numbers that lie outside of what a picture can hold: those change by more than rounding."""
+    lost = (eight_bit(synthetic).images - synthetic.images).abs()
+    step = torch.tensor(synthetic.spec.std).view(-1, 1, 1).mul(255).reciprocal()
+    return float((lost > 0.51 * step).double().mean())
+
+
+def pngs(synthetic: SyntheticSet) -> Iterator[bytes]:
+    """Every image as a PNG file.
+
+    Raises:
+        InputError: a number of channels that no PNG has, or Pillow is missing.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise InputError("export: Pillow is not installed; pip install pillow") from None
+    channels = synthetic.spec.channels
+    if channels not in (1, 3, 4):
+        raise InputError(f"export: images of {channels} channels; a picture has 1, 3 or 4; choose --to pt")
+    for pixels in synthetic.pixels:
+        file = io.BytesIO()
+        Image.fromarray(pixels.permute(1, 2, 0).squeeze(-1).numpy()).save(file, format="PNG")
+        yield file.getvalue()

@@ -1,0 +1,151 @@
+"""Names, flags, networks, folders for the result, and artifacts that are wrong."""
+
+from pathlib import Path
+
+from tests.bad_input import artifacts
+from tests.bad_input.case import Case, data, flags, judged, out, usage
+from tests.bad_input.sources import named
+
+NAMES = [
+    data("a slip of the pen", named("cifar-1O"), r"did you mean cifar10\?\); known names are digits, mnist, "),
+    data("no known name", named("qqqqqq"), "--data qqqqqq: no such data set, folder or file; known names are"),
+    data("empty name", named(""), "--data : no such folder or file"),
+    data("a name of the hub", named("ylecun/mnist"), r"--data ylecun/mnist: .*\(did you mean mnist\?\)"),
+    data("an address", named("https://x.org/a.zip"), "--data https://x.org/a.zip: no such folder or file"),
+    data("a very long name", named("x" * 5000), "--data x{50,}: no such data set"),
+    data("a very long path", named("./" + "x" * 5000), "no such folder or file"),
+    data(
+        "nobody's home",
+        named("~nobody-of-this-name/x"),
+        "--data ~nobody-of-this-name/x: no such folder or file",
+    ),
+    data("a device", named("/dev/null"), "--data /dev/null: a file of this kind is not read"),
+    flags("--data-dir", "./nowhere", told=r"--data-dir nowhere: no such folder"),
+    flags("--data-dir", "~nobody-of-this-name", told=r"--data-dir ~nobody-of-this-name: no such folder"),
+]
+
+OPTIONS = [
+    flags("--ipc", "0", told="--ipc 0: must be at least 1"),
+    flags("--ipc", "-3", told="--ipc -3: must be at least 1"),
+    flags("--ipc", "two", told="argument --ipc: invalid int value: 'two'"),
+    flags("--ipc", "1.5", told="argument --ipc: invalid int value: '1.5'"),
+    flags("--steps", "-1", told="--steps -1: must be at least 0"),
+    flags("--steps", "1e3", told="argument --steps: invalid int value: '1e3'"),
+    flags("--snapshots", "-1", told="--snapshots -1: must be at least 0"),
+    flags("--evaluate-every", "-1", told="--evaluate-every -1: must be at least 0"),
+    flags("--seed", "x", told="argument --seed: invalid int value: 'x'"),
+    flags("--lr", "0", told="--lr 0.0: must be a finite number above 0"),
+    flags("--lr", "nan", told="--lr nan"),
+    flags("--lr", "inf", told="--lr inf"),
+    flags("--lr", "fast", told="argument --lr: invalid float value: 'fast'"),
+    flags("--momentum", "1", told="--momentum 1.0"),
+    flags("--batch-real", "0", told="--batch-real 0"),
+    flags("--augment", "crop_bend", told="unknown operation 'bend'"),
+    flags("--init", "nowhere", told="--init nowhere: choose real, noise, kmeans"),
+    flags("--init", "/", told=r"/: no card\.json"),
+    flags("--device", "tpu", told="--device tpu: choose"),
+    flags("--device", "cuda:77", told="--device cuda:77: this machine has"),
+    flags("--precision", "fp64", told="--precision fp64: choose"),
+    flags("--compile", "maybe", told="--compile maybe: choose"),
+    flags("--resize", "8", told="'8' is not HEIGHTxWIDTH"),
+    flags("--resize", "0x8", told="'0x8' is not HEIGHTxWIDTH"),
+    flags("--resize", "8x", told="'8x' is not HEIGHTxWIDTH"),
+    flags("--resize", "²x8", told="'²x8' is not HEIGHTxWIDTH"),
+    flags("--resize", "100000x100000", told=r"resize: \(100000, 100000\).* at most 4096"),
+    flags("--crop", told="--crop: it says how to resize, so --resize HxW is needed"),
+    flags("--classes", "0", told=r"--classes: 1 class\(es\) named; at least two are needed"),
+    flags("--classes", "0", "3", told="--classes 3: no such class .* from 0 to 2 of: 0, 1, 2"),
+    flags("--classes", "0", "00", told="--classes 00: class 0 is named twice"),
+    flags("--classes", "cat", "1", told="--classes cat: no such class"),
+    flags("--classes", told="argument --classes: expected at least one argument"),
+    flags("--nonsense", told="unrecognized arguments: --nonsense"),
+    usage(told="required: COMMAND"),
+    usage("dance", told="invalid choice: 'dance'"),
+    usage("distill", told="required: METHOD"),
+    usage("distill", "magic", "--ipc", "1", "--out", "x", told="invalid choice: 'magic'"),
+    usage("distill", "dm", "--ipc", "1", told="required: --out"),
+    usage("distill", "dm", "--out", "x", told="required: --ipc"),
+    usage("doctor", "now", told="unrecognized arguments: now"),
+]
+
+NETWORKS = [
+    flags("--network", "perceptron", told="perceptron"),
+    flags("--network", "", told="network", name="a network without a name"),
+    flags("--network", "ConvNetD9", told="ConvNetD?9?.*depth 9|depth 9 of ConvNet"),
+    flags("--network", "ConvNetW0", told="ConvNet"),
+    flags("--network", "ConvNetQQ", told="ConvNetQQ"),
+    flags("--network", "ConvNet D3", told="ConvNet D3"),
+]
+
+RESULTS = [
+    out("a file as the folder", artifacts.plain_file, r"--out .*/file: is a file; choose a folder"),
+    out("a folder below a file", lambda folder: artifacts.plain_file(folder) / "x", r"/file/x: cannot be written"),
+    out("a folder of other things", artifacts.strangers, r"--out .*holds other files \(such as thesis\.tex\)"),
+    out("a folder that cannot be made", lambda folder: Path("/proc/nowhere"), "/proc/nowhere: cannot be written"),
+    out("a folder of too long a name", lambda folder: folder / ("x" * 300), "x{300}: .*too long"),
+    out("a run whose checkpoints are damaged", artifacts.damaged_run, "none of the 1 checkpoints can be read"),
+    Case(
+        "no such selector",
+        lambda place: ["select", "best", f"--data={place.toy}", "--ipc", "1", "--out", str(place.out)],
+        "selector 'best': choose one of random",
+    ),
+    Case(
+        "a selection of no images",
+        lambda place: ["select", "random", f"--data={place.toy}", "--ipc", "0", "--out", str(place.out)],
+        "--ipc 0: must be at least 1",
+    ),
+    Case(
+        "a selection into other things",
+        lambda place: [
+            "select",
+            "random",
+            f"--data={place.toy}",
+            "--ipc",
+            "1",
+            f"--out={artifacts.strangers(place.folder)}",
+        ],
+        "--out .*exists and is not an artifact",
+    ),
+    Case(
+        "a selection into too long a name",
+        lambda place: ["select", "random", f"--data={place.toy}", "--ipc", "1", f"--out={place.folder / ('x' * 300)}"],
+        "x{300}: .*too long",
+    ),
+]
+
+ARTIFACTS = [
+    Case("no such artifact", lambda place: ["evaluate", str(place.folder / "none")], "none: no such folder"),
+    Case(
+        "a file as an artifact",
+        lambda place: ["evaluate", str(artifacts.plain_file(place.folder))],
+        "file: no such folder",
+    ),
+    Case(
+        "an empty artifact", lambda place: ["evaluate", str(place.folder)], r"no card\.json, so not a finished artifact"
+    ),
+    judged("no tensors", artifacts.without("synthetic.safetensors"), r"synthetic\.safetensors: no such file"),
+    judged("tensors cut short", artifacts.cut("synthetic.safetensors"), r"synthetic\.safetensors: damaged"),
+    judged("a card cut short", artifacts.cut("card.json"), r"card\.json: not readable as JSON"),
+    judged("a card that is a list", artifacts.text("card.json", "[]"), r"card\.json: field schema is missing"),
+    judged("a card of the future", artifacts.card(schema=99), r"card\.json: schema 99 is newer"),
+    judged("a card without a spec", artifacts.card(spec=None), "spec: NoneType found"),
+    judged("a spec without a mean", artifacts.spec(mean=None), "spec: mean is None"),
+    judged("a mean of two channels", artifacts.spec(mean=[0.5, 0.5]), "mean has 2 values for 3"),
+    judged("a deviation of 0", artifacts.spec(std=[0.2, 0.0, 0.2]), "std contains 0.0; it must be finite and above 0"),
+    judged("another normalisation", artifacts.spec(mean=[0.1, 0.2, 0.3]), "does not match the fingerprint"),
+    judged("other classes", artifacts.origin(classes=["x", "y", "z"]), r"data\.classes \['x', 'y', 'z'\] are not"),
+    judged(
+        "data that moved",
+        artifacts.origin(source="/no/such/data.npz"),
+        "--data /no/such/data.npz: no such folder or file",
+    ),
+    judged("a card without data", artifacts.card(data={}), "--data: not given, and the artifact does not say"),
+    judged("data of another kind", artifacts.origin(source=7), "--data 7: no such data set"),
+    judged("other data", artifacts.nothing, "test set digits: 10 classes of .* do not fit", "--data", "digits"),
+    judged("no repeats", artifacts.nothing, "--repeats 0: must be at least 1", "--repeats", "0"),
+    judged("no epochs", artifacts.nothing, "epochs", "--epochs", "-1"),
+    judged("no such protocol", artifacts.nothing, "--protocol best: choose auto", "--protocol", "best"),
+    judged("no such network", artifacts.nothing, "perceptron", "--networks", "perceptron"),
+]
+
+OPTIONS_AND_ARTIFACTS = [*NAMES, *OPTIONS, *NETWORKS, *RESULTS, *ARTIFACTS]

@@ -1,0 +1,44 @@
+"""What is seen of a run: a bar on a terminal, lines elsewhere, and nothing when it is quiet."""
+
+import sys
+
+import pytest
+
+from distillset.commands.progress import Terminal
+
+
+def test_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of two seconds: the first starts the clock, then a line for every 4 seconds, and one for the last step."""
+    now = iter(range(100, 200, 2))
+    monkeypatch.setattr("distillset.commands.progress.time.monotonic", lambda: float(next(now)))
+    terminal = Terminal(seconds=4)
+    for step in range(1, 6):
+        terminal.step(step, 5, 1 / step)
+        if step == 3:
+            terminal.accuracy(3, 0.4567)
+    assert capsys.readouterr().err.splitlines() == [
+        "distillset: step 2/5, loss 0.5, 2 s a step, 0.1 min to go",
+        "distillset: step 3: accuracy 45.67%",
+        "distillset: step 4/5, loss 0.25, accuracy 45.7%, 2 s a step, 0.0 min to go",
+        "distillset: step 5/5, loss 0.2, accuracy 45.7%, 2 s a step, 0.0 min to go",
+    ]
+
+
+def test_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with Terminal() as terminal:
+        terminal.step(8, 10, 0.5)
+        terminal.accuracy(8, 0.25)
+        terminal.step(9, 10, 0.125)
+        terminal._bar.refresh()
+    shown = capsys.readouterr().err
+    assert "9/10" in shown
+    assert "loss 0.125, accuracy 25.0%" in shown
+
+
+def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    with Terminal(quiet=True) as terminal:
+        terminal.step(1, 1, 0.5)
+        terminal.accuracy(1, 0.5)
+        terminal.note("hello")
+    assert capsys.readouterr().err == ""

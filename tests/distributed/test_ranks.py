@@ -1,0 +1,94 @@
+"""Ranks of `torchrun` on loopback: they compute the bits of one process, and one that dies does not hang the others."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from distillset.data.synthetic import SyntheticSet
+from tests import toys
+
+STEPS = 6
+DRIVER = """
+import os, signal, sys
+from distillset.commands import main
+from distillset.commands.progress import Terminal
+
+told = Terminal.step
+
+def step(self, step, steps, loss):
+    told(self, step, steps, loss)
+    if step == 3 and os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Terminal.step = step
+sys.exit(main(sys.argv[1:]))
+"""
+FLAGS = {"dm": [], "dsa": ["--outer", "2", "--inner", "1"], "dc": ["--match", "all"]}
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "DISTILLSET_TIMEOUT": "120"}
+
+
+def torchrun(ranks: int, *arguments: str, restarts: int = 0) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    command = [*launcher, "--max-restarts", str(restarts), *arguments]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=500, check=False)
+
+
+def arguments(method: str, folder: Path, out: Path) -> list[str]:
+    return [
+        "distill", method, "--data", str(folder / "toy.npz"), "--ipc", "2", "--out", str(out), "--steps", str(STEPS),
+        "--network", toys.NETWORK, "--batch-real", "6", "--device", "cpu", "--precision", "fp32", "--compile", "off",
+        *FLAGS[method],
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ranks")
+    toys.toy_file(path / "toy.npz")
+    return path
+
+
+def alone(method: str, folder: Path) -> SyntheticSet:
+    """The same run in one process of as many threads."""
+    out = folder / f"alone-{method}"
+    if not out.exists():
+        command = [sys.executable, "-m", "distillset", *arguments(method, folder, out)]
+        subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=500)
+    return SyntheticSet.load(out)
+
+
+@pytest.mark.parametrize(("method", "ranks"), [("dm", 2), ("dsa", 3), ("dc", 2)])
+def test_ranks_compute_the_bits_of_one(folder: Path, method: str, ranks: int) -> None:
+    out = folder / f"{method}-{ranks}"
+    done = torchrun(ranks, "-m", "distillset", *arguments(method, folder, out))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("grid.png") == 1, "one rank speaks"
+    assert done.stderr.count("estimate:") == 1
+    assert torch.equal(SyntheticSet.load(out).images, alone(method, folder).images)
+    assert (out / "metrics.jsonl").read_text().count("\n") == STEPS
+
+
+def test_a_rank_that_dies_stops_the_others_and_a_restart_goes_on(folder: Path) -> None:
+    driver = folder / "driver.py"
+    driver.write_text(DRIVER)
+    out = folder / "died"
+    done = torchrun(2, str(driver), *arguments("dm", folder, out))
+    assert done.returncode != 0
+    assert "rank 0 of 2: another rank has stopped" in done.stderr or "Signal 9" in done.stderr
+    assert not (out / "synthetic.safetensors").exists()
+    again = torchrun(2, str(driver), *arguments("dm", folder, folder / "restarted"), restarts=1)
+    assert again.returncode == 0, again.stderr
+    assert torch.equal(SyntheticSet.load(folder / "restarted").images, alone("dm", folder).images)
+
+
+def test_wrong_input_is_one_line_of_one_rank(folder: Path) -> None:
+    done = torchrun(2, "-m", "distillset", *arguments("dm", folder, folder / "wrong"), "--momentum", "2")
+    assert done.returncode != 0
+    assert done.stderr.count("distillset: error: --momentum 2.0: must be at least 0 and below 1") == 1

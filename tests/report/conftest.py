@@ -1,0 +1,55 @@
+"""A run as a user would have it, small, and the browser that looks at its page."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distillset import DM, SyntheticSet, distill
+from tests import toys
+from tests.report.browser import Browser, browser, program
+
+HOSTILE = '</script><script>window.broken = 1</script><img src=x onerror="window.broken = 2">'
+"""A class name that is markup, to a page that is careless."""
+
+
+def row(artifact: str, mean: float, network: str = "convnet", **more: Any) -> dict[str, Any]:
+    return {"artifact": artifact, "network": network, "protocol": "dm", "mean": mean, "std": 0.01, "n": 5, **more}
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four steps with a snapshot each and two accuracies, of classes one of which is called `HOSTILE`."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    data = toys.toy_data()
+    spec = dataclasses.replace(data.train.spec, class_names=("cat", HOSTILE, 'dog & "co" \'n'))
+    real = type(data.train)(data.train.images, data.train.labels, spec)
+    measured = iter((0.25, 0.5))
+
+    def accuracy(synthetic: SyntheticSet) -> float:
+        return next(measured)
+
+    options: dict[str, Any] = {"steps": 4, "snapshots": 4, "evaluate": accuracy, "evaluate_every": 2}
+    distill(real, DM(batch_real=6, lr=50.0), 2, network=toys.NETWORK, out=folder, **options, **toys.EAGER)
+    rows = [row(str(folder), 0.6), row("random", 0.4), row("whole", 0.9), row(str(folder), 0.55, "mlp")]
+    (folder / "accuracy.json").write_text(json.dumps(rows))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of other settings, with one image a class and fewer snapshots."""
+    folder = tmp_path_factory.mktemp("others") / "second"
+    distill(toys.toy(), DM(batch_real=4), 1, steps=2, snapshots=1, network=toys.NETWORK, out=folder, **toys.EAGER)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if program() is None:
+        pytest.skip("no Chromium here (Debian: apt install chromium)")
+    with browser(tmp_path_factory.mktemp("profile")) as found:
+        yield found
