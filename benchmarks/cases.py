@@ -1,22 +1,26 @@
-"""What is timed, at CIFAR-10's shape with 256 real images a class: steps of DM and DC, and one of an evaluation."""
+"""What is timed, at CIFAR-10's shape: steps of DM and DC with 256 real images a class, of MTT (50 student steps at 1
+image a class, 10 and 20 at 10 images a class), an expert's epoch over 2,048 images, and a step of an evaluation.
+"""
 
+import tempfile
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.measure import Pairs, Peak
-from benchmarks.textbook import GradientMatching, Matching, Training
-from distillset import DC, DM, RealSet, Spec, distill
+from benchmarks.textbook import ExpertTraining, GradientMatching, Matching, Training, TrajectoryMatching
+from distillset import DC, DM, MTT, RealSet, Spec, distill
 from distillset.data.augment import default_strategy
 from distillset.engine import Compute, Engine
 from distillset.keys import Key
 from distillset.loop import Watcher
 from distillset.methods import Method
-from distillset.nets import build
-from distillset.training import Recipe, Trainer
+from distillset.nets import build, fresh
+from distillset.training import ExpertSetting, ExpertTrainer, Layout, Recipe, Trainer, Trajectories
 
 CLASSES, IPC, BATCH, SIZE = 10, 10, 256, 32
 STRATEGY = default_strategy(flip=True)
@@ -70,6 +74,57 @@ def train(steps: int, call: Callable[[], object]) -> None:
     trainer.fit(examples, labels, Key(0))
 
 
+def segment() -> tuple[Tensor, Tensor]:
+    """Parameters of a ConvNet, and others not far from them."""
+    module = build("convnet", real_set(CLASSES).spec)
+    first = Layout(module).flatten(fresh(module, Key(0)))
+    return first, first + 0.01 * torch.randn(first.shape, generator=Key(1).generator())
+
+
+def match(steps: int, ipc: int, runs: int, call: Callable[[], object]) -> None:
+    """A real run of the library beside an expert that is made up, with ``call`` after every step."""
+    real = real_set()
+    with tempfile.TemporaryDirectory() as folder:
+        module = build("convnet", real.spec)
+        setting = ExpertSetting(real.fingerprint(), "none", "convnet")
+        trajectories = Trajectories.make(Path(folder) / "experts", setting, Layout(module), {})
+        for epoch, vector in enumerate(segment()):
+            trajectories.save(0, epoch, vector)
+        method = MTT(
+            experts=str(trajectories.folder), syn_steps=steps, max_start=1, expert_epochs=1, batch_syn=0, limit=1e9,
+            lr=100.0, lr_start=0.01, lr_lr=1e-7,
+        )  # fmt: skip
+        distill(real, method, ipc, steps=runs, compile="on", watcher=Between(call))
+
+
+def textbook_mtt(steps: int, ipc: int) -> Callable[[int], float]:
+    """One textbook MTT step, given its number."""
+    loop = TrajectoryMatching(start(real_set(), ipc), ipc, *segment(), steps, STRATEGY)
+    return lambda i: loop.step(Key(0)("step", i))
+
+
+EPOCH = 2048
+"""Images of an expert's epoch here: a 24th of CIFAR-10's."""
+
+
+def train_expert(epochs: int, call: Callable[[], object]) -> None:
+    """A real expert of the library, with ``call`` after every epoch."""
+    real = real_set(EPOCH)
+    setting = ExpertSetting(real.fingerprint(), "none", "convnet", augment=STRATEGY)
+    trainer = ExpertTrainer(Engine(Compute.resolve(compile="on")), build("convnet", real.spec), real, setting)
+    vector = trainer.start(0)
+    for epoch in range(epochs):
+        vector, _ = trainer.epoch(vector, 0, epoch)
+        call()
+
+
+def textbook_expert() -> Callable[[int], float]:
+    """One textbook epoch of an expert, given its number."""
+    real = real_set(EPOCH)
+    loop = ExpertTraining(real.rows(torch.arange(len(real))), real.labels, BATCH, STRATEGY)
+    return lambda i: loop.step(Key(0)("step", i))
+
+
 def textbook_dm() -> Callable[[int], float]:
     """One textbook DM step, given its number."""
     real = real_set()
@@ -106,6 +161,10 @@ CASES: dict[str, tuple[Callable[[int, Callable[[], object]], None], Callable[[],
     "dm": (partial(distil, DM(batch_real=BATCH), IPC), textbook_dm),
     "dc-1": (partial(distil, DC_1, 1), partial(textbook_dc, DC_1, 1)),
     "dc-10": (partial(distil, DC_10, IPC), partial(textbook_dc, DC_10, IPC)),
+    "mtt-1": (partial(match, 50, 1), partial(textbook_mtt, 50, 1)),
+    "mtt-10": (partial(match, 10, 10), partial(textbook_mtt, 10, 10)),
+    "mtt-20-steps": (partial(match, 20, 10), partial(textbook_mtt, 20, 10)),
+    "expert": (train_expert, textbook_expert),
     "evaluation": (train, textbook_evaluation),
 }
 """Name to (the library's own run, the textbook's step)."""

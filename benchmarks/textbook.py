@@ -5,6 +5,7 @@ It shares the augmentation's draws with the fast path, so that both do the same 
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from distillset.data.augment import Augmentation
@@ -99,6 +100,67 @@ class GradientMatching:
                 F.cross_entropy(network(self.images.detach()), self.labels).backward()
                 trainer.step()
         return total
+
+
+class TrajectoryMatching:
+    """Trajectory matching as its authors' loop does it: the whole unrolled training is one graph."""
+
+    def __init__(self, start: Tensor, ipc: int, first: Tensor, last: Tensor, steps: int, strategy: str) -> None:
+        self.images, self.first, self.last, self.steps = start.clone().requires_grad_(), first, last, steps
+        self.labels = torch.arange(len(start)) // ipc
+        self.rate = torch.tensor(0.01, requires_grad=True)
+        self.network = ConvNet3(start.shape[1], start.shape[-1], len(start) // ipc)
+        self.optimiser = torch.optim.SGD([self.images], lr=100.0, momentum=0.5)
+        self.rate_optimiser = torch.optim.SGD([self.rate], lr=1e-7, momentum=0.5)
+        self.augmentation = Augmentation.parse(strategy)
+
+    def logits(self, vector: Tensor, images: Tensor) -> Tensor:
+        """The network under parameters in one vector."""
+        named = dict(self.network.named_parameters())
+        parts = vector.split([parameter.numel() for parameter in named.values()])
+        state = {name: part.view(named[name].shape) for name, part in zip(named, parts, strict=True)}
+        out: Tensor = functional_call(self.network, state, (images,))
+        return out
+
+    def step(self, key: Key) -> float:
+        """One student, and one update of pixels and rate."""
+        student = self.first.clone().requires_grad_()
+        channels, height, width = self.images.shape[1:]
+        for i in range(self.steps):
+            order = torch.randperm(len(self.images))
+            draw = self.augmentation.draw(key("augment", i), (channels, height, width), len(order))
+            loss = F.cross_entropy(self.logits(student, draw.apply(self.images[order])), self.labels[order])
+            (slope,) = torch.autograd.grad(loss, student, create_graph=True)
+            student = student - self.rate * slope
+        distance = (student - self.last).square().sum() / (self.first - self.last).square().sum()
+        self.optimiser.zero_grad()
+        self.rate_optimiser.zero_grad()
+        distance.backward()
+        self.optimiser.step()
+        self.rate_optimiser.step()
+        return float(distance.detach())
+
+
+class ExpertTraining:
+    """An expert's epoch as the published buffers are trained: eager SGD over augmented batches of images as floats."""
+
+    def __init__(self, real: Tensor, labels: Tensor, batch: int, strategy: str) -> None:
+        self.real, self.labels, self.batch = real, labels, batch
+        self.network = ConvNet3(real.shape[1], real.shape[-1], int(labels.max()) + 1)
+        self.optimiser = torch.optim.SGD(self.network.parameters(), lr=0.01)
+        self.augmentation = Augmentation.parse(strategy)
+
+    def step(self, key: Key) -> float:
+        """One epoch; gives the last loss."""
+        channels, height, width = self.real.shape[1:]
+        loss = torch.zeros(())
+        for i, rows in enumerate(torch.randperm(len(self.real)).split(self.batch)):
+            draw = self.augmentation.draw(key("augment", i), (channels, height, width), len(rows))
+            loss = F.cross_entropy(self.network(draw.apply(self.real[rows])), self.labels[rows])
+            self.optimiser.zero_grad()
+            loss.backward()
+            self.optimiser.step()
+        return float(loss.detach())
 
 
 class Training:

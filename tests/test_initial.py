@@ -10,6 +10,7 @@ from distillset.coresets import select
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
+from distillset.data.whiten import Whitening
 from distillset.errors import InputError
 from distillset.initial import INITS, initial
 from distillset.keys import Key
@@ -108,3 +109,30 @@ def test_neither_a_name_nor_a_folder(tmp_path: Path) -> None:
         initial("perfect", toys.toy(), 1, KEY)
     with pytest.raises(InputError, match=r"no card\.json"):
         initial(str(tmp_path), toys.toy(), 1, KEY)
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+def test_an_artifact_starts_a_run_under_another_whitening(tmp_path: Path, before: bool, after: bool) -> None:
+    plain = toys.toy()
+    one, other = Whitening.fit(plain.images), Whitening.fit(plain.images[:12])
+    rows = torch.cat([plain.index(c)[:2] for c in range(3)])
+    old, new = plain.whitened(one if before else None), plain.whitened(other if after else None)
+    SyntheticSet(old.rows(rows), plain.labels[rows], plain.spec, whitening=old.whitening).save(tmp_path / "a")
+    found = initial(str(tmp_path / "a"), new, 2, KEY)
+    torch.testing.assert_close(found, new.rows(rows), rtol=1e-4, atol=1e-4)
+    again = initial(str(tmp_path / "a"), old, 2, KEY)
+    assert torch.equal(again, old.rows(rows))
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_starts_are_whitened(init: str) -> None:
+    real = toys.toy()
+    whitening = Whitening.fit(real.images)
+    found, plain = initial(init, real.whitened(whitening), 2, KEY), initial(init, real, 2, KEY)
+    if init == "noise":
+        assert torch.equal(found, plain)
+    elif init == "real":
+        torch.testing.assert_close(found, whitening.apply(real.spec.denormalise(plain)), rtol=1e-4, atol=1e-5)
+    else:
+        assert not torch.equal(found, plain)

@@ -16,12 +16,13 @@ from distillset.errors import DistillsetError, DivergedError, InputError, Interr
 from distillset.evaluation import Protocol, Row, evaluate
 from distillset.keys import Key
 from distillset.loop import Watcher
-from distillset.methods import DC, DM, DSA
+from distillset.methods import DC, DM, DSA, MTT
 
 __all__ = [
     "DC",
     "DM",
     "DSA",
+    "MTT",
     "Data",
     "DistillsetError",
     "DivergedError",

@@ -21,6 +21,7 @@ from distillset.methods import Method, Task
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.run import RunFolder, check_same, resolve_compute
+from distillset.whitened import chosen, keep, whitened
 
 
 def distill(
@@ -32,6 +33,8 @@ def distill(
     seed: int = 0,
     network: Source = "convnet",
     init: str | None = None,
+    whiten: str = "auto",
+    whiten_large: bool = False,
     out: str | Path | None = None,
     device: str = "auto",
     precision: str = "auto",
@@ -55,6 +58,9 @@ def distill(
             ``module:function``, an `nn.Module` of your own, or a function of channels, height, width and classes that
             makes one.
         init: ``real``, ``noise``, ``kmeans`` or an artifact's folder; None is the method's published one.
+        whiten: ``zca`` (fitted on the training set, in place of mean and std), ``none``, or ``auto``: as published for
+            the method and data.
+        whiten_large: whether images above 32x32x3 may be whitened.
         out: folder for checkpoints, metrics, snapshots and the artifact. The same call goes on where it stopped.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32`` or ``bf16``.
@@ -85,6 +91,7 @@ def distill(
     net = Network.of(network, real.spec)
     method = method.resolve(real.spec, ipc)
     init = method.init if init is None else init
+    whiten = chosen(whiten, method, real.spec, ipc)
     settings: dict[str, Any] = {
         "method": method.name,
         **asdict(method),  # type: ignore[call-overload]
@@ -92,6 +99,7 @@ def distill(
         "seed": seed,
         "network": net.name,
         "init": init,
+        "whiten": whiten,
         "data": real.fingerprint(),
         **({} if data.classes is None else {"classes": list(data.classes.names)}),
     }
@@ -102,11 +110,12 @@ def distill(
         for note in notes:
             watcher.note(note)
         if stored:
-            check_same({**stored.settings, "network": canonical(stored.settings["network"])}, settings)
+            before = {"whiten": "none", **stored.settings, "network": canonical(stored.settings["network"])}
+            check_same(before, settings)
             if stored.step > steps:
                 raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
         if mixes_images(net.module):
-            watcher.note(ADVICE.format(count=IMAGES))
+            watcher.note(getattr(method, "batch_norm", ADVICE.format(count=IMAGES)))
         left = steps - (stored.step if stored else 0)
         work = measure(net.module, real.spec.shape, method.images_per_step(real, ipc) * left / mesh.size)
         compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None)
@@ -116,15 +125,18 @@ def distill(
         if folder and done and mesh.size == 1:
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
             return done
-        task = Task(real, ipc, net.module, Engine(compute))
+        engine, place = Engine(compute), folder.folder if folder else None
+        real = whitened(real, whiten, whiten_large, place, watcher)
+        task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh.size)
         start = stored.tensors["leaf.images"] if stored else initial(init, real, ipc, Key(seed)("init"))
+        for reason in compute.reasons:
+            watcher.note(reason)
         loop = Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)
+        keep(real, place)
         if stored:
             loop.restore(stored)
             watcher.note(f"going on from step {stored.step} of {steps}")
         loop.meet()
-        for reason in compute.reasons:
-            watcher.note(reason)
         loop.run(steps, checkpoint_seconds, snapshots, evaluate, evaluate_every)
         synthetic = loop.synthetic()
         if folder:

@@ -64,10 +64,25 @@ def from_artifact(folder: str, real: RealSet, ipc: int) -> Tensor:
             )
         parts.append(synthetic.images[rows])
     images = torch.cat(parts)
+    if synthetic.whitening is not None or real.whitening is not None:
+        return _renormalised(synthetic, real, images)
     old, new = synthetic.spec, real.spec
     shift = [torch.tensor(values).view(-1, 1, 1) for values in (old.mean, old.std, new.mean, new.std)]
     same = (old.mean, old.std) == (new.mean, new.std)
     return images if same else (images * shift[1] + shift[0] - shift[2]) / shift[3]
+
+
+def _renormalised(synthetic: SyntheticSet, real: RealSet, images: Tensor) -> Tensor:
+    """From one normalisation to another by way of pixels around [0, 1], neither rounded nor clamped."""
+    before, after = synthetic.whitening, real.whitening
+    if before is not None and after is not None and before.fingerprint() == after.fingerprint():
+        return images
+    old, new = [
+        [torch.tensor(values).view(-1, 1, 1) for values in (spec.mean, spec.std)]
+        for spec in (synthetic.spec, real.spec)
+    ]
+    pixels = images * old[1] + old[0] if before is None else before.invert(images)
+    return (pixels - new[0]) / new[1] if after is None else after.apply(pixels)
 
 
 INITS: dict[str, Callable[[RealSet, int, Key], Tensor]] = {

@@ -1,5 +1,6 @@
 """The distillation loop: the only one. Methods say what to match; it owns updates, checkpoints and divergence."""
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,7 +13,7 @@ from distillset.engine.hardware import hardware, memory
 from distillset.errors import DivergedError, InterruptedRun
 from distillset.keys import Key
 from distillset.mesh import Mesh
-from distillset.methods import Leaf, Matcher, Piece, Task
+from distillset.methods import Forgiving, Leaf, Matcher, Piece, Task
 from distillset.run import Checkpoint, RunFolder
 
 CHECKPOINT_SECONDS = 30.0
@@ -31,6 +32,9 @@ class Watcher:
 
     def step(self, step: int, steps: int, loss: float) -> None:
         """An episode is done: ``step`` of ``steps``."""
+
+    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
+        """An epoch of the experts is done: ``epoch`` of ``epochs``, over all of them."""
 
     def accuracy(self, step: int, accuracy: float) -> None:
         """The set after ``step`` was measured: ``accuracy`` is a fraction."""
@@ -88,12 +92,16 @@ class Loop:
         self.folder, self.watcher, self.mesh = folder, watcher, mesh
         leaves: dict[str, Leaf] = matcher.leaves(start.to(task.device))
         self.leaves = {name: leaf.start.detach().clone() for name, leaf in leaves.items()}
+        self.positive = [name for name, leaf in leaves.items() if leaf.positive]
+        self.decay = {name: leaf.average for name, leaf in leaves.items() if leaf.average}
+        self.averages = {name: self.leaves[name].clone() for name in self.decay}
         groups = [
             {"params": [self.leaves[name]], "lr": leaf.rate, "momentum": leaf.momentum} for name, leaf in leaves.items()
         ]
         self.optimiser = torch.optim.SGD(groups)
         self.done, self.seconds = 0, 0.0
         self.loss: float | None = None
+        self.skipped, self.in_a_row = 0, 0
         self._whole = self._state()
 
     def run(
@@ -114,15 +122,19 @@ class Loop:
         before = saved = time.monotonic()
         while True:
             if self.folder and self.done in kept:
-                self.folder.snapshot(self.done, self.leaves)
+                self.folder.snapshot(self.done, {**self.leaves, **self.averages})
             if self.done >= steps:
                 break
-            loss = self.loss = self._episode(Key(self.settings["seed"])("step", self.done), steps)
+            skipped = self.skipped
+            loss = self._episode(Key(self.settings["seed"])("step", self.done), steps)
+            self.loss = loss if math.isfinite(loss) else None
             self.done += 1
             self._whole = self._state()
             now = time.monotonic()
             self.seconds, before = self.seconds + now - before, now
-            record: dict[str, Any] = {"step": self.done, "loss": loss, "seconds": round(self.seconds, 3)}
+            record: dict[str, Any] = {"step": self.done, "loss": self.loss, "seconds": round(self.seconds, 3)}
+            if self.skipped > skipped:
+                record["skipped"] = self.skipped
             self.watcher.step(self.done, steps, loss)
             if evaluate and every and self.done % every == 0 and self.mesh.writes:
                 record["accuracy"] = evaluate(self.synthetic())
@@ -149,12 +161,15 @@ class Loop:
             pieces = [term() for term in self.mesh.share(terms)]
             loss, gradients = self._total(pieces)
             self.mesh.add([loss, *gradients.values()])
+            if isinstance(self.matcher, Forgiving) and self._skips(self.matcher, loss, gradients):
+                losses.append(loss)
+                continue
             if not _finite(loss, *gradients.values()):
                 self._save()
                 raise self._diverged(f"loss {float(loss):g} or a gradient is not finite")
             for name, leaf in self.leaves.items():
                 leaf.grad = gradients[name]
-            self.optimiser.step()
+            self._update()
             if (largest := _largest(self.leaves.values())) > LARGEST:
                 self._save()
                 raise self._diverged(f"loss {float(loss):g}, and an updated pixel of {largest:g} (at most {LARGEST:g})")
@@ -164,6 +179,32 @@ class Loop:
     def _stopped(self, steps: int) -> InterruptedRun:
         where = f"{self.folder.folder}; the same command goes on" if self.folder else "nowhere (no --out)"
         return InterruptedRun(f"stopped after step {self.done} of {steps}; state saved in {where}")
+
+    def _skips(self, matcher: Forgiving, loss: Tensor, gradients: dict[str, Tensor]) -> bool:
+        """Whether this update is left out; too many in a row end the run."""
+        if _finite(loss, *gradients.values()) and float(loss) <= matcher.limit:
+            self.in_a_row = 0
+            return False
+        self.skipped, self.in_a_row = self.skipped + 1, self.in_a_row + 1
+        if self.in_a_row >= matcher.patience:
+            self.in_a_row = 0  # who goes on from here is given the same patience again
+            self._save()
+            raise DivergedError(
+                f"diverged at step {self.done + 1}: {matcher.patience} updates in a row had a loss above "
+                f"{matcher.limit:g} or one that is not finite (the last: {float(loss):g}) and were skipped; "
+                f"{matcher.diagnosis(self.leaves)}; the last good state is kept"
+            )
+        return True
+
+    def _update(self) -> None:
+        """One step of SGD on every leaf; positive ones move in proportion. Then the averages."""
+        before = {name: self.leaves[name].clone() for name in self.positive}
+        self.optimiser.step()
+        for name, old in before.items():
+            change = (self.leaves[name] - old) / old
+            self.leaves[name].copy_(old * change.clamp(-1, 1).exp())
+        for name, decay in self.decay.items():
+            self.averages[name].lerp_(self.leaves[name], 1 - decay)
 
     def _diverged(self, what: str) -> DivergedError:
         return DivergedError(
@@ -194,23 +235,33 @@ class Loop:
 
     def synthetic(self) -> SyntheticSet:
         """The set as it is now, with its card."""
-        spec = self.task.spec
+        spec, leaves = self.task.spec, {**self.leaves, **self.averages}
         labels = torch.arange(spec.classes).repeat_interleave(self.task.ipc)
+        if "labels" in leaves:
+            labels = leaves["labels"].detach().softmax(1).cpu()
+        metrics: dict[str, Any] = {"loss": self.loss, "seconds": round(self.seconds, 1)}
+        if isinstance(self.matcher, Forgiving):
+            metrics["skipped"] = self.skipped
         card = {
             "method": self.settings["method"],
             "settings": {name: value for name, value in self.settings.items() if name != "data"},
             "steps": self.done,
             "data": self.origin,
-            "metrics": {"loss": self.loss, "seconds": round(self.seconds, 1)},
+            "metrics": metrics,
             "hardware": hardware(self.task.device),
         }
-        return SyntheticSet(self.leaves["images"].detach().cpu().clone(), labels, spec, card)
+        images = leaves["images"].detach().cpu().clone()
+        lr = float(leaves["lr"]) if "lr" in leaves else None
+        return SyntheticSet(images, labels, spec, card, self.task.real.whitening, lr)
 
     def restore(self, stored: Checkpoint) -> None:
         """Take up a checkpoint: leaves, momentum, step and time."""
         self.done, self.seconds, self.loss = stored.step, stored.seconds, stored.loss
+        self.skipped, self.in_a_row = stored.skipped
         for name, leaf in self.leaves.items():
             leaf.copy_(stored.tensors[f"leaf.{name}"])
+            if name in self.averages:
+                self.averages[name].copy_(stored.tensors[f"average.{name}"])
             momentum = stored.tensors.get(f"momentum.{name}")
             if momentum is not None:
                 self.optimiser.state[leaf]["momentum_buffer"] = momentum.to(leaf.device, copy=True)
@@ -219,17 +270,19 @@ class Loop:
     def meet(self) -> None:
         """Start every rank from the state of the one that writes."""
         momenta = {name: self.optimiser.state[leaf].get("momentum_buffer") for name, leaf in self.leaves.items()}
-        state = [self.done, self.seconds, self.loss, [name for name in momenta if momenta[name] is not None]]
-        self.done, self.seconds, self.loss, moving = self.mesh.agree(state)
+        moved = [name for name in momenta if momenta[name] is not None]
+        state = [self.done, self.seconds, self.loss, self.skipped, self.in_a_row, moved]
+        self.done, self.seconds, self.loss, self.skipped, self.in_a_row, moving = self.mesh.agree(state)
         for name in moving:
             self.optimiser.state[self.leaves[name]].setdefault("momentum_buffer", torch.zeros_like(self.leaves[name]))
         buffers = [self.optimiser.state[self.leaves[name]]["momentum_buffer"] for name in moving]
-        self.mesh.copy([*self.leaves.values(), *buffers])
+        self.mesh.copy([*self.leaves.values(), *self.averages.values(), *buffers])
         self._whole = self._state()
 
     def _state(self) -> dict[str, Tensor]:
-        """A copy of the leaves and their momenta, as they are between two episodes."""
+        """A copy of the leaves, their averages and momenta, as they are between two episodes."""
         tensors = {f"leaf.{name}": leaf.clone() for name, leaf in self.leaves.items()}
+        tensors |= {f"average.{name}": average.clone() for name, average in self.averages.items()}
         for name, leaf in self.leaves.items():
             momentum = self.optimiser.state[leaf].get("momentum_buffer")
             if momentum is not None:
@@ -239,4 +292,5 @@ class Loop:
     def _save(self) -> None:
         """A checkpoint of the last whole episode."""
         if self.folder:
-            self.folder.save(Checkpoint(self.done, self._whole, self.settings, self.seconds, self.loss))
+            counts = (self.skipped, self.in_a_row)
+            self.folder.save(Checkpoint(self.done, self._whole, self.settings, self.seconds, self.loss, counts))

@@ -10,12 +10,16 @@ from typing import Any
 
 from torch import Tensor
 
+from distillset.data.whiten import FILE as WHITENING
 from distillset.engine import Compute, Work
 from distillset.errors import InputError
 from distillset.store import locked, read_tensors, write_tensors, write_text
 
 KEPT = 2
 """Checkpoints kept: the last one, and the one before in case the last is damaged."""
+
+EARLY = (".lock", "experts", WHITENING)
+"""What a run may leave before its first checkpoint: the experts it has trained so far."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Checkpoint:
         tensors: leaves under ``leaf.NAME`` and their momentum under ``momentum.NAME``.
         settings: what defines the result, with what ``auto`` resolved to under ``compute``.
         seconds: time spent so far, over all sittings.
-        loss: of the last episode; None before the first.
+        loss: of the last episode; None before the first, or if it was not finite.
+        skipped: updates left out so far, and how many of them were the last ones in a row.
     """
 
     step: int
@@ -35,6 +40,7 @@ class Checkpoint:
     settings: dict[str, Any]
     seconds: float
     loss: float | None = None
+    skipped: tuple[int, int] = (0, 0)
 
 
 class RunFolder:
@@ -59,7 +65,7 @@ class RunFolder:
             raise InputError(f"--out {folder}: cannot be written ({error.strerror})") from None
         if found and not folder.is_dir():
             raise InputError(f"--out {folder}: is a file; choose a folder")
-        strangers = folder.is_dir() and [path for path in folder.iterdir() if path.name != ".lock"]
+        strangers = folder.is_dir() and [path for path in folder.iterdir() if path.name not in EARLY]
         if strangers and not (folder / "checkpoints").is_dir():
             raise InputError(
                 f"--out {folder}: holds other files (such as {strangers[0].name}) and no run; choose another folder"
@@ -85,7 +91,9 @@ class RunFolder:
         for path in reversed(paths.values()):
             try:
                 tensors, meta = read_tensors(path)
-                return Checkpoint(meta["step"], tensors, meta["settings"], meta["seconds"], meta.get("loss")), notes
+                fields = {name: meta[name] for name in ("step", "settings", "seconds")}
+                total, in_a_row = meta.get("skipped", (0, 0))
+                return Checkpoint(**fields, tensors=tensors, loss=meta.get("loss"), skipped=(total, in_a_row)), notes
             except (InputError, KeyError) as error:
                 notes.append(f"{error}; passed over")
         if paths:
@@ -96,7 +104,7 @@ class RunFolder:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, then drop all but the last two; one of a later step was damaged and passed over."""
-        meta = {name: getattr(checkpoint, name) for name in ("step", "settings", "seconds", "loss")}
+        meta = {name: getattr(checkpoint, name) for name in ("step", "settings", "seconds", "loss", "skipped")}
         write_tensors(self._checkpoints / f"step-{checkpoint.step}.safetensors", checkpoint.tensors, meta)
         paths = self._paths()
         kept = [step for step in paths if step <= checkpoint.step][-KEPT:]

@@ -17,8 +17,10 @@ from torch.utils.data import DataLoader
 from distillset.data.grid import GRID, grid
 from distillset.data.spec import Spec
 from distillset.data.synthetic import CARD, TENSORS, SyntheticSet
+from distillset.data.whiten import Whitening
 from distillset.errors import InputError
 from distillset.store import read_tensors, write_tensors
+from tests import toys
 
 SPEC = Spec("toy", 3, 4, 5, ("cat", "dog"), (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 CARD_OF_MINE = {"method": "dm", "settings": {"lr": 1.0}, "data": {"source": "somewhere", "fingerprint": "f"}}
@@ -237,3 +239,38 @@ def test_the_picture_shows_the_pixels(whole: Path) -> None:
         shown = torch.tensor(list(picture.tobytes()), dtype=torch.uint8).view(picture.height, picture.width, 3)
     synthetic = small()
     assert torch.equal(shown.permute(2, 0, 1), grid(synthetic.pixels, synthetic.classes, 2))
+
+
+def test_whitened_sets_come_back_with_their_matrices_and_pictures(tmp_path: Path) -> None:
+    real = toys.toy()
+    whitened = real.whitened(Whitening.fit(real.images))
+    rows = torch.cat([real.index(c)[:2] for c in range(3)])
+    synthetic = SyntheticSet(
+        whitened.rows(rows), real.labels[rows], real.spec, whitening=whitened.whitening, lr=0.03125
+    )
+    synthetic.save(tmp_path / "set")
+    stored, _ = read_tensors(tmp_path / "set" / TENSORS)
+    assert stored.keys() == {"images", "labels", "zca_matrix", "zca_mean", "lr"}
+    assert float(stored["lr"]) == 0.03125
+    loaded = SyntheticSet.load(tmp_path / "set")
+    assert loaded.lr == 0.03125
+    assert loaded.whitening is not None
+    assert torch.equal(loaded.pixels, real.images[rows])
+    assert loaded.fingerprint() == synthetic.fingerprint()
+    assert loaded.card["whiten"] == "zca"
+    assert "zca_mean) @ zca_matrix" in (tmp_path / "set" / "README.md").read_text()
+    plain = SyntheticSet(real.rows(rows), real.labels[rows], real.spec)
+    assert plain.fingerprint() != SyntheticSet(plain.images, plain.labels, plain.spec, lr=0.01).fingerprint()
+
+
+@pytest.mark.parametrize("lr", [0.0, -0.1, float("nan"), float("inf")])
+def test_a_learned_rate_is_positive(lr: float) -> None:
+    real = toys.toy()
+    with pytest.raises(InputError, match=f"lr {lr}: a learned rate must be a finite number above 0"):
+        SyntheticSet(real.rows(torch.tensor([0])), real.labels[:1], real.spec, lr=lr)
+
+
+def test_a_whitening_of_other_images_is_refused() -> None:
+    real, other = toys.toy(), toys.toy(shape=(3, 6, 8))
+    with pytest.raises(InputError, match="zca_mean"):
+        SyntheticSet(real.rows(torch.tensor([0])), real.labels[:1], real.spec, whitening=Whitening.fit(other.images))

@@ -14,6 +14,7 @@ from distillset.coresets import select
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
+from distillset.data.whiten import Whitening
 from distillset.errors import InputError
 from distillset.evaluation import Ledger
 from distillset.keys import Key
@@ -215,3 +216,49 @@ def test_wrong_input_is_named_before_anything_is_trained(changes: dict[str, Any]
 def test_all_networks_are_known_before_the_first_is_trained() -> None:
     with pytest.raises(InputError, match="'perceptron'"):
         run(networks=(toys.NETWORK, "perceptron"))
+
+
+def test_a_learned_rate_is_the_artifact_s_alone(fits: list[Fitted]) -> None:
+    """Published: random images at the protocol's own rate, never at a learned one."""
+    synthetic = dataclasses.replace(SYNTHETIC, card={"method": "mtt"}, lr=0.0625)
+    rows = run(synthetic, with_whole=True, repeats=1)
+    assert [fitted.recipe.rate for fitted in fits] == [0.0625, 0.01, 0.01]
+    assert [row.protocol for row in rows] == ["mtt-3-epochs", "mtt-3-epochs", "whole"]
+    assert [row.recipe["rate"] for row in rows] == [0.0625, 0.01, 0.01]
+    fits.clear()
+    run(synthetic, repeats=1, protocol="dm")
+    assert [fitted.recipe.rate for fitted in fits] == [0.01, 0.01]
+
+
+def test_all_sets_are_whitened_as_the_artifact_is(fits: list[Fitted], monkeypatch: pytest.MonkeyPatch) -> None:
+    tested: list[Tensor] = []
+
+    def accuracy(self: Trainer, state: State, examples: Examples, labels: Tensor) -> float:
+        tested.append(examples(torch.arange(len(labels))))
+        return 0.5
+
+    monkeypatch.setattr(Trainer, "accuracy", accuracy)
+    whitening = Whitening.fit(DATA.train.images)
+    whitened = DATA.train.whitened(whitening)
+    rows = torch.cat([whitened.index(c)[:2] for c in range(3)])
+    images, labels = whitened.rows(rows), whitened.labels[rows]
+    run(SyntheticSet(images, labels, whitened.spec, whitening=whitening), with_whole=True, repeats=1)
+    assert torch.equal(fits[0].images, images)
+    every = whitened.rows(torch.arange(len(whitened)))
+    for drawn in fits[1].images:
+        assert float((every - drawn).flatten(1).abs().amax(1).min()) < 1e-6
+    assert torch.equal(fits[2].images, every)
+    expected = DATA.test.whitened(whitening).rows(torch.arange(len(DATA.test)))
+    assert all(torch.equal(images, expected) for images in tested)
+
+
+def test_baselines_under_another_whitening_are_not_the_cached_ones(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    whitening = Whitening.fit(DATA.train.images)
+    whitened = DATA.train.whitened(whitening)
+    rows = torch.cat([whitened.index(c)[:2] for c in range(3)])
+    synthetic = SyntheticSet(whitened.rows(rows), whitened.labels[rows], whitened.spec, whitening=whitening)
+    run(ledger=ledger, repeats=1)
+    known = len(list(tmp_path.iterdir()))
+    run(synthetic, ledger=ledger, repeats=1)
+    assert len(list(tmp_path.iterdir())) == known + 2

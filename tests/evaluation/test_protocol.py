@@ -44,6 +44,18 @@ def test_auto_is_the_method_s_own(method: str) -> None:
     assert choose("auto", method, SPEC).name == "dm"
 
 
+def test_trajectory_matching_is_evaluated_at_its_learned_rate() -> None:
+    protocol = choose("auto", "mtt", SPEC)
+    assert protocol.name == "mtt"
+    assert protocol.recipe == choose("dm", "dm", SPEC).recipe  # all else is the same
+    assert protocol.at(0.03).recipe == dataclasses.replace(protocol.recipe, rate=0.03)
+    assert protocol.at(None) is protocol
+    other = choose("dm", "mtt", SPEC)
+    assert other.at(0.03) is other
+    assert (protocol.at(0.03, soft=True).labels, other.at(None, soft=True).labels) == ("soft", "soft")
+    assert other.at(None, soft=True).recipe == other.recipe
+
+
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_is_named_and_cited(name: str) -> None:
     protocol = choose(name, "dm", SPEC)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from distillset.commands import distill, doctor, evaluate, export, report, select
+from distillset.commands import distill, doctor, evaluate, experts, export, report, select
 from distillset.commands.progress import speaks
 from distillset.errors import DistillsetError, InterruptedRun, LostRankError
 
-VERBS = (distill, select, evaluate, report, export, doctor)
+VERBS = (distill, experts, select, evaluate, report, export, doctor)
 
 
 class _Parser(argparse.ArgumentParser):

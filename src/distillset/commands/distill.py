@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distillset.commands.logs import LOGS, open_logs
-from distillset.commands.options import add_compute, add_data, load_data
+from distillset.commands.options import add_compute, add_data, add_whiten, load_data
 from distillset.commands.progress import Terminal
 from distillset.data.grid import GRID
 from distillset.data.synthetic import SyntheticSet
@@ -51,6 +51,7 @@ def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
         default=method.init,
         help=f"real, noise, kmeans, or the folder of an earlier artifact (default {method.init})",
     )
+    add_whiten(parser, "auto: as published for the method and data")
     parser.add_argument("--snapshots", type=int, default=10, help="intermediate sets to keep (default 10)")
     parser.add_argument(
         "--evaluate-every", type=int, default=0, metavar="K", help="log the test accuracy of one network every K steps"
@@ -98,6 +99,8 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
             network=options.network,
             init=options.init,
+            whiten=options.whiten,
+            whiten_large=options.whiten_large,
             out=options.out,
             snapshots=options.snapshots,
             evaluate=accuracy,

@@ -47,6 +47,14 @@ def add_compute(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--compile", default="auto", help="auto, on or off (default auto: where the run is long enough)")
 
 
+def add_whiten(parser: argparse.ArgumentParser, default: str) -> None:
+    """``--whiten`` and ``--whiten-large``."""
+    parser.add_argument(
+        "--whiten", default="auto", help=f"auto, none or zca: whitening in place of mean and std (default {default})"
+    )
+    parser.add_argument("--whiten-large", action="store_true", help="allow it for images above 32x32x3")
+
+
 def size(text: str) -> tuple[int, int]:
     """``32x48`` as (height, width)."""
     height, _, width = text.partition("x")

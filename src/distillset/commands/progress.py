@@ -40,6 +40,7 @@ class Terminal(Watcher):
         self._stop = False
         self._bar: Any = None
         self._first: tuple[int, float] | None = None
+        self._what = "step"
         self._told = time.monotonic()
         self._before: dict[signal.Signals, Any] = {}
 
@@ -80,11 +81,21 @@ class Terminal(Watcher):
     def step(self, step: int, steps: int, loss: float) -> None:
         for log in self.logs:
             log.step(step, steps, loss)
+        self._advance("step", step, steps, loss)
+
+    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
+        self._advance("epoch", epoch, epochs, loss)
+
+    def _advance(self, what: str, step: int, steps: int, loss: float) -> None:
         if self.quiet:
             return
+        if what != self._what:
+            if self._bar is not None:
+                self._bar.close()
+            self._bar, self._first, self._what = None, None, what
         if sys.stderr.isatty():
             if self._bar is None:
-                self._bar = tqdm(total=steps, initial=step - 1, unit="step", dynamic_ncols=True, file=sys.stderr)
+                self._bar = tqdm(total=steps, initial=step - 1, unit=what, dynamic_ncols=True, file=sys.stderr)
             self._bar.set_postfix_str(f"loss {loss:.4g}{self._accuracy}", refresh=False)
             self._bar.update(1)
             return
@@ -94,5 +105,5 @@ class Terminal(Watcher):
         elif step == steps or now - self._told >= self.seconds:
             self._told = now
             pace = (now - self._first[1]) / max(1, step - self._first[0])
-            left = f"{pace:.3g} s a step, {pace * (steps - step) / 60:.1f} min to go"
-            note(f"step {step}/{steps}, loss {loss:.4g}{self._accuracy}, {left}")
+            left = f"{pace:.3g} s each, {pace * (steps - step) / 60:.1f} min to go"
+            note(f"{what} {step}/{steps}, loss {loss:.4g}{self._accuracy}, {left}")

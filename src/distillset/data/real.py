@@ -11,6 +11,7 @@ from torch import Tensor
 from distillset.data import arrays
 from distillset.data.measure import content_fingerprint, statistics
 from distillset.data.spec import Spec
+from distillset.data.whiten import Whitening
 from distillset.errors import InputError
 from distillset.keys import Key
 
@@ -24,13 +25,21 @@ class RealSet:
         spec: shape, class names and normalisation.
         partial: whether classes without images are accepted: a held-out part of a set may lack some.
         fingerprint: what `fingerprint` returns, where it is known already.
+        whitening: in place of the mean and std of ``spec``, where images are drawn whitened.
 
     Raises:
         InputError: a type, shape or length is wrong, the set is empty, a label out of range, or a class has no image.
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, spec: Spec, *, partial: bool = False, fingerprint: str | None = None
+        self,
+        images: Tensor,
+        labels: Tensor,
+        spec: Spec,
+        *,
+        partial: bool = False,
+        fingerprint: str | None = None,
+        whitening: Whitening | None = None,
     ) -> None:
         name = spec.name
         if images.dtype != torch.uint8 or images.ndim != 4:
@@ -55,6 +64,7 @@ class RealSet:
         self.labels = labels.contiguous()
         self.spec = spec
         self.partial = partial
+        self.whitening = whitening
         self.counts = torch.from_numpy(np.bincount(self.labels.numpy(), minlength=spec.classes))
         """Images of each class, int64 [classes]."""
         if not partial and bool((self.counts == 0).any()):
@@ -135,7 +145,21 @@ class RealSet:
 
     def rows(self, rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
         """The images of ``rows`` (int64 [n]) normalised: float32 [n, C, H, W] on ``device``, moved there as bytes."""
-        return self.spec.normalise(self.images.index_select(0, rows).to(device, non_blocking=True))
+        pixels = self.images.index_select(0, rows).to(device, non_blocking=True)
+        return self.spec.normalise(pixels) if self.whitening is None else self.whitening.apply(pixels)
+
+    def whitened(self, whitening: Whitening | None) -> "RealSet":
+        """The same set, drawn under ``whitening``; None means under mean and std again."""
+        if whitening is self.whitening:
+            return self
+        return RealSet(
+            self.images,
+            self.labels,
+            self.spec,
+            partial=self.partial,
+            fingerprint=self._fingerprint,
+            whitening=whitening,
+        )
 
     def draw_rows(self, label: int, n: int, key: Key) -> Tensor:
         """``n`` rows of class ``label``, int64 [n], without replacement while the class lasts.
@@ -190,7 +214,7 @@ class RealSet:
 
     def _part(self, rows: Tensor, partial: bool) -> "RealSet":
         images, labels = self.images.index_select(0, rows), self.labels.index_select(0, rows)
-        return RealSet(images, labels, self.spec, partial=partial)
+        return RealSet(images, labels, self.spec, partial=partial, whitening=self.whitening)
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over pixels, labels, shape and class names; computed once."""

@@ -14,6 +14,7 @@ from torch.utils.data import TensorDataset
 
 from distillset.data.grid import GRID, grid, png, write_grid
 from distillset.data.spec import Spec
+from distillset.data.whiten import Whitening
 from distillset.errors import InputError
 from distillset.store import checksum, read_json, read_tensors, write_json, write_tensors, write_text
 
@@ -29,10 +30,12 @@ class SyntheticSet:
     """A small labelled set of images in normalised space.
 
     Args:
-        images: ``float32 [N, C, H, W]``, normalised with the mean and std of ``spec``, class by class.
+        images: ``float32 [N, C, H, W]``, normalised with the mean and std of ``spec`` or whitened, class by class.
         labels: ``int64 [N]``, or ``float32 [N, classes]`` probabilities.
         spec: shape, class names and normalisation.
         card: how it was made: method, resolved settings, data, seed, versions, metrics. Plain JSON values.
+        whitening: in place of mean and std, where the images are whitened; test images need the same.
+        lr: the learned learning rate, where there is one.
 
     Raises:
         InputError: shapes or values do not fit together.
@@ -42,6 +45,8 @@ class SyntheticSet:
     labels: Tensor
     spec: Spec
     card: dict[str, Any] = field(default_factory=dict)
+    whitening: Whitening | None = None
+    lr: float | None = None
 
     def __post_init__(self) -> None:
         images, labels, spec = self.images, self.labels, self.spec
@@ -65,6 +70,12 @@ class SyntheticSet:
         if hard and not 0 <= int(labels.min()) <= int(labels.max()) < spec.classes:
             found = f"{int(labels.min())} to {int(labels.max())}"
             raise InputError(f"labels: found {found}, allowed 0 to {spec.classes - 1}")
+        if self.lr is not None and not 0 < self.lr < float("inf"):
+            raise InputError(f"lr {self.lr}: a learned rate must be a finite number above 0")
+        if self.whitening is not None and self.whitening.mean.numel() != images[0].numel():
+            raise InputError(
+                f"zca_mean {list(self.whitening.mean.shape)}: does not fit images of {list(images.shape[1:])}"
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -82,6 +93,8 @@ class SyntheticSet:
     @property
     def pixels(self) -> Tensor:
         """The images as pictures, ``uint8 [N, C, H, W]``."""
+        if self.whitening is not None:
+            return self.whitening.pictures(self.images)
         return self.spec.denormalise(self.images)
 
     def dataset(self) -> TensorDataset:
@@ -108,9 +121,21 @@ class SyntheticSet:
         )
 
     def fingerprint(self) -> str:
-        """SHA-256 over images, labels and normalisation."""
-        mean, std = torch.tensor(self.spec.mean), torch.tensor(self.spec.std)
-        return checksum({"images": self.images, "labels": self.labels, "mean": mean, "std": std})
+        """SHA-256 over images, labels, normalisation and the learned rate."""
+        return checksum(self.tensors())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is stored: ``images`` and ``labels``; ``mean`` and ``std``, or ``zca_matrix`` and ``zca_mean``; ``lr``
+        where there is one.
+        """
+        found = {"images": self.images, "labels": self.labels}
+        if self.whitening is None:
+            found |= {"mean": torch.tensor(self.spec.mean), "std": torch.tensor(self.spec.std)}
+        else:
+            found |= self.whitening.tensors()
+        if self.lr is not None:
+            found["lr"] = torch.tensor(self.lr)
+        return found
 
     def save(self, folder: str | Path) -> Path:
         """Write the artifact: tensors, ``card.json``, ``grid.png`` and a ``README.md``; each file whole or not at all.
@@ -118,14 +143,13 @@ class SyntheticSet:
         The card is written last, so that a folder with a card is a whole artifact.
         """
         folder = Path(folder)
-        mean, std = torch.tensor(self.spec.mean), torch.tensor(self.spec.std)
-        tensors = {"images": self.images, "labels": self.labels, "mean": mean, "std": std}
         card = {
             "schema": SCHEMA,
             **self.card,
             "images": list(self.images.shape),
             "ipc": self.ipc,
             "spec": self.spec.to_json(),
+            "whiten": "none" if self.whitening is None else "zca",
             "fingerprint": self.fingerprint(),
             "versions": versions(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -133,7 +157,7 @@ class SyntheticSet:
         if self.card.get("fingerprint") == card["fingerprint"]:  # made when, and by what, these numbers were made
             card |= {name: self.card[name] for name in ("versions", "created") if name in self.card}
         (folder / EXPORTED).unlink(missing_ok=True)  # pictures of an earlier set
-        write_tensors(folder / TENSORS, tensors)
+        write_tensors(folder / TENSORS, self.tensors())
         write_grid(folder / GRID, self.pixels, self.classes, self.spec.classes)
         write_text(folder / "README.md", _readme(card))
         write_json(folder / CARD, card)
@@ -158,15 +182,17 @@ class SyntheticSet:
         if card["schema"] > SCHEMA:
             raise InputError(f"{folder / CARD}: schema {card['schema']} is newer than this version reads ({SCHEMA})")
         tensors, _ = read_tensors(folder / TENSORS)
-        for name in ("images", "labels", "mean", "std"):
+        whitening = Whitening.of(tensors)
+        for name in ("images", "labels", *(("mean", "std") if whitening is None else ())):
             if name not in tensors:
                 raise InputError(f"{folder / TENSORS}: tensor {name} is missing")
+        lr = float(tensors["lr"]) if "lr" in tensors else None
         spec = Spec.from_json(card.get("spec"))
         data = card.get("data")
         chosen = data.get("classes") if isinstance(data, dict) else None
         if chosen is not None and chosen != list(spec.class_names):
             raise InputError(f"{folder / CARD}: data.classes {chosen} are not the spec's {list(spec.class_names)}")
-        synthetic = cls(tensors["images"], tensors["labels"], spec, card)
+        synthetic = cls(tensors["images"], tensors["labels"], spec, card, whitening, lr)
         if synthetic.fingerprint() != card.get("fingerprint"):
             raise InputError(f"{folder / TENSORS}: does not match the fingerprint in {CARD}")
         return synthetic
@@ -185,14 +211,17 @@ def versions() -> dict[str, str]:
 
 def _readme(card: dict[str, Any]) -> str:
     spec, method, data = card["spec"], card.get("method", "unknown"), card.get("data", {}).get("source", "unknown")
+    normalised = f"""normalised as `(pixel / 255 - mean) / std`,
+  mean {spec["mean"]}, std {spec["std"]}"""
+    if card["whiten"] == "zca":
+        normalised = "whitened: `(pixel / 255 - zca_mean) @ zca_matrix`,\n  each image as one vector"
     names = ", ".join(spec["class_names"][:20]) + (", ..." if len(spec["class_names"]) > 20 else "")
     return f"""# {card["images"][0]} images for {spec["name"]}
 
 ![the images, a row a class]({GRID})
 
 - Made by distillset {card["versions"]["distillset"]}: method `{method}`, {card["ipc"]} images a class, from `{data}`
-- Images: `float32 {card["images"]}` in `{TENSORS}`, normalised as `(pixel / 255 - mean) / std`,
-  mean {spec["mean"]}, std {spec["std"]}
+- Images: `float32 {card["images"]}` in `{TENSORS}`, {normalised}
 - Classes: {names}
 - Fingerprint: `{card["fingerprint"]}`
 

@@ -1,6 +1,19 @@
 """Device, compilation, compute precision and micro-batches: the only place that knows them."""
 
+from distillset.engine.adjoint import FlatLoss, Slopes
 from distillset.engine.compute import Compute, Work, compiler, has_bf16
 from distillset.engine.engine import Engine, blocks, embedding, logits, measure
 
-__all__ = ["Compute", "Engine", "Work", "blocks", "compiler", "embedding", "has_bf16", "logits", "measure"]
+__all__ = [
+    "Compute",
+    "Engine",
+    "FlatLoss",
+    "Slopes",
+    "Work",
+    "blocks",
+    "compiler",
+    "embedding",
+    "has_bf16",
+    "logits",
+    "measure",
+]

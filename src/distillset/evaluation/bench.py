@@ -125,6 +125,7 @@ class Bench:
             "seed": self.seed,
             "i": i,
             **purpose,
+            **({} if self.test.whitening is None else {"whitening": self.test.whitening.fingerprint()}),
         }
 
 

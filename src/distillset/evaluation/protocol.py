@@ -24,6 +24,7 @@ class Protocol:
         labels: ``hard`` or ``soft``.
         exceptions: name of a data set to the recipe that the paper used there instead.
         source: where the recipe comes from.
+        learned_rate: whether a set with a learned rate is trained on at that; all others at the recipe's.
     """
 
     name: str
@@ -31,6 +32,14 @@ class Protocol:
     labels: str = "hard"
     source: str = ""
     exceptions: Mapping[str, Recipe] = field(default_factory=dict, repr=False)
+    learned_rate: bool = False
+
+    def at(self, lr: float | None, soft: bool = False) -> "Protocol":
+        """The protocol for a set with this learned rate, or none, and soft labels or hard ones."""
+        protocol = replace(self, labels="soft") if soft else self
+        if lr is None or not self.learned_rate:
+            return protocol
+        return replace(protocol, recipe=replace(self.recipe, rate=lr))
 
     def resolve(self, spec: Spec) -> "Protocol":
         """The protocol for this data: its exception if there is one, its augmentation without the flip for digits."""
@@ -78,8 +87,14 @@ PROTOCOLS: dict[str, Protocol] = {
     ),
     "dsa": Protocol("dsa", _DSA, source="Zhao and Bilen, ICML 2021: 1000 epochs with the differentiable augmentation"),
     "dm": Protocol("dm", _DSA, source="Zhao and Bilen, WACV 2023: 1000 epochs with the differentiable augmentation"),
+    "mtt": Protocol(
+        "mtt",
+        _DSA,
+        source="Cazenavette et al., CVPR 2022: 1000 epochs with the differentiable augmentation, at the learned rate",
+        learned_rate=True,
+    ),
 }
-AUTO = {"dc": "dc", "dsa": "dsa", "dm": "dm", "random": "dm"}
+AUTO = {"dc": "dc", "dsa": "dsa", "dm": "dm", "mtt": "mtt", "random": "dm"}
 """Method of an artifact to the protocol that ``auto`` chooses: the one its paper reports."""
 
 

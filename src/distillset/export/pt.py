@@ -43,8 +43,8 @@ def write_pt(synthetic: SyntheticSet, out: Path) -> list[str]:
     if synthetic.labels.dim() == 2:
         files["soft_labels.pt"] = synthetic.labels[order].clamp_min(1e-8).log()
         notes.append("soft_labels.pt holds logits, the logarithms of the probabilities; labels_best.pt the best class")
-    if getattr(synthetic, "lr", None) is not None:
-        files["lr.pt"] = torch.tensor(synthetic.lr)  # type: ignore[attr-defined]
+    if synthetic.lr is not None:
+        files["lr.pt"] = torch.tensor(synthetic.lr)
 
     def write(folder: Path) -> None:
         for file, value in files.items():

@@ -1,9 +1,25 @@
 """Distillation methods by name."""
 
-from distillset.methods.base import Leaf, Leaves, Matcher, Method, Piece, Task, Term
+from distillset.methods.base import Forgiving, Leaf, Leaves, Matcher, Method, Piece, Task, Term, Whitens
 from distillset.methods.dc import DC, DSA
 from distillset.methods.dm import DM
+from distillset.methods.mtt import MTT
 
-METHODS: dict[str, type[DC] | type[DM]] = {"dc": DC, "dsa": DSA, "dm": DM}
+METHODS: dict[str, type[DC] | type[DM] | type[MTT]] = {"dc": DC, "dsa": DSA, "dm": DM, "mtt": MTT}
 
-__all__ = ["DC", "DM", "DSA", "METHODS", "Leaf", "Leaves", "Matcher", "Method", "Piece", "Task", "Term"]
+__all__ = [
+    "DC",
+    "DM",
+    "DSA",
+    "METHODS",
+    "MTT",
+    "Forgiving",
+    "Leaf",
+    "Leaves",
+    "Matcher",
+    "Method",
+    "Piece",
+    "Task",
+    "Term",
+    "Whitens",
+]

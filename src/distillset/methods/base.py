@@ -1,8 +1,10 @@
 """What every method is made of, and what the loop asks of it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from distillset.engine import Engine
 from distillset.keys import Key
 from distillset.nets import State, calibrated, fresh, mixes_images
 from distillset.nets.batch_norm import IMAGES
+from distillset.training import Watching
 
 Leaves = Mapping[str, Tensor]
 """The current values of the learned tensors; always with ``images [classes*ipc, C, H, W]``, class by class."""
@@ -20,11 +23,22 @@ Leaves = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Leaf:
-    """A learned tensor: where it starts, and the SGD that moves it."""
+    """A learned tensor: where it starts, and the SGD that moves it.
+
+    Args:
+        start: its first value.
+        rate: learning rate of its SGD.
+        momentum: of its SGD.
+        positive: whether it must stay above 0: the step ``d`` that SGD would take is applied as ``x * exp(d / x)``, the
+            same to first order; at most a factor of e.
+        average: decay of an exponential moving average over updates, which then is the result; 0 for none.
+    """
 
     start: Tensor
     rate: float
     momentum: float = 0.0
+    positive: bool = False
+    average: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,12 +58,28 @@ class Task:
     """What a method works on. Images of class ``c`` are the rows ``c*ipc`` to ``(c+1)*ipc`` of the leaf ``images``.
 
     The network is in evaluation mode. Its states come from `fresh`, which keeps the rule for batch norm.
+
+    Args:
+        real: the training set.
+        ipc: images per class.
+        network: the structure of the distilling network.
+        engine: says how to compute.
+        name: of the network.
+        key: the run's, below which `prepare` draws.
+        folder: where a method may keep what it makes for the run; None if nothing is kept.
+        watcher: is told what making it takes, and may ask to stop.
+        ranks: processes that share the run.
     """
 
     real: RealSet
     ipc: int
     network: nn.Module
     engine: Engine
+    name: str = ""
+    key: Key = field(default_factory=partial(Key, 0))
+    folder: Path | None = None
+    watcher: Watching | None = None
+    ranks: int = 1
 
     def __post_init__(self) -> None:
         self.network.eval()  # no image's result depends on the others: see `calibrated`
@@ -92,6 +122,29 @@ class Matcher(Protocol):
 
     def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
         """One freshly drawn network. Each ``yield`` hands over terms and asks for one update of the leaves."""
+
+
+@runtime_checkable
+class Forgiving(Protocol):
+    """A matcher that asks for steps to be skipped rather than for the run to end.
+
+    An update whose loss is above ``limit``, or that is not finite, is left out and counted; ``patience`` of them in a
+    row end the run with ``diagnosis``.
+    """
+
+    limit: float
+    patience: int
+
+    def diagnosis(self, leaves: Leaves) -> str:
+        """What was tried last, and what to change."""
+
+
+@runtime_checkable
+class Whitens(Protocol):
+    """A method whose published settings say whether images are whitened."""
+
+    def whitening(self, spec: Spec, ipc: int) -> str:
+        """``zca`` or ``none`` for this data."""
 
 
 class Method(Protocol):

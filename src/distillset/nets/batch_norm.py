@@ -1,4 +1,5 @@
-"""The rule for batch norm, the same in every method: statistics of real images, taken once, then frozen.
+"""The rule for batch norm in DC and DM: statistics of real images, taken once, then frozen (MTT follows its experts,
+which use those of each batch).
 
 A method calibrates the freshly drawn network on real images and uses it in evaluation mode from there on, so that no
 image's result depends on the others of its batch: sums over micro-batches and ranks stay exact. Networks that are

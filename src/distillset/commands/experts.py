@@ -1,0 +1,109 @@
+"""``distillset experts``: train networks on the real set and record their parameters, for trajectory matching."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from distillset.commands.options import add_compute, add_data, add_whiten, load_data
+from distillset.commands.progress import Terminal
+from distillset.data.augment import default_strategy
+from distillset.data.sources import Data
+from distillset.engine import Engine, measure
+from distillset.errors import InputError
+from distillset.methods import MTT
+from distillset.methods.mtt_settings import reach
+from distillset.nets import Network
+from distillset.run import resolve_compute
+from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
+from distillset.training.trajectories import CARD
+from distillset.whitened import chosen, whitened
+
+EPOCHS = 50
+"""Published."""
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    about = "train networks on the real set and record them epoch by epoch, for distill mtt --experts"
+    parser = verbs.add_parser("experts", help=about, description=about)
+    add_data(parser, "digits")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of these experts; the same command goes on where it stopped"
+    )
+    parser.add_argument("--count", type=int, default=100, help="experts (default: the published 100)")
+    parser.add_argument("--ipc", type=int, help="images per class that they are for: how many epochs can be reached")
+    parser.add_argument("--epochs", type=int, help=f"default: those that can be reached, {EPOCHS} with --keep all")
+    parser.add_argument(
+        "--keep",
+        default="reachable",
+        help="reachable or all: epochs beyond those that a published setting reaches are left out (default reachable)",
+    )
+    parser.add_argument("--network", default="convnet", help="default convnet")
+    parser.add_argument("--lr", type=float, default=0.01, help="learning rate of SGD (default: the published 0.01)")
+    parser.add_argument("--batch", type=int, default=256, help="images of an update (default: the published 256)")
+    parser.add_argument("--augment", default="auto", help="strategy, none, or auto: the published one (default auto)")
+    parser.add_argument(
+        "--sam", type=float, default=0.0, help="radius of sharpness-aware minimisation (default 0: off)"
+    )
+    add_whiten(parser, "auto: as published for the data and --ipc")
+    parser.add_argument("--seed", type=int, default=0, help="names all random numbers (default 0)")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_compute(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train the experts, and say where they are."""
+    for name, minimum in (("count", 1), ("epochs", 1), ("ipc", 1)):
+        value = getattr(options, name)
+        if value is not None and value < minimum:
+            raise InputError(f"--{name} {value}: must be at least {minimum}")
+    with Terminal(options.quiet) as terminal:
+        data = load_data(options, terminal.note)
+        trajectories, epochs = _make(options, data, terminal)
+    size = trajectories.bytes(range(options.count))
+    print(f"{options.out}: {options.count} experts, epochs 0 to {epochs} each; {size / 1e6:,.1f} MB")
+    return 0
+
+
+def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[Trajectories, int]:
+    real, out = data.train, options.out
+    spec = real.spec
+    epochs = _epochs(options, spec.name, spec.classes)
+    whiten = chosen(options.whiten, MTT(), spec, options.ipc or 1)
+    augment = default_strategy(spec.flip) if options.augment == "auto" else options.augment
+    net = Network.of(options.network, spec)
+    setting = ExpertSetting(
+        data=real.fingerprint(),
+        whiten=whiten,
+        network=net.name,
+        lr=options.lr,
+        batch=options.batch,
+        augment=augment,
+        sam=options.sam,
+        seed=options.seed,
+    )
+    module = net.module
+    stored = None
+    if (out / CARD).is_file():
+        found = Trajectories.open(out)
+        found.check(vars(setting))
+        found.check_network(Layout(module))
+        stored = found.card
+    work = measure(module, spec.shape, (6.0 if options.sam else 3.0) * len(real) * epochs * options.count)
+    compute = resolve_compute(options.device, options.precision, options.compile, work, stored)
+    for reason in compute.reasons:
+        terminal.note(reason)
+    real = whitened(real, whiten, options.whiten_large, None, terminal)
+    made = train_experts(Engine(compute), module, real, setting, out, options.count, epochs, terminal)
+    return made, epochs
+
+
+def _epochs(options: argparse.Namespace, name: str, classes: int) -> int:
+    """The epochs to train: no more than are kept."""
+    if options.keep not in ("reachable", "all"):
+        raise InputError(f"--keep {options.keep}: choose reachable or all")
+    most = reach(name, classes, options.ipc)
+    if options.keep == "all":
+        return options.epochs or EPOCHS
+    return min(options.epochs or most, most)

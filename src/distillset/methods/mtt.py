@@ -1,0 +1,264 @@
+"""MTT: Dataset Distillation by Matching Training Trajectories (Cazenavette et al., CVPR 2022).
+
+Experts are networks trained on the real set, their parameters ``q_0, q_1, ...`` recorded epoch by epoch. In every step
+a student starts at an expert's ``q_t``, takes N steps of SGD on the synthetic images, and should arrive where the
+expert was M epochs later (section 3.2 there)::
+
+    minimise over S and r   || p_N - q_{t+M} ||^2 / || q_t - q_{t+M} ||^2,
+                            p_0 = q_t,  p_{i+1} = p_i - r grad l(A_i(S); p_i)
+
+with ``r`` a learned rate, ``A_i`` augmentations drawn per image, and t uniform below `max_start`. The gradient is that
+of the full graph, by its exact adjoint (`distillset.methods.unroll`).
+
+Deviations from the authors' code: random numbers come from named streams; the SGD step D on the rate is applied as
+``r * exp(D / r)``, the same to first order, so that r stays positive; a step whose loss is not finite or above `limit`
+is skipped and counted; the set is that of the last step, not the best on the test set; CIFAR-100 has its own mean and
+std; batch norm uses the batch, in experts and students alike.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+from distillset.data.augment import Augmentation, default_strategy
+from distillset.data.real import RealSet
+from distillset.data.spec import Spec
+from distillset.data.whiten import LARGEST
+from distillset.engine import Slopes
+from distillset.errors import InputError
+from distillset.keys import Key
+from distillset.methods.base import Leaf, Leaves, Piece, Task, Term
+from distillset.methods.mtt_experts import Experts, Wanted, given, made, there
+from distillset.methods.mtt_settings import SETTINGS, published
+from distillset.methods.unroll import Batch, unroll
+from distillset.nets import mixes_images
+from distillset.training import Layout, flat_loss
+
+PATIENCE = 20
+"""Skipped steps in a row after which a run is lost."""
+
+EXPERTS = 100
+"""Published."""
+
+T = TypeVar("T")
+
+
+def known(value: T | None) -> T:
+    """The value of a field of a resolved method."""
+    assert value is not None, "an unresolved method"
+    return value
+
+
+@dataclass(frozen=True)
+class MTT:
+    """Trajectory matching: synthetic images on which a network trains as experts did on the real set.
+
+    Args:
+        lr: learning rate of the images; auto is the published one for the data and ipc, as for all that follow.
+        momentum: of all SGD here, as published.
+        lr_start: first value of the learned rate.
+        lr_lr: learning rate of the learned rate.
+        syn_steps: N, steps of a student.
+        expert_epochs: M, epochs of the expert that those are to match.
+        max_start: starts are drawn below this epoch (T+ in later papers).
+        batch_syn: synthetic images of a student's step; 0 is all of them.
+        augment: strategy for students and experts, parameters drawn per image; ``none``, or ``auto``: the published
+            one, without the flip for digits.
+        segments: students a step, averaged.
+        limit: steps with a loss above this are skipped (1 is a student that got no nearer; DATM skips those).
+        experts: folder of experts; without one they are made, in the folder of the run.
+        expert_count: experts to make, or to use of the folder; auto is 100, or all that are there.
+        expert_lr: learning rate of experts that are made.
+        expert_batch: images of an update of experts that are made.
+        sam: radius of sharpness-aware minimisation for experts that are made; 0 is plain SGD (FTD uses 0.01).
+        min_start: starts are drawn from this epoch on (T- of DATM).
+        grow: steps over which the range of starts grows evenly to max_start; 0 is all of it at once.
+        average: decay of a moving average of the images, which then is the result; 0 is none (FTD: 0.999 to 0.9999).
+        lr_labels: learning rate of soft labels, kept as logits; 0 keeps the labels hard (DATM: 2 to 10).
+        correct: start from real images that this many experts, at their last epoch, all classify right; 0 is any.
+
+    Raises:
+        InputError: a field out of its range.
+    """
+
+    name: ClassVar[str] = "mtt"
+    steps: ClassVar[int] = 5000
+    init: ClassVar[str] = "real"
+    batch_norm: ClassVar[str] = (
+        "batch norm: experts and students use the statistics of each batch, as running ones are no part of a "
+        "trajectory; networks with instance norm, such as convnet, are the advised default"
+    )
+
+    lr: float | None = None
+    momentum: float = 0.5
+    lr_start: float | None = None
+    lr_lr: float | None = None
+    syn_steps: int | None = None
+    expert_epochs: int | None = None
+    max_start: int | None = None
+    batch_syn: int | None = None
+    augment: str = "auto"
+    segments: int = 1
+    limit: float = 10.0
+    experts: str = ""
+    expert_count: int | None = None
+    expert_lr: float = 0.01
+    expert_batch: int = 256
+    sam: float = 0.0
+    min_start: int = 0
+    grow: int = 0
+    average: float = 0.0
+    lr_labels: float = 0.0
+    correct: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None or isinstance(value, str):
+                continue
+            low, strict, high = RANGES[field.name]
+            if not (value > low if strict else value >= low) or not value < high:
+                least = "above" if strict else "at least"
+                most = "" if high == float("inf") else f" and below {high:g}"
+                flag = "--" + field.name.replace("_", "-")
+                raise InputError(f"{flag} {value}: must be finite, {least} {low:g}{most}")
+        if self.augment != "auto":
+            Augmentation.parse(self.augment)
+        if self.max_start is not None and self.min_start >= self.max_start:
+            raise InputError(f"--min-start {self.min_start}: must be below --max-start {self.max_start}")
+
+    def resolve(self, spec: Spec, ipc: int) -> "MTT":
+        row, _ = published(spec.name, spec.classes, ipc)
+        changed = replace(
+            self,
+            augment=default_strategy(spec.flip) if self.augment == "auto" else self.augment,
+            expert_epochs=row.expert_epochs if self.expert_epochs is None else self.expert_epochs,
+            max_start=max(row.max_start, self.min_start + 1) if self.max_start is None else self.max_start,
+            syn_steps=row.syn_steps if self.syn_steps is None else self.syn_steps,
+            batch_syn=row.batch_syn if self.batch_syn is None else self.batch_syn,
+            lr=row.lr if self.lr is None else self.lr,
+            lr_lr=row.lr_lr if self.lr_lr is None else self.lr_lr,
+            lr_start=row.lr_start if self.lr_start is None else self.lr_start,
+        )
+        if changed.expert_count is not None:
+            return changed
+        return replace(changed, expert_count=there(self.experts, changed.reach) if self.experts else EXPERTS)
+
+    def whitening(self, spec: Spec, ipc: int) -> str:
+        """``zca`` where it was published for this data, and the images are of the published size at most."""
+        row, _ = published(spec.name, spec.classes, ipc)
+        small = spec.channels * spec.height * spec.width <= LARGEST
+        return row.whiten if spec.name in SETTINGS and small else "none"
+
+    def images_per_step(self, real: RealSet, ipc: int) -> float:
+        """A student's step is a gradient (3 passes) and a product with its Jacobian (9)."""
+        row, _ = published(real.spec.name, real.spec.classes, ipc)
+        steps = row.syn_steps if self.syn_steps is None else self.syn_steps
+        batch = row.batch_syn if self.batch_syn is None else self.batch_syn
+        whole = ipc * real.spec.classes
+        return 12.0 * self.segments * steps * min(batch or whole, whole)
+
+    @property
+    def reach(self) -> int:
+        """The last epoch of an expert that a segment can end at."""
+        return known(self.max_start) - 1 + known(self.expert_epochs)
+
+    def prepare(self, task: Task) -> "TrajectoryMatching":
+        wanted = Wanted(self.reach, known(self.expert_count), self.expert_lr, self.expert_batch, self.augment, self.sam)
+        return TrajectoryMatching(self, task, given(self.experts, wanted, task) if self.experts else made(wanted, task))
+
+
+INFINITY = float("inf")
+RANGES: dict[str, tuple[float, bool, float]] = {
+    "lr": (0, True, INFINITY), "momentum": (0, False, 1), "lr_start": (0, True, INFINITY), "lr_lr": (0, True, INFINITY),
+    "syn_steps": (1, False, INFINITY), "expert_epochs": (1, False, INFINITY), "max_start": (1, False, INFINITY),
+    "batch_syn": (0, False, INFINITY), "segments": (1, False, INFINITY), "limit": (0, True, INFINITY),
+    "expert_count": (1, False, INFINITY), "expert_lr": (0, True, INFINITY), "expert_batch": (1, False, INFINITY),
+    "sam": (0, False, INFINITY), "min_start": (0, False, INFINITY), "grow": (0, False, INFINITY),
+    "average": (0, False, 1), "lr_labels": (0, False, INFINITY), "correct": (0, False, INFINITY),
+}  # fmt: skip
+"""Field to (its lowest value, whether that is excluded, what it stays below)."""
+
+
+class TrajectoryMatching:
+    """`MTT`, with all fields resolved, at work on a task."""
+
+    updates = 1.0
+
+    def __init__(self, method: MTT, task: Task, experts: Experts) -> None:
+        self.method, self.task, self.experts = method, task, experts
+        self.limit, self.patience = method.limit, PATIENCE
+        self.augmentation = Augmentation.parse(method.augment)
+        loss = flat_loss(task.network, Layout(task.network))
+        self.slopes = Slopes(task.engine, loss, mixes_images(task.network))
+        self.hard = torch.arange(task.spec.classes, device=task.device).repeat_interleave(task.ipc)
+        self.tried: tuple[int, int] = (0, 0)
+
+    def leaves(self, images: Tensor) -> dict[str, Leaf]:
+        method = self.method
+        if method.correct:
+            images = self.experts.correct_images(method.correct, self.task).to(images)
+        rate = images.new_tensor([known(method.lr_start)])
+        found = {
+            "images": Leaf(images, known(method.lr), method.momentum, average=method.average),
+            "lr": Leaf(rate, known(method.lr_lr), method.momentum, positive=True),
+        }
+        if method.lr_labels:
+            labels = self.experts.first_labels(images, self.hard, self.task)
+            found["labels"] = Leaf(labels, method.lr_labels, method.momentum)
+        return found
+
+    def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
+        yield [partial(self._term, leaves, step, key("segment", i)) for i in range(self.method.segments)]
+
+    def diagnosis(self, leaves: Leaves) -> str:
+        expert, start = self.tried
+        end = start + known(self.method.expert_epochs)
+        return (
+            f"learned rate {float(leaves['lr']):.3g}, expert {expert} from epoch {start} to {end}; try a smaller "
+            "--lr-start, --lr-lr, --syn-steps or --lr"
+        )
+
+    def _term(self, leaves: Leaves, step: int, key: Key) -> Piece:
+        """One student beside one expert."""
+        method, images = self.method, leaves["images"]
+        generator = key("draw").generator()
+        expert = int(torch.randint(known(method.expert_count), (), generator=generator))
+        start = int(torch.randint(method.min_start, self._starts(step), (), generator=generator))
+        self.tried = (expert, start)
+        first, last = self.experts.segment(expert, start, known(method.expert_epochs), images)
+        labels = leaves["labels"].softmax(1) if "labels" in leaves else self.hard
+        batches = self._batches(len(images), key)
+        found = unroll(self.slopes, images, labels, leaves["lr"], first, last, batches, method.limit)
+        share = 1 / method.segments
+        gradients = {
+            "images": (slice(0, len(images)), found.images * share),
+            "lr": (slice(0, 1), found.rate * share),
+        }
+        if found.labels is not None:
+            inner = (found.labels * labels).sum(1, keepdim=True)
+            gradients["labels"] = (slice(0, len(images)), labels * (found.labels - inner) * share)
+        return Piece(found.loss * share, gradients)
+
+    def _starts(self, step: int) -> int:
+        """Starts of this step are below this epoch."""
+        method, end = self.method, known(self.method.max_start)
+        if step >= method.grow:
+            return end
+        return method.min_start + max(1, -(-(end - method.min_start) * (step + 1) // method.grow))
+
+    def _batches(self, count: int, key: Key) -> list[Batch]:
+        """The student's batches: random orders of the synthetic set, one after the other, each cut into batches."""
+        method, shape = self.method, self.task.spec.shape
+        steps, size = known(method.syn_steps), min(known(method.batch_syn) or count, count)
+        found: list[Batch] = []
+        generator = key("order").generator()
+        while len(found) < steps:
+            for rows in torch.randperm(count, generator=generator).split(size):
+                draw = self.augmentation.draw(key("augment", len(found)), shape, len(rows))
+                found.append(Batch(rows, draw))
+        return found[:steps]

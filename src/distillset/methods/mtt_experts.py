@@ -1,0 +1,168 @@
+"""The experts that trajectory matching goes by: those of a folder, or its own; and what they think of images."""
+
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from distillset.engine import logits
+from distillset.errors import InputError
+from distillset.methods.base import Task
+from distillset.nets import mixes_images
+from distillset.training import ExpertSetting, Layout, Trajectories, stateless, train_experts
+
+CANDIDATES = 40
+"""Real images looked at for each one that is wanted, when only correctly classified ones will do."""
+
+SHARPNESS = 2.0
+"""Soft labels start as the softmax of this many times an expert's standardised logits."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of experts: every epoch up to ``reach`` of ``count`` of them; the rest says how to train them."""
+
+    reach: int
+    count: int
+    lr: float
+    batch: int
+    augment: str
+    sam: float
+
+
+class Experts:
+    """Experts at hand. A temporary folder of theirs is gone with them."""
+
+    def __init__(self, trajectories: Trajectories, wanted: Wanted, scratch: str | None = None) -> None:
+        self.trajectories, self.wanted = trajectories, wanted
+        if scratch:
+            weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+
+    def segment(self, expert: int, start: int, epochs: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The parameters of an expert at epoch ``start`` and ``epochs`` later, ``[P]``, in the type of ``like``."""
+        first, last = (self.trajectories.state(expert, epoch, like.device) for epoch in (start, start + epochs))
+        return first.to(like.dtype), last.to(like.dtype)
+
+    def guesses(self, expert: int, images: Tensor, task: Task) -> Tensor:
+        """Logits of an expert at its last reachable epoch, ``[n, classes]``."""
+        state = Layout(task.network).unflatten(self.trajectories.state(expert, self.wanted.reach, task.device))
+        function = logits(stateless(task.network))
+        run = task.engine.whole(function) if mixes_images(task.network) else task.engine.rowwise(function)
+        with torch.no_grad():
+            found: Tensor = run(state, images.float())
+        return found
+
+    def correct_images(self, judges: int, task: Task) -> Tensor:
+        """Real images that ``judges`` experts all classify right, ipc a class; where they run out, others fill up."""
+        parts = []
+        for c in range(task.spec.classes):
+            most = max(task.ipc, min(int(task.real.counts[c]), CANDIDATES * task.ipc))
+            images = task.real.draw(c, most, task.key("init", c), task.device)
+            right = torch.ones(len(images), dtype=torch.bool, device=task.device)
+            for expert in range(min(judges, self.wanted.count)):
+                right &= self.guesses(expert, images, task).argmax(1) == c
+            parts.append(images[torch.argsort((~right).int(), stable=True)[: task.ipc]])
+        return torch.cat(parts)
+
+    def first_labels(self, images: Tensor, classes: Tensor, task: Task) -> Tensor:
+        """Logits ``[N, classes]`` to start soft labels from: an expert's, standardised, the own class raised to the
+        top.
+
+        Args:
+            images: ``[N, C, H, W]``.
+            classes: ``int64 [N]``.
+            task: what the experts were trained for.
+        """
+        found = self.guesses(0, images, task).to(images.dtype)
+        found = SHARPNESS * (found - found.mean(1, keepdim=True)) / (found.std(1, keepdim=True) + 1e-6)
+        own = F.one_hot(classes, task.spec.classes).bool()
+        return torch.where(own, found.max(1, keepdim=True).values + 1, found)
+
+
+def there(folder: str, reach: int) -> int:
+    """How many experts of a folder have every epoch up to ``reach``.
+
+    Raises:
+        InputError: none has, or the folder holds no experts.
+    """
+    trajectories = Trajectories.open(Path(folder))
+    count = trajectories.count(reach)
+    if count == 0:
+        raise InputError(
+            f"--experts {folder}: no expert has epoch {reach}, the last one that --max-start and --expert-epochs reach "
+            f"(max_start - 1 + expert_epochs); the first expert ends at epoch {trajectories.last(0)}"
+        )
+    return count
+
+
+def given(folder: str, wanted: Wanted, task: Task) -> Experts:
+    """The experts in ``folder``.
+
+    Raises:
+        InputError: they are of other data, another whitening or network, too few or too short; names the field.
+    """
+    trajectories = Trajectories.open(Path(folder))
+    network = {"network": task.name} if task.name else {}
+    trajectories.check({"data": task.real.fingerprint(), "whiten": _whiten(task), **network})
+    trajectories.check_network(Layout(task.network))
+    count = there(folder, wanted.reach)
+    if count < wanted.count:
+        raise InputError(
+            f"--expert-count {wanted.count}: in {folder} only {count} experts have epoch {wanted.reach}, the last one "
+            "that --max-start and --expert-epochs reach"
+        )
+    return Experts(trajectories, wanted)
+
+
+def made(wanted: Wanted, task: Task) -> Experts:
+    """Experts of the task's own, in the folder of its run; those that are there are gone on with.
+
+    Raises:
+        InputError: several processes share the run: each would train them.
+    """
+    if task.ranks > 1:
+        raise InputError("--experts: none given; make them beforehand (distillset experts) where processes share a run")
+    setting = ExpertSetting(
+        data=task.real.fingerprint(),
+        whiten=_whiten(task),
+        network=task.name,
+        lr=wanted.lr,
+        batch=wanted.batch,
+        augment=wanted.augment,
+        sam=wanted.sam,
+        seed=task.key.seed,
+    )
+    scratch = tempfile.mkdtemp(prefix="distillset-") if task.folder is None else None
+    trajectories = train_experts(
+        task.engine,
+        task.network,
+        task.real,
+        setting,
+        Path(scratch or task.folder or "") / "experts",
+        wanted.count,
+        wanted.reach,
+        task.watcher or _Silent(),
+    )
+    return Experts(trajectories, wanted, scratch)
+
+
+def _whiten(task: Task) -> str:
+    return "none" if task.real.whitening is None else "zca"
+
+
+class _Silent:
+    """Nobody watches."""
+
+    def note(self, line: str) -> None:
+        return None
+
+    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
+        return None
+
+    def stop(self) -> bool:
+        return False

@@ -1,0 +1,217 @@
+"""Experts: networks trained on the real set, whose parameters are recorded epoch by epoch.
+
+As in Cazenavette et al., "Dataset Distillation by Matching Training Trajectories" (CVPR 2022, section 3.1 and
+appendix): SGD without momentum or weight decay, a constant rate, the differentiable augmentation with parameters drawn
+per image. Option: sharpness-aware minimisation (Foret et al., ICLR 2021), after "Minimizing the Accumulated Trajectory
+Error" (Du et al., CVPR 2023), who use a variant of it.
+
+Deviations from the authors' code: random numbers come from named streams; every state is a copy (there, on a CPU, all
+of them alias the live weights); only epochs that the matching can reach are kept.
+"""
+
+import copy
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from distillset.data.augment import Augmentation
+from distillset.data.real import RealSet
+from distillset.engine import Engine, FlatLoss, Slopes
+from distillset.errors import DivergedError, InputError, InterruptedRun
+from distillset.keys import Key
+from distillset.nets import fresh, mixes_images
+from distillset.store import locked
+from distillset.training.trajectories import ExpertSetting, Layout, Trajectories
+
+OVERHEAD = 600
+"""Bytes of a state's file besides its numbers, at most."""
+
+
+class Watching(Protocol):
+    """Who is told of progress and may ask to stop."""
+
+    def note(self, line: str) -> None:
+        """A line worth telling."""
+
+    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
+        """An epoch is done: ``epoch`` of ``epochs``, over all experts."""
+
+    def stop(self) -> bool:
+        """Whether to save and end now."""
+
+
+def stateless(module: nn.Module) -> nn.Module:
+    """A copy of ``module`` that is a function of its parameters alone: batch norm uses the batch, in training or not.
+
+    Running statistics are no part of a trajectory.
+    """
+    found = copy.deepcopy(module).train()
+    for layer in found.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.track_running_stats = False
+            layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+    return found
+
+
+def flat_loss(module: nn.Module, layout: Layout) -> FlatLoss:
+    """The cross entropy of a network as a function of its parameters in one vector."""
+    network = stateless(module)
+
+    def loss(parameters: Tensor, images: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        out: Tensor = functional_call(network, layout.unflatten(parameters), (images,))
+        # Float64 stays: the same code is its own oracle on double inputs.
+        exact = out if out.dtype == torch.float64 else out.float()
+        return (F.cross_entropy(exact, targets, reduction="none") * weights).sum()
+
+    return loss
+
+
+class ExpertTrainer:
+    """Trains experts of one setting; compiled functions are kept from one expert to the next."""
+
+    def __init__(self, engine: Engine, module: nn.Module, real: RealSet, setting: ExpertSetting) -> None:
+        self.engine, self.module, self.real, self.setting = engine, module, real, setting
+        self.layout = Layout(module)
+        self.slopes = Slopes(engine, flat_loss(module, self.layout), mixes_images(module))
+        self.augmentation = Augmentation.parse(setting.augment)
+        self.labels = real.labels.to(engine.device)
+
+    def key(self, expert: int) -> Key:
+        """The streams of an expert: initial weights, orders and augmentations."""
+        return Key(self.setting.seed)("expert", expert)
+
+    def start(self, expert: int) -> Tensor:
+        """The parameters before the first epoch, ``[P]``."""
+        return self.layout.flatten(fresh(self.module, self.key(expert)("network"), self.engine.device))
+
+    def epoch(self, vector: Tensor, expert: int, epoch: int) -> tuple[Tensor, float]:
+        """(the parameters after one more epoch, its mean loss). ``vector`` is left as it is."""
+        setting, key, device = self.setting, self.key(expert), self.engine.device
+        vector = vector.clone()
+        count = len(self.real)
+        full, total = min(setting.batch, count), torch.zeros((), device=device)
+        order = torch.randperm(count, generator=key("order", epoch).generator())
+        for start in range(0, count, setting.batch):
+            rows = order[start : start + setting.batch]
+            draw = self.augmentation.draw(key("augment", epoch, start), self.real.spec.shape, len(rows))
+            images = draw.apply(self.real.rows(rows, device))
+            targets = self.labels[rows.to(device)]
+            weights = torch.full((len(rows),), 1 / len(rows), device=device)
+            slope, loss = self.slopes.gradient(vector, images, targets, weights, full)
+            if setting.sam:
+                ascent = vector + slope * (setting.sam / (slope.norm() + 1e-12))
+                slope, _ = self.slopes.gradient(ascent, images, targets, weights, full)
+            vector.sub_(slope, alpha=setting.lr)
+            total += loss * len(rows)
+        return vector, float(total) / count
+
+
+def disk_needed(trajectories: Trajectories, layout: Layout, count: int, epochs: int) -> int:
+    """Bytes still to be written for ``count`` experts of ``epochs`` epochs."""
+    states = sum(max(0, epochs - trajectories.last(expert)) for expert in range(count))
+    return states * (4 * layout.size + OVERHEAD)
+
+
+def check_disk(folder: Path, needed: int) -> str:
+    """A line that tells the disk needed and free.
+
+    Raises:
+        InputError: there is not enough.
+    """
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    told = f"{needed / 1e6:,.1f} MB of disk needed, {free / 1e6:,.0f} MB free"
+    if needed > free:
+        raise InputError(f"--out {folder}: {told}; fewer experts or epochs need less")
+    return told
+
+
+def train_experts(
+    engine: Engine,
+    module: nn.Module,
+    real: RealSet,
+    setting: ExpertSetting,
+    folder: Path,
+    count: int,
+    epochs: int,
+    watcher: Watching,
+) -> Trajectories:
+    """Experts ``0`` to ``count - 1``, trained up to ``epochs`` epochs; those in ``folder`` are gone on with.
+
+    Bit for bit on a CPU, whenever the process was killed: a state is all there is to go on from.
+
+    Raises:
+        InputError: the folder holds experts of another setting, or the disk is too small.
+        DivergedError: a loss is not finite.
+        InterruptedRun: the watcher asked to stop; every whole epoch is in ``folder``.
+    """
+    layout = Layout(module)
+    told = check_disk(folder, disk_needed(Trajectories(folder, {}), layout, count, epochs))
+    with locked(folder):
+        trajectories = Trajectories.make(folder, setting, layout, {"compute": engine.compute.to_json()})
+        missing = [expert for expert in range(count) if trajectories.last(expert) < epochs]
+        if missing:
+            watcher.note(f"{count} experts of {epochs} epochs in {folder}: {len(missing)} to be trained, {told}")
+            _check_precision(trajectories, engine)
+            for cut_off in folder.rglob(".*.tmp"):  # what a killed process was writing
+                cut_off.unlink()
+            _train(trajectories, ExpertTrainer(engine, module, real, setting), missing, count, epochs, watcher)
+    return trajectories
+
+
+def _check_precision(trajectories: Trajectories, engine: Engine) -> None:
+    before, now = trajectories.card["compute"]["precision"], engine.compute.precision
+    if before != now:
+        raise InputError(
+            f"--precision {now}: the experts in {trajectories.folder} were begun with {before}; use that, or another "
+            "folder"
+        )
+
+
+def _train(
+    trajectories: Trajectories, trainer: ExpertTrainer, missing: list[int], count: int, epochs: int, watcher: Watching
+) -> None:
+    folder = trajectories.folder
+    done = sum(max(0, min(trajectories.last(expert), epochs)) for expert in range(count))
+    for expert in missing:
+        epoch, vector = _resume(trajectories, trainer, expert, watcher)
+        while epoch < epochs:
+            before = time.monotonic()
+            vector, loss = trainer.epoch(vector, expert, epoch)
+            epoch, done = epoch + 1, done + 1
+            if not math.isfinite(loss) or not bool(torch.isfinite(vector).all()):
+                raise DivergedError(
+                    f"expert {expert} diverged in epoch {epoch}: loss {loss:g}; earlier states are kept; "
+                    "try a smaller rate of the experts (--lr, --expert-lr)"
+                )
+            trajectories.save(expert, epoch, vector)
+            watcher.epoch(done, count * epochs, loss)
+            if epoch == 1 and expert == missing[0]:
+                took, left = time.monotonic() - before, count * epochs - done
+                watcher.note(
+                    f"estimate: {left} more epochs of experts at {took:.3g} s (the first, with warming up), at most "
+                    f"{took * left / 60:.1f} min"
+                )
+            if watcher.stop() and done < count * epochs:
+                raise InterruptedRun(
+                    f"stopped after epoch {epoch} of expert {expert}; kept in {folder}; the same command goes on"
+                )
+
+
+def _resume(trajectories: Trajectories, trainer: ExpertTrainer, expert: int, watcher: Watching) -> tuple[int, Tensor]:
+    """The last whole state of an expert, or its start; a damaged state is told and done again."""
+    for epoch in range(trajectories.last(expert), -1, -1):
+        try:
+            return epoch, trajectories.state(expert, epoch, trainer.engine.device)
+        except InputError as error:
+            watcher.note(f"{error}; trained again")
+    vector = trainer.start(expert)
+    trajectories.save(expert, 0, vector)
+    return 0, vector

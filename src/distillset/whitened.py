@@ -1,0 +1,76 @@
+"""A training set under the whitening that a run, or the experts of a folder, go by."""
+
+from pathlib import Path
+from typing import Protocol
+
+from distillset.data.cache import cache_folder
+from distillset.data.real import RealSet
+from distillset.data.spec import Spec
+from distillset.data.whiten import FILE, WHITENINGS, Whitening, check_size
+from distillset.errors import InputError
+from distillset.methods import Method, Whitens
+
+
+class Told(Protocol):
+    """Who is told what takes a while."""
+
+    def note(self, line: str) -> None:
+        """A line worth telling."""
+
+
+def whitened(real: RealSet, whiten: str, large: bool, folder: Path | None, watcher: Told) -> RealSet:
+    """``real`` under ``whiten``: ``none``, or ``zca`` fitted on it.
+
+    What was fitted is found in ``folder``, if `keep` put it there, else in the cache, else it is fitted and cached.
+
+    Args:
+        real: the training set.
+        whiten: a name of `WHITENINGS`, as `chosen` gives it.
+        large: whether images above 32x32x3 may be whitened.
+        folder: of a run; None if there is none.
+        watcher: is told.
+
+    Raises:
+        InputError: images that are too large, or another set's whitening in ``folder``.
+    """
+    if whiten == "none":
+        return real
+    channels, height, width = real.spec.shape
+    check_size(channels * height * width, large)
+    kept = folder / FILE if folder else None
+    if kept and kept.is_file():
+        return real.whitened(Whitening.load(kept, real.fingerprint()))
+    cached = cache_folder() / "whitenings" / f"{real.fingerprint()[:32]}.safetensors"
+    whitening = _known(cached, real.fingerprint())
+    if whitening is None:
+        watcher.note(f"fitting ZCA whitening to {len(real)} images")
+        whitening = Whitening.fit(real.images)
+        whitening.save(cached, real.fingerprint())
+    return real.whitened(whitening)
+
+
+def chosen(whiten: str, method: Method, spec: Spec, ipc: int) -> str:
+    """``auto`` replaced by what was published for the method and data.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if whiten == "auto":
+        return method.whitening(spec, ipc) if isinstance(method, Whitens) else "none"
+    if whiten not in WHITENINGS:
+        raise InputError(f"--whiten {whiten}: choose auto, {', '.join(WHITENINGS)}")
+    return whiten
+
+
+def keep(real: RealSet, folder: Path | None) -> None:
+    """Write the whitening of ``real``, if it has one, where a run goes on from, with the same numbers anywhere."""
+    if folder and real.whitening is not None and not (folder / FILE).is_file():
+        real.whitening.save(folder / FILE, real.fingerprint())
+
+
+def _known(path: Path, data: str) -> Whitening | None:
+    """What the cache holds; a damaged file counts as nothing."""
+    try:
+        return Whitening.load(path, data) if path.is_file() else None
+    except InputError:
+        return None
