@@ -43,7 +43,7 @@ def experts(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def task_of(dtype: torch.dtype = torch.float32, ipc: int = 2) -> Task:
-    return Task(REAL, ipc, build(toys.NETWORK, REAL.spec).to(dtype), toys.engine(), toys.NETWORK)
+    return Task(REAL, ipc, build(toys.NETWORK, REAL.spec).to(dtype), toys.engine(), toys.NETWORK.lower())
 
 
 def matcher_of(experts: str, dtype: torch.dtype = torch.float32, **changes: Any) -> TrajectoryMatching:
