@@ -1,4 +1,4 @@
-"""Whatever shape, type, layout and class sizes a valid set has, its pixels, labels and counts come out as they went in."""
+"""Whatever shape, type, layout and class sizes a valid set has: pixels, labels and counts come out as they went in."""
 
 import tempfile
 from pathlib import Path
