@@ -60,6 +60,8 @@ def reader(tmp_path: Path, stand_ins: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("DISTILLSET_DATA", str(stand_ins))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for least in ("WHOLE_UPDATES", "WHOLE_EPOCHS"):
+        monkeypatch.setattr(f"distillset.evaluation.protocol.{least}", 1)
 
     def smaller(call: Callable[..., Any], **given: Any) -> Callable[..., Any]:
         return lambda *arguments, **named: call(*arguments, **{**named, **given})

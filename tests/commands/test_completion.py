@@ -1,5 +1,6 @@
 """``distillset completion``, and the table of commands that it and ``--help`` are made of."""
 
+import re
 import subprocess
 import sys
 
@@ -11,15 +12,15 @@ from distillset.commands import VERBS, main, parser
 def test_bash_completes_commands_and_flags(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", "bash"]) == 0
     script = capsys.readouterr().out
-    ask = f"{script}\nCOMP_WORDS=(distillset %s); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); {{}}; echo ${{COMPREPLY[@]}}"
-    entry = script.rsplit("complete -o filenames -F ", 1)[1].split()[0]
+    function = re.findall(r"^complete .*-F (\w+) distillset$", script, re.MULTILINE)[0]
     for typed, expected in (
         ("ev", "evaluate"),
         ("evaluate --rep", "--repeats"),
         ("distill dm --batch", "--batch-real"),
     ):
-        line = (ask % typed).replace("{}", entry)
-        found = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+        words = f"COMP_WORDS=(distillset {typed}); COMP_CWORD={len(typed.split())}"
+        ask = f"{script}\n{words}; {function}; echo ${{COMPREPLY[@]}}"
+        found = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
         assert expected in found.stdout.split()
 
 
