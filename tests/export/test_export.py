@@ -15,6 +15,7 @@ from PIL import Image
 from distillset import InputError, SyntheticSet, evaluate, load, select
 from distillset.commands import main
 from distillset.data.spec import Spec
+from distillset.data.whiten import Whitening
 from distillset.export import EXPORTERS, eight_bit, export
 from distillset.export.hub import push
 from distillset.export.image_folder import folder_names
@@ -128,6 +129,21 @@ def test_eight_bits_and_what_they_clip() -> None:
     assert clipped(replace(synthetic, images=images)) == pytest.approx(1 / images.numel())
     assert clipped(synthetic) == 0.0
     assert torch.equal(rounded.pixels, replace(synthetic, images=images).pixels)
+
+
+def test_whitened_sets_go_through_their_own_space(tmp_path: Path) -> None:
+    """With W = 2 I and mean 0.5 a pixel p is stored as 2 (p - 0.5): 1.0 is white, 1.2 is beyond it."""
+    size = 3 * 8 * 6
+    whitening = Whitening(2 * torch.eye(size), torch.full((size,), 0.5))
+    images = torch.full((6, 3, 8, 6), 0.2)
+    images[0, 0, 0, 0] = 1.2
+    synthetic = replace(make(), images=images, whitening=whitening)
+    assert clipped(synthetic) == pytest.approx(1 / images.numel())
+    rounded = eight_bit(synthetic)
+    assert float(rounded.images[0, 0, 0, 0]) == pytest.approx(1.0)
+    assert float(rounded.images[0, 0, 0, 1]) == pytest.approx(2 * (153 / 255 - 0.5), abs=1e-6)  # 0.6 of 255
+    export(synthetic, "parquet", tmp_path / "out")
+    assert torch.equal(SyntheticSet.load(tmp_path / "out").images, images)
 
 
 def test_measuring_trains_on_the_pictures() -> None:

@@ -79,6 +79,12 @@ def test_labels_lie_beside_or_are_named(tmp_path: Path) -> None:
     assert torch.equal(read_pt(tmp_path / "images_best.pt", None, synthetic.spec).labels, synthetic.labels)
 
 
+def test_a_learned_rate_goes_along(tmp_path: Path) -> None:
+    synthetic = replace(make(), lr=0.125)
+    export(synthetic, "pt", tmp_path / "out")
+    assert read_pt(tmp_path / "out" / "images_best.pt", None, synthetic.spec).lr == 0.125
+
+
 def test_logits_become_probabilities_and_probabilities_stay(tmp_path: Path) -> None:
     synthetic = make(soft=True)
     for given in (synthetic.labels, synthetic.labels.log() + 7):

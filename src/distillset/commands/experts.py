@@ -25,7 +25,9 @@ EPOCHS = 50
 def add(verbs: Any) -> None:
     """Add the verb."""
     about = "train networks on the real set and record them epoch by epoch, for distill mtt --experts"
-    parser = verbs.add_parser("experts", help=about, description=about)
+    parser = verbs.add_parser(
+        "experts", help="train networks on the real set, for trajectory matching", description=about
+    )
     add_data(parser, "digits")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of these experts; the same command goes on where it stopped"

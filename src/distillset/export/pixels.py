@@ -13,17 +13,19 @@ from distillset.errors import InputError
 
 def eight_bit(synthetic: SyntheticSet) -> SyntheticSet:
     """The set that a reader of its pictures gets: clamped to [0, 255], rounded, and back in the network's space."""
-    whitening = getattr(synthetic, "whitening", None)
-    normalise = synthetic.spec.normalise if whitening is None else whitening.apply
+    normalise = synthetic.spec.normalise if synthetic.whitening is None else synthetic.whitening.apply
     images: Tensor = normalise(synthetic.pixels)
     return replace(synthetic, images=images)
 
 
 def clipped(synthetic: SyntheticSet) -> float:
     """The share of the numbers that lie outside of what a picture can hold: those change by more than rounding."""
-    lost = (eight_bit(synthetic).images - synthetic.images).abs()
-    step = torch.tensor(synthetic.spec.std).view(-1, 1, 1).mul(255).reciprocal()
-    return float((lost > 0.51 * step).double().mean())
+    if synthetic.whitening is not None:
+        pixels = 255 * synthetic.whitening.invert(synthetic.images)
+    else:
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (synthetic.spec.mean, synthetic.spec.std))
+        pixels = 255 * (synthetic.images * std + mean)
+    return float(((pixels < -0.5) | (pixels > 255.5)).double().mean())
 
 
 def pngs(synthetic: SyntheticSet) -> Iterator[bytes]:

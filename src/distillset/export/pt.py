@@ -59,7 +59,8 @@ def read_pt(file: str | Path, labels: str | Path | None, spec: Spec, *, method: 
 
     Args:
         file: with the images. Where it holds nothing else, labels come from ``labels``, from ``labels_best.pt`` beside
-            ``images_best.pt``, or else are the classes in their order, equally many each.
+            ``images_best.pt``, or else are the classes in their order, equally many each. A learned rate comes from
+            ``lr.pt`` beside it.
         labels: a file with the labels: int [N], or float [N, classes], which are taken as probabilities where every
             row is one and as logits where not.
         spec: classes, size and the normalisation that the images were made with.
@@ -79,7 +80,9 @@ def read_pt(file: str | Path, labels: str | Path | None, spec: Spec, *, method: 
         found = _load(beside)
     images = spec.normalise(images) if images.dtype == torch.uint8 else images.detach().float()
     card = {"method": method, "imported": path.name}
-    return SyntheticSet(images.cpu().contiguous(), _labels(found, len(images), spec, path), spec, card)
+    rate = path.with_name("lr.pt") if path.name in LABELS_BESIDE else None
+    lr = float(_load(rate)) if rate is not None and rate.is_file() else None
+    return SyntheticSet(images.cpu().contiguous(), _labels(found, len(images), spec, path), spec, card, lr=lr)
 
 
 def _load(path: Path) -> Any:
@@ -132,7 +135,7 @@ def _labels(found: Any, count: int, spec: Spec, path: Path) -> Tensor:
 
 
 def _space(synthetic: SyntheticSet) -> str:
-    if getattr(synthetic, "whitening", None) is not None:
+    if synthetic.whitening is not None:
         return "the ZCA whitening of the artifact: give the evaluating code the same"
     return f"mean {_list(synthetic.spec.mean)}, std {_list(synthetic.spec.std)}; evaluating code has to use the same"
 
