@@ -42,7 +42,7 @@ def test_welch_worked_by_hand() -> None:
 
 
 def test_one_side_without_spread() -> None:
-    """Mean 0.5 without spread, and 0.40 with variance 4e-4: sqrt(4e-4 / 3) = 0.011547, t = 8.66, 2 degrees of freedom."""
+    """Mean 0.5 without spread, and 0.40 with variance 4e-4: sqrt(4e-4 / 3) = 0.011547, t = 8.66, 2 degrees."""
     p = welch((0.5, 0.5, 0.5), (0.38, 0.40, 0.42))[2]
     assert p == pytest.approx(2 * stats.t.sf(0.1 / 0.0115470054, 2), rel=1e-6)
 
