@@ -132,7 +132,8 @@ def compare(
     several = len({synthetic.ipc for synthetic in artifacts.values()}) > 1
     rows, beside = [], set()
     for artifact, synthetic in artifacts.items():
-        known = (synthetic.ipc, synthetic.spec.mean, synthetic.spec.std)
+        space = synthetic.whitening.fingerprint() if synthetic.whitening else ""
+        known = (synthetic.ipc, synthetic.spec.mean, synthetic.spec.std, space)
         found = evaluate(
             synthetic,
             data,
