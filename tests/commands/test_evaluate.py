@@ -134,3 +134,37 @@ def test_the_artifact_is_not_changed(artifact: Path) -> None:
     assert main(command(artifact)) == 0
     assert {path: path.read_bytes() for path in artifact.iterdir()} == before
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_scores_with_all_their_parts(
+    artifact: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distillset.evaluation import protocol
+
+    monkeypatch.setattr(protocol, "WHOLE_UPDATES", 20)
+    assert main(command(artifact, "--scores", "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    means = {(row["artifact"], row["recipe"]["augmentation"] == "none"): row["mean"] for row in found["rows"]}
+    assert len(found["rows"]) == len(means) == 5
+    (score,) = found["scores"]
+    name = str(artifact)
+    assert score["label"]["hard_label_recovery"] == pytest.approx(means["whole", False] - means[name, False])
+    assert score["label"]["improvement_over_random"] == pytest.approx(means[name, False] - means["random", False])
+    assert score["augmentation"]["improvement_plain"] == pytest.approx(means[name, True] - means["random", True])
+    assert main(command(artifact, "--scores")) == 0
+    assert f"label-robust score {score['label']['label_robust_score']:.3f}" in capsys.readouterr().out
+
+
+def test_scores_need_augmentation(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command(artifact, "--scores", "--augment", "none")) == 2
+    assert "--scores: the protocol has no augmentation to score" in capsys.readouterr().err
+
+
+def test_a_pool_and_an_unknown_pool(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = command(artifact, "--json", "--no-baseline", "--repeats", "1")
+    given[given.index(toys.NETWORK)] = "P"
+    assert main(given) == 0
+    assert [row["network"] for row in json.loads(capsys.readouterr().out)] == ["ConvNetNP", "ConvNetMP", "ConvNetAP"]
+    given[given.index("P")] = "X"
+    assert main(given) == 2
+    assert "pool 'X': not known; choose M, B, W, D, A, P, N or all" in capsys.readouterr().err

@@ -18,6 +18,7 @@ VERBS = {
     "experts": ("experts", "train networks on the real set, for trajectory matching"),
     "select": ("select", "choose a few real images a class"),
     "evaluate": ("evaluate", "test accuracy of networks trained on a set"),
+    "compare": ("compare", "several sets side by side, and which of their differences exceed the noise"),
     "report": ("report", "one page: images through time, curves, accuracies, settings"),
     "export": ("export", "write a set as pictures, parquet or .pt files"),
     "import": ("export", "take a set from a .pt file of other code"),

@@ -2,14 +2,19 @@
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from distillset.commands.options import add_compute, add_data, load_data
 from distillset.commands.progress import note
+from distillset.data.augment import NONE
 from distillset.data.cache import cache_folder
+from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
-from distillset.evaluation import PROTOCOLS, Ledger, evaluate, read_snapshots, table
+from distillset.errors import InputError
+from distillset.evaluation import PROTOCOLS, Ledger, choose, evaluate, read_snapshots, table
+from distillset.evaluation.scores import score
 from distillset.nets import POOLS
 from distillset.report import ACCURACY
 from distillset.store import write_json
@@ -48,6 +53,11 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--best-on-test", action="store_true", help="also the snapshot that is best on the test set, under that name"
     )
+    parser.add_argument(
+        "--scores",
+        action="store_true",
+        help="also the label- and augmentation-robust scores with all their parts, and the rows they are made of",
+    )
     parser.add_argument("--seed", type=int, default=0, help="names all random numbers")
     parser.add_argument("--save-networks", type=Path, metavar="DIR", help="keep the trained networks as safetensors")
     parser.add_argument("--no-cache", action="store_true", help="train anew what was measured before")
@@ -69,7 +79,11 @@ def run(options: argparse.Namespace) -> int:
     if fits and made_from not in (None, data.train.fingerprint()):
         note(f"note: the artifact was not made from this training set ({data.source})")
     needs_snapshots = options.select == "validation" or options.best_on_test
-    rows = evaluate(
+    soft = options.scores and synthetic.labels.dim() > 1 and not options.hard_labels
+    if options.scores:
+        _check_scores(options, str(synthetic.card.get("method", "")), synthetic.spec)
+    tried = partial(
+        evaluate,
         synthetic,
         data,
         artifact=str(options.artifact),
@@ -77,11 +91,6 @@ def run(options: argparse.Namespace) -> int:
         repeats=options.repeats,
         protocol=options.protocol,
         epochs=options.epochs,
-        augment=options.augment,
-        hard_labels=options.hard_labels,
-        baseline=not options.no_baseline,
-        soft_random=options.soft_random,
-        with_whole=options.whole,
         snapshots=read_snapshots(options.artifact, synthetic) if needs_snapshots else None,
         select=options.select,
         best_on_test=options.best_on_test,
@@ -96,7 +105,29 @@ def run(options: argparse.Namespace) -> int:
         ),
         announce=note,
     )
+    rows = tried(
+        augment=options.augment,
+        hard_labels=options.hard_labels,
+        baseline=not options.no_baseline or (options.scores and not soft),
+        soft_random=options.soft_random or soft,
+        with_whole=options.whole or options.scores,
+    )
+    if options.scores:
+        rows += tried(augment=NONE, hard_labels=options.hard_labels, baseline=not soft, soft_random=soft)
+        rows += tried(augment=options.augment, hard_labels=True, baseline=False) if soft else []
+    found = score(rows, str(options.artifact)) if options.scores else []
     if options.save:
         write_json(options.artifact / ACCURACY, [row.to_json() for row in rows])
-    print(json.dumps([row.to_json() for row in rows], indent=2) if options.json else table(rows))
+    if options.json:
+        listed: Any = [row.to_json() for row in rows]
+        scores = [one.to_json() for one in found]
+        print(json.dumps({"rows": listed, "scores": scores} if options.scores else listed, indent=2))
+    else:
+        print("\n\n".join([table(rows), *(one.told() for one in found)]))
     return 0
+
+
+def _check_scores(options: argparse.Namespace, method: str, spec: Spec) -> None:
+    """Scores need an accuracy with augmentation: say so before anything is trained."""
+    if choose(options.protocol, method, spec).with_augmentation(options.augment).recipe.augmentation == NONE:
+        raise InputError("--scores: the protocol has no augmentation to score; give one with --augment")

@@ -20,6 +20,7 @@ from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.keys import Key
+from distillset.nets import Source
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def select(
     ipc: int,
     *,
     seed: int = 0,
-    network: str = NETWORK,
+    network: Source = NETWORK,
     epochs: int | None = None,
     device: str = "auto",
     precision: str = "auto",

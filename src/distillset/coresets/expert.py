@@ -24,7 +24,7 @@ from distillset.data.synthetic import versions
 from distillset.engine import Compute, Engine, embedding, measure
 from distillset.errors import InputError
 from distillset.keys import Key
-from distillset.nets import State, build, fresh
+from distillset.nets import Network, Source, State, fresh
 from distillset.store import read_tensors, write_tensors
 from distillset.training import Recipe, Trainer
 
@@ -83,7 +83,7 @@ class Expert:
 def expert(
     real: RealSet,
     *,
-    network: str = NETWORK,
+    network: Source = NETWORK,
     epochs: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -96,7 +96,7 @@ def expert(
 
     Args:
         real: the whole set.
-        network: a name that `distillset.nets.build` knows.
+        network: a published name, or your own: see ``network`` of `distillset.distill`.
         epochs: passes, less one; None is what `expert_recipe` says.
         seed: names its random streams.
         device, precision, compile: as in `distillset.distill`.
@@ -106,13 +106,13 @@ def expert(
     Raises:
         InputError: an argument out of its range.
     """
-    recipe, module = expert_recipe(len(real), epochs), build(network, real.spec)
-    work = measure(module, real.spec.shape, 4.0 * len(real) * (recipe.epochs + 1))
+    recipe, asked = expert_recipe(len(real), epochs), Network.of(network, real.spec)
+    work = measure(asked.module, real.spec.shape, 4.0 * len(real) * (recipe.epochs + 1))
     compute = Compute.resolve(device, precision, compile, work)
     entry = {
         "data": real.fingerprint(),
         "spec": real.spec.to_json(),
-        "network": network,
+        "network": asked.name,
         "recipe": asdict(recipe),
         "seed": seed,
         "precision": compute.precision,
@@ -120,16 +120,16 @@ def expert(
     }
     name = hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:32]
     path = (cache or cache_folder() / "experts") / f"{name}.safetensors"
-    trainer = Trainer(Engine(compute), module, recipe)
+    trainer = Trainer(Engine(compute), asked.module, recipe)
     stored = _read(path)
     if stored is None:
         tensors, meta = _train(trainer, real, Key(seed)("expert"), announce)
         _write(path, tensors, {**meta, **entry}, announce)
     else:
         tensors, meta = stored
-        announce(f"expert {network}: trained before, in {meta['seconds']:.0f} s; kept in {path}")
+        announce(f"expert {asked.title}: trained before, in {meta['seconds']:.0f} s; kept in {path}")
     state = {name[6:]: value.to(compute.device) for name, value in tensors.items() if name.startswith("state.")}
-    return Expert(network, trainer, state, tensors["events"], meta["accuracy"], meta["seconds"], stored is not None)
+    return Expert(asked.title, trainer, state, tensors["events"], meta["accuracy"], meta["seconds"], stored is not None)
 
 
 def _train(

@@ -149,6 +149,20 @@ class Scores:
         labels, augmentation = self.label.to_json(), self.augmentation.to_json()
         return {"artifact": self.artifact, "network": self.network, "label": labels, "augmentation": augmentation}
 
+    def told(self) -> str:
+        """Both scores and their parts as text, accuracies in percent."""
+        label, augmentation = self.label, self.augmentation
+        return (
+            f"{self.artifact} on {self.network}:\n"
+            f"  label-robust score {label.score:.3f}: hard-label recovery {100 * label.recovery:.1f} "
+            f"({100 * label.whole_hard:.1f} - {100 * label.set_hard:.1f}), improvement over random "
+            f"{100 * label.improvement:.1f} ({100 * label.set_any:.1f} - {100 * label.random_any:.1f})\n"
+            f"  augmentation-robust score {augmentation.score:.3f}: over random with augmentation "
+            f"{100 * augmentation.augmented:.1f} ({100 * augmentation.set_augmented:.1f} - "
+            f"{100 * augmentation.random_augmented:.1f}), without {100 * augmentation.plain:.1f} "
+            f"({100 * augmentation.set_plain:.1f} - {100 * augmentation.random_plain:.1f})"
+        )
+
 
 def score(rows: Sequence[Row], artifact: str) -> list[Scores]:
     """The scores of ``artifact`` for every network it has rows of.

@@ -1,0 +1,203 @@
+"""Artifacts side by side under one protocol, and which differences are more than noise.
+
+The noise is that of networks trained on these very sets: their initial weights, orders and augmentations. Another run
+of the same method gives another set, and varies more.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from typing import Any
+
+from distillset.data.sources import Data
+from distillset.data.synthetic import SyntheticSet
+from distillset.errors import InputError
+from distillset.evaluation import Ledger, Row, choose, evaluate
+from distillset.evaluation.bench import Report
+from distillset.evaluation.checks import check_fit
+from distillset.nets import Source
+
+LEVEL = 0.05
+"""Chance, over all pairs together, that a difference is announced where there is none."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two rows of one network.
+
+    Args:
+        network: on which both were evaluated.
+        first, second: what they are called.
+        difference: mean accuracy of the first less that of the second, a fraction.
+        low, high: its 95% interval by Welch's t-distribution, of this pair alone.
+        p: of Welch's t-test, corrected for the number of pairs (Holm); None where neither has any spread, so that there
+            is nothing to measure noise by.
+    """
+
+    network: str
+    first: str
+    second: str
+    difference: float
+    low: float
+    high: float
+    p: float | None
+
+    @property
+    def significant(self) -> bool:
+        """Whether it is more than noise."""
+        return self.p is not None and self.p < LEVEL
+
+    def __str__(self) -> str:
+        points = f"{100 * abs(self.difference):.1f} points"
+        apart = f"{self.network}: {self.first} and {self.second}: {points} apart"
+        if self.p is None:
+            return f"{apart}; no spread to judge it by"
+        if not self.significant:
+            return f"{apart}, inside the noise (p = {self.p:.2g})"
+        above, below = (self.first, self.second) if self.difference > 0 else (self.second, self.first)
+        low, high = sorted((100 * abs(self.low), 100 * abs(self.high)))
+        told = f"(95% interval {low:.1f} to {high:.1f}, p = {self.p:.2g})"
+        return f"{self.network}: {above} is above {below} by {points} {told}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows, and the difference of every two of one network."""
+
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+
+    def winner(self, network: str) -> str | None:
+        """The artifact that is above every other row of this network by more than noise; None where there is none."""
+        for name in {row.artifact for row in self.rows if row.network == network}:
+            pairs = [d for d in self.differences if d.network == network and name in (d.first, d.second)]
+            if pairs and all(d.significant and (d.difference > 0) == (d.first == name) for d in pairs):
+                return name
+        return None
+
+    def verdict(self) -> str:
+        """Every difference in words, then the winner on each network or that there is none."""
+        lines = [str(difference) for difference in self.differences]
+        for network in dict.fromkeys(row.network for row in self.rows):
+            won = self.winner(network)
+            lines.append(f"{network}: {f'{won} is best' if won else 'no winner beyond the noise'}")
+        told = f"Welch's t-test over networks, corrected for {len(self.differences)} pair(s) (Holm), level {LEVEL:g};"
+        return "\n".join([*lines, f"{told} other runs of a method would vary more than networks do"])
+
+    def to_json(self) -> dict[str, Any]:
+        differences = [{**asdict(d), "significant": d.significant} for d in self.differences]
+        networks = dict.fromkeys(row.network for row in self.rows)
+        winners = {network: self.winner(network) for network in networks}
+        return {"rows": [row.to_json() for row in self.rows], "differences": differences, "winners": winners}
+
+
+def compare(
+    artifacts: Mapping[str, SyntheticSet],
+    data: Data,
+    *,
+    networks: Sequence[Source] = ("convnet",),
+    repeats: int = 5,
+    protocol: str = "auto",
+    epochs: int | None = None,
+    augment: str | None = None,
+    baseline: bool = True,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    compile: str = "auto",  # noqa: A002 (the flag's name)
+    ledger: Ledger | None = None,
+    report: Report | None = None,
+) -> Comparison:
+    """Evaluate artifacts under one protocol, and test which differ.
+
+    Args:
+        artifacts: by the names that rows have.
+        data, networks, repeats, epochs, augment, seed, device, precision, compile, ledger, report: as in
+            `distillset.evaluate`; at least two networks.
+        protocol: of all; ``auto`` is that of the first one's method.
+        baseline: whether random images stand beside, for every number of images a class once.
+
+    Raises:
+        InputError: no artifact, one network only, or an artifact that the data do not fit.
+    """
+    if not artifacts:
+        raise InputError("compare: no artifact; at least one is needed")
+    if repeats < 2:
+        raise InputError(f"--repeats {repeats}: must be at least 2, else no difference can be told from noise")
+    for synthetic in artifacts.values():
+        check_fit("test", data.test, synthetic)
+    first = next(iter(artifacts.values()))
+    name = choose(protocol, str(first.card.get("method", "")), first.spec).name
+    several = len({synthetic.ipc for synthetic in artifacts.values()}) > 1
+    rows, beside = [], set()
+    for artifact, synthetic in artifacts.items():
+        space = synthetic.whitening.fingerprint() if synthetic.whitening else ""
+        known = (synthetic.ipc, synthetic.spec.mean, synthetic.spec.std, space)
+        found = evaluate(
+            synthetic,
+            data,
+            artifact=artifact,
+            networks=networks,
+            repeats=repeats,
+            protocol=name,
+            epochs=epochs,
+            augment=augment,
+            baseline=baseline and known not in beside,
+            seed=seed,
+            device=device,
+            precision=precision,
+            compile=compile,
+            ledger=ledger,
+            report=report,
+        )
+        beside.add(known)
+        rows += [_renamed(row, synthetic.ipc) if several else row for row in found]
+    order = list(dict.fromkeys(row.network for row in rows))
+    rows.sort(key=lambda row: order.index(row.network))
+    return Comparison(tuple(rows), tuple(differences(rows)))
+
+
+def _renamed(row: Row, ipc: int) -> Row:
+    return replace(row, artifact=f"random-{ipc}") if row.artifact == "random" else row
+
+
+def differences(rows: Sequence[Row]) -> list[Difference]:
+    """The difference of every two rows of one network, in their order."""
+    pairs = [(a, b) for a, b in combinations(rows, 2) if a.network == b.network]
+    tested = [welch(a.accuracies, b.accuracies) for a, b in pairs]
+    corrected = holm([p for _, _, p in tested])
+    return [
+        Difference(a.network, a.artifact, b.artifact, a.mean - b.mean, low, high, p)
+        for (a, b), (low, high, _), p in zip(pairs, tested, corrected, strict=True)
+    ]
+
+
+def welch(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float | None]:
+    """(low, high, p) of Welch's t-test: the 95% interval of the difference of means; p is None without any spread."""
+    from scipy.stats import ttest_ind
+
+    if len(set(first)) == 1 and len(set(second)) == 1:
+        difference = first[0] - second[0]
+        return difference, difference, None
+    with warnings.catch_warnings():
+        # SciPy warns of nearly equal numbers; accuracies of networks that happened to agree are exactly equal.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = ttest_ind(first, second, equal_var=False)
+    interval = found.confidence_interval(1 - LEVEL)
+    return float(interval.low), float(interval.high), float(found.pvalue)
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down correction: the k-th smallest of m values times ``m - k + 1``, never falling, at most 1.
+
+    >>> holm([0.01, None, 0.04, 0.03])
+    [0.03, None, 0.06, 0.06]
+    """
+    order = sorted((i for i, value in enumerate(values) if value is not None), key=lambda i: values[i] or 0.0)
+    corrected: list[float | None] = [None] * len(values)
+    largest = 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * (values[i] or 0.0)))
+        corrected[i] = largest
+    return corrected

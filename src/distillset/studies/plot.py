@@ -1,0 +1,57 @@
+"""Plots of studies, drawn without a display. Only here is matplotlib known."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distillset.errors import InputError
+from distillset.evaluation import Row
+from distillset.store import write_atomically
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def check_plot(path: Path) -> None:
+    """Whether a plot can be written there, before anything is computed for it.
+
+    Raises:
+        InputError: another kind of file, or matplotlib is missing.
+    """
+    if path.suffix.removeprefix(".") not in FORMATS:
+        raise InputError(f"--plot {path}: choose a file that ends in {', '.join('.' + name for name in FORMATS)}")
+    _figure(1, 1)
+
+
+def plot_rows(rows: Sequence[Row], path: Path) -> None:
+    """Every accuracy as a dot, mean and deviation beside it, in a panel a network.
+
+    Raises:
+        InputError: as `check_plot`.
+    """
+    check_plot(path)
+    networks = list(dict.fromkeys(row.network for row in rows))
+    across = min(3, len(networks))
+    down = math.ceil(len(networks) / across)
+    names = list(dict.fromkeys(row.artifact for row in rows))
+    figure = _figure(4.5 * across, down * (1.2 + 0.4 * len(names)))
+    for panel, network in enumerate(networks):
+        axes = figure.add_subplot(down, across, panel + 1)
+        for row in (row for row in rows if row.network == network):
+            y = names.index(row.artifact)
+            axes.plot([100 * value for value in row.accuracies], [y + 0.15] * row.n, ".", color="0.65", markersize=4)
+            axes.errorbar(100 * row.mean, y - 0.1, xerr=100 * row.std, fmt="o", color="black", capsize=3)
+        axes.set_yticks(range(len(names)), names if panel % across == 0 else [""] * len(names))
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlabel("test accuracy %")
+        axes.set_title(network)
+    kind = path.suffix.removeprefix(".")
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format=kind, bbox_inches="tight"))
+
+
+def _figure(width: float, height: float) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError("--plot: matplotlib is not installed; pip install 'distillset[plots]' brings it") from None
+    return Figure(figsize=(width, height))
