@@ -19,7 +19,7 @@ from distillset.loop import Watcher
 from distillset.methods import MTT, Task
 from distillset.methods.mtt import TrajectoryMatching
 from distillset.methods.mtt_settings import SETTINGS, published, reach
-from distillset.nets import build
+from distillset.nets import build, canonical
 from distillset.run import RunFolder
 from distillset.store import read_tensors
 from distillset.training import ExpertSetting, train_experts
@@ -27,7 +27,8 @@ from tests import toys
 from tests.oracles import mtt_oracle as oracle
 
 REAL = toys.toy()
-SETTING = ExpertSetting(REAL.fingerprint(), "none", toys.NETWORK.lower(), 0.05, 10)
+NAME = canonical(toys.NETWORK)
+SETTING = ExpertSetting(REAL.fingerprint(), "none", NAME, 0.05, 10)
 METHOD = MTT(
     lr=10.0, lr_start=0.05, lr_lr=1e-5, syn_steps=4, expert_epochs=2, max_start=2, batch_syn=0, expert_lr=0.05,
     expert_batch=10, expert_count=2,
@@ -43,7 +44,7 @@ def experts(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def task_of(dtype: torch.dtype = torch.float32, ipc: int = 2) -> Task:
-    return Task(REAL, ipc, build(toys.NETWORK, REAL.spec).to(dtype), toys.engine(), toys.NETWORK)
+    return Task(REAL, ipc, build(toys.NETWORK, REAL.spec).to(dtype), toys.engine(), NAME)
 
 
 def matcher_of(experts: str, dtype: torch.dtype = torch.float32, **changes: Any) -> TrajectoryMatching:
