@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import DistillsetError, DivergedError, InputError, InterruptedRun
-from distillset.methods import DM, DSA
+from distillset.methods import DM, DSA, Method
+from distillset.nets import Source
 from distillset.run import RunFolder
 from distillset.store import locked
 from tests import toys
-from tests.runs import STEPS, Counting, Recorder, assert_same_end, distil, last_checkpoint, steps_logged
+from tests.nets import own
+from tests.runs import METHOD, STEPS, Counting, Recorder, assert_same_end, distil, last_checkpoint, steps_logged
 
 # --- going on --------------------------------------------------------------------------------------------------------
 
@@ -298,6 +301,43 @@ def test_a_folder_that_was_opened_and_not_used_is_gone(tmp_path: Path) -> None:
     with RunFolder.open(tmp_path / "run"):
         assert (tmp_path / "run").is_dir()
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("other", ["convnetd1w8", "ConvNet_W8_D1", "CONVNETIND1W8"])
+def test_another_spelling_is_the_same_network(tmp_path: Path, uninterrupted: Path, other: str) -> None:
+    with pytest.raises(InterruptedRun):
+        distil(tmp_path / "run", watcher=Recorder(stop_after=2))
+    distil(tmp_path / "run", network=other)
+    assert_same_end(tmp_path / "run", uninterrupted)
+
+
+def test_a_run_with_a_network_of_your_own_goes_on_with_that_alone(tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    distil(whole, network=own.Plain)
+    with pytest.raises(InterruptedRun):
+        distil(out, network=own.Plain, watcher=Recorder(stop_after=2))
+    with pytest.raises(InputError, match=r"--network small#\w{8}: the run in this folder was started with Plain#\w{8}"):
+        distil(out, network=own.small)
+    distil(out, network=own.Plain)
+    assert_same_end(out, whole)
+    assert SyntheticSet.load(out).card["settings"]["network"].startswith("Plain#")
+
+
+@pytest.mark.parametrize("method", [METHOD, DSA(batch_real=6, outer=2, inner=2)])
+@pytest.mark.parametrize(
+    "network", [own.Plain(3, 8, 8, 3), own.Normed, own.Drawn, nn.Sequential(nn.Flatten(), nn.Linear(192, 3))]
+)
+def test_any_network_of_your_own_distils(method: Method, network: Source) -> None:
+    first, again = (distil(network=network, method=method, steps=2) for _ in range(2))
+    assert torch.equal(first.images, again.images), "dropout and drawing follow the seed"
+    assert first.card["metrics"]["loss"] > 0
+
+
+def test_without_features_dm_refuses_and_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"network Convolutional: has no embed"):
+        distil(tmp_path / "run", network=own.Convolutional)
+    assert list(tmp_path.iterdir()) == []
+    assert distil(network=own.Convolutional, method=DSA(batch_real=6, outer=1, inner=1), steps=1).card["steps"] == 1
 
 
 def test_batch_norm_is_warned_of_once() -> None:

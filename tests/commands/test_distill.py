@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,22 @@ def test_accuracy_is_logged(
     assert "step 2: accuracy 62.50%" in capsys.readouterr().err
 
 
+def test_a_network_of_your_own_from_the_folder_of_the_shell(
+    toy_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_nets.py").write_text(
+        "from torch import nn\n\n\ndef make(channels, height, width, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, classes))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != ""])
+    out = tmp_path / "run"
+    assert main(command(toy_npz, out, "--network", "my_nets:make")) == 0
+    assert SyntheticSet.load(out).card["settings"]["network"].startswith("my_nets:make#")
+    networks = ["--networks", "my_nets:make", "convnetD1W4", "--repeats", "1", "--epochs", "1", "--no-baseline"]
+    assert main(["evaluate", str(out), *networks, *EAGER]) == 0
+
+
 def test_divergence_is_exit_code_three(toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ["--network", f"{toys.NETWORK}NN", "--lr", "1e20", "--steps", "50"]
     assert main(command(toy_npz, tmp_path / "run", *more)) == 3
@@ -118,6 +135,14 @@ def test_divergence_is_exit_code_three(toy_npz: Path, tmp_path: Path, capsys: py
         (["--augment", "crop_bend"], "unknown operation 'bend'"),
         (["--network", "perceptron"], "network 'perceptron': not known"),
         (["--network", "ConvNetD9"], "depth 9 of ConvNet"),
+        (["--network", "no_such:make"], "network no_such:make: cannot import 'no_such'"),
+        (["--network", "tests.nets.own:number"], "network tests.nets.own:number: gives int"),
+        (
+            ["--network", "tests.nets.own:broken"],
+            "cannot be made for 3 classes of (3, 8, 8): RuntimeError: out of luck",
+        ),
+        (["--network", "tests.nets.own:too_many"], "forward gives [2, 4] for 2 images; [n, 3] is needed"),
+        (["--network", "tests.nets.own:Convolutional"], "has no embed(images), and no linear layer"),
         (["--init", "nowhere"], "--init nowhere: choose real, noise, kmeans"),
         (["--init", "/"], "no card.json"),
         (["--device", "tpu"], "--device tpu: choose"),

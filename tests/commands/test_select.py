@@ -1,6 +1,7 @@
 """``distillset select``."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,10 +10,16 @@ from distillset import load, select
 from distillset.commands import main
 from distillset.coresets import SELECTORS
 from distillset.data.synthetic import SyntheticSet
+from tests import toys
+
+EXPERT: dict[str, Any] = {"network": toys.NETWORK, "epochs": 4, **toys.EAGER}
 
 
 def command(selector: str, data: Path, out: Path, *more: str) -> list[str]:
-    return ["select", selector, "--data", str(data), "--ipc", "2", "--out", str(out), *more]
+    return [
+        "select", selector, "--data", str(data), "--ipc", "2", "--out", str(out), "--network", toys.NETWORK,
+        "--epochs", "4", "--device", "cpu", "--precision", "fp32", "--compile", "off", *more,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
@@ -22,7 +29,8 @@ def test_it_selects_what_the_library_does(
     out = tmp_path / "artifact"
     assert main(command(selector, toy_npz, out, "--seed", "5")) == 0
     assert capsys.readouterr().out == f"{out}: 6 images of 3 classes; picture {out / 'grid.png'}\n"
-    expected = select(load(toy_npz, announce=lambda note: None), selector, 2, seed=5)
+    data = load(toy_npz, announce=lambda note: None)
+    expected = select(data, selector, 2, seed=5, **EXPERT)
     found = SyntheticSet.load(out)
     assert torch.equal(found.images, expected.images)
     assert found.card["data"] == expected.card["data"]
@@ -74,3 +82,29 @@ def test_an_unknown_selector_and_a_foreign_folder(
 def test_more_than_a_class_has(toy_npz: Path, tmp_path: Path) -> None:
     assert main(command("random", toy_npz, tmp_path / "artifact", "--ipc", "9")) == 0
     assert len(SyntheticSet.load(tmp_path / "artifact")) == 3 * 9
+
+
+def test_the_expert_is_trained_once_and_told_of(
+    toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command("herding", toy_npz, tmp_path / "a", "--seed", "77")) == 0
+    assert "expert: pass 5 of 5" in capsys.readouterr().err
+    assert main(command("k-center", toy_npz, tmp_path / "b", "--seed", "77")) == 0
+    told = capsys.readouterr().err
+    assert "trained before" in told
+    assert "pass" not in told
+    assert "k-center: 6 of 24 images in" in told
+    cards = [SyntheticSet.load(tmp_path / name).card for name in "ab"]
+    assert cards[0]["settings"]["expert"] == cards[1]["settings"]["expert"]
+    assert cards[0]["metrics"]["expert_seconds"] == cards[1]["metrics"]["expert_seconds"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"), [(["--network", "perceptron"], "'perceptron'"), (["--epochs", "-3"], "epochs -3")]
+)
+def test_a_wrong_expert(
+    toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], told: str
+) -> None:
+    assert main(command("herding", toy_npz, tmp_path / "artifact", *flags)) == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "artifact").exists()

@@ -16,54 +16,15 @@ from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.data.whiten import Whitening
 from distillset.errors import InputError
-from distillset.evaluation import Ledger, Row, evaluate
+from distillset.evaluation import Ledger
 from distillset.keys import Key
-from distillset.nets import State, build, canonical
+from distillset.nets import Source, State, build, canonical
 from distillset.store import read_tensors
 from distillset.training import Examples, Recipe, Trainer
 from tests import toys
-
-DATA = toys.toy_data(noise=140)
-SYNTHETIC = select(DATA, "random", 2, seed=3)
-SIZE = 6
-
-
-def run(synthetic: SyntheticSet = SYNTHETIC, data: Data = DATA, **changes: Any) -> list[Row]:
-    arguments: dict[str, Any] = {"networks": (toys.NETWORK,), "repeats": 2, "epochs": 3, **toys.EAGER, **changes}
-    return evaluate(synthetic, data, **arguments)
-
-
-@dataclasses.dataclass
-class Fitted:
-    """One call of `Trainer.fit`."""
-
-    recipe: Recipe
-    images: Tensor
-    labels: Tensor
-    key: Key
-
-
-@pytest.fixture
-def fits(monkeypatch: pytest.MonkeyPatch) -> list[Fitted]:
-    """All trainings, in order, without their cost."""
-    calls: list[Fitted] = []
-    real_fit = Trainer.fit
-
-    def fit(self: Trainer, examples: Examples, labels: Tensor, key: Key) -> State:
-        calls.append(Fitted(self.recipe, examples(torch.arange(len(labels))), labels, key))
-        cheap = Trainer(self.engine, self.module, Recipe(epochs=0))
-        return real_fit(cheap, examples, labels, key)
-
-    monkeypatch.setattr(Trainer, "fit", fit)
-    return calls
-
-
-@pytest.fixture
-def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fit(self: Trainer, examples: Examples, labels: Tensor, key: Key) -> State:
-        raise AssertionError("trained")
-
-    monkeypatch.setattr(Trainer, "fit", fit)
+from tests.evaluation.conftest import Fitted
+from tests.evaluation.runs import DATA, SYNTHETIC, run
+from tests.nets import own
 
 
 def test_rows_and_what_they_say() -> None:
@@ -181,6 +142,8 @@ def test_artifacts_of_the_same_size_share_their_baseline(tmp_path: Path, fits: l
         ({"seed": 1}, 4),
         ({"epochs": 4}, 4),
         ({"networks": ("ConvNetD1W4",)}, 4),
+        ({"networks": (toys.NETWORK.lower(), f"{toys.NETWORK}IN")}, 0),
+        ({"networks": (own.Plain,)}, 4),
         ({"precision": "bf16"}, 4),
         ({"repeats": 3}, 2),
         ({"synthetic": select(DATA, "random", 2, seed=4)}, 2),
@@ -213,6 +176,19 @@ def test_networks_are_saved_even_when_their_accuracy_is_known(tmp_path: Path) ->
     network.load_state_dict(state)
     guesses = network.eval()(DATA.test.rows(torch.arange(30))).argmax(1)
     assert float((guesses == DATA.test.labels).float().mean()) == pytest.approx(meta["accuracy"])
+
+
+def test_networks_of_your_own_are_told_apart(fits: list[Fitted], tmp_path: Path) -> None:
+    mine: list[Source] = [own.small, own.Plain(3, 8, 8, 3), own.Plain(3, 8, 8, 3, hidden=7), own.Normed]
+    rows = run(networks=mine, repeats=1, baseline=False, ledger=Ledger(tmp_path / "ledger"), save_networks=tmp_path)
+    names = [row.network for row in rows]
+    assert [name.partition("#")[0] for name in names] == ["small", "Plain", "Plain", "Normed"]
+    assert len(set(names)) == len({str(fit.key) for fit in fits}) == len(list(tmp_path.glob("*.safetensors"))) == 4
+    state, _ = read_tensors(next(tmp_path.glob("synthetic-small-*-0.safetensors")))
+    own.small(3, 8, 8, 3).load_state_dict(state)
+    fits.clear()
+    run(networks=mine, repeats=1, baseline=False, ledger=Ledger(tmp_path / "ledger"))
+    assert fits == []
 
 
 @pytest.mark.usefixtures("no_training")

@@ -42,3 +42,9 @@ def test_a_damaged_file_counts_as_unknown(tmp_path: Path, content: str) -> None:
     assert book.find(ENTRY) is None
     book.add(ENTRY, FOUND)
     assert book.find(ENTRY) == FOUND
+
+
+def test_memory_is_kept_where_it_was_measured(tmp_path: Path) -> None:
+    book = Ledger(tmp_path)
+    book.add(ENTRY, {**FOUND, "memory": 5e8})
+    assert book.find(ENTRY) == {**FOUND, "memory": 5e8}

@@ -52,8 +52,6 @@ def test_trajectory_matching_is_evaluated_at_its_learned_rate() -> None:
     assert protocol.at(None) is protocol
     other = choose("dm", "mtt", SPEC)
     assert other.at(0.03) is other
-    assert (protocol.at(0.03, soft=True).labels, other.at(None, soft=True).labels) == ("soft", "soft")
-    assert other.at(None, soft=True).recipe == other.recipe
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -91,3 +89,14 @@ def test_epochs_of_the_whole_set(images: int, epochs: int) -> None:
     assert (protocol.name, protocol.recipe.epochs) == ("whole", epochs)
     assert epochs * -(-images // 256) >= 1000
     assert dataclasses.replace(protocol.recipe, epochs=1000) == choose("dm", "dm", SPEC).recipe
+
+
+def test_another_augmentation_has_another_name() -> None:
+    protocol = choose("dm", "dm", SPEC)
+    assert protocol.with_augmentation(None) is protocol
+    assert protocol.with_augmentation("color_crop_cutout_flip_scale_rotate") is protocol
+    without = protocol.with_augmentation("none")
+    assert (without.name, without.recipe.augmentation) == ("dm-without-augmentation", "none")
+    assert protocol.with_augmentation("crop_flip").name == "dm-crop_flip"
+    with pytest.raises(InputError, match="unknown operation 'mirror'"):
+        protocol.with_augmentation("mirror")

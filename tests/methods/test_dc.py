@@ -18,6 +18,7 @@ from distillset.keys import Key
 from distillset.methods import DC, DSA, Task, Term
 from distillset.methods.dc import GradientMatching, loops
 from distillset.nets import build
+from distillset.nets.pools import pool
 from tests import toys
 from tests.oracles import dc_oracle as oracle
 
@@ -197,6 +198,36 @@ def test_finite_differences(match: str) -> None:
         direction = torch.randn(images.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
         slope = (at(images + 1e-5 * direction)[0] - at(images - 1e-5 * direction)[0]) / 2e-5
         torch.testing.assert_close((gradient * direction).sum(), slope, rtol=1e-6, atol=1e-9)
+
+
+EVERY = dict.fromkeys(name for letter in "MBAPN" for name in pool(letter))
+DEEP = ("VGG11", "ResNet18")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * name.startswith(DEEP)) for name in EVERY]
+)
+def test_every_network_equals_the_equation_and_its_slope(name: str) -> None:
+    real = toys.toy((3, 3), (1, 8, 8))
+    task = Task(Exact(real.images, real.labels, real.spec), 1, build(name, real.spec).double(), toys.engine())
+    method = DC(batch_real=2).resolve(real.spec, 1)
+    matcher = method.prepare(task)
+    images = torch.randn(2, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def at(images: Tensor) -> tuple[Tensor, Tensor]:
+        return added(next(iter(matcher.episode({"images": images}, 0, KEY))), images)
+
+    loss, gradient = at(images)
+    network = build(name, real.spec).double().eval()
+    network.load_state_dict(task.fresh(KEY))
+    drawn = [task.real.draw(c, 2, KEY("update", 0)("real", c)) for c in range(2)]
+    leaf = images.clone().requires_grad_()
+    expected = oracle.loss(network, drawn, list(leaf.split(1)), [lambda x: x] * 2)
+    torch.testing.assert_close(loss, expected.detach(), rtol=1e-8, atol=0)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected, leaf)[0], rtol=1e-6, atol=1e-10)
+    direction = torch.randn(images.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    slope = (at(images + 1e-7 * direction)[0] - at(images - 1e-7 * direction)[0]) / 2e-7
+    torch.testing.assert_close((gradient * direction).sum(), slope, rtol=1e-3, atol=1e-4)
 
 
 def test_a_dead_row_has_a_gradient() -> None:

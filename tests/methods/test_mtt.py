@@ -14,6 +14,7 @@ from distillset import SyntheticSet, distill
 from distillset.data.augment import Augmentation
 from distillset.data.spec import Spec
 from distillset.errors import DivergedError, InputError, InterruptedRun
+from distillset.evaluation import read_snapshots
 from distillset.keys import Key
 from distillset.loop import Watcher
 from distillset.methods import MTT, Task
@@ -464,3 +465,13 @@ def test_images_per_step_counts_gradients_and_products() -> None:
     real = toys.toy()
     assert MTT(syn_steps=5, batch_syn=0).images_per_step(real, 2) == 12 * 5 * 6
     assert MTT(syn_steps=5, batch_syn=4, segments=2).images_per_step(real, 2) == 12 * 5 * 4 * 2
+
+
+def test_snapshots_hold_what_the_artifact_would(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    synthetic = distil(out, method=FULL, snapshots=2)
+    shown = read_snapshots(out, synthetic)
+    assert list(shown) == [0, 2, 4]
+    assert all(torch.equal(shown[4].tensors()[name], tensor) for name, tensor in synthetic.tensors().items())
+    early = distil(method=FULL, steps=2)
+    assert all(torch.equal(shown[2].tensors()[name], tensor) for name, tensor in early.tensors().items())

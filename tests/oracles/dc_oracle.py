@@ -32,11 +32,17 @@ def gradient(network: nn.Module, images: Tensor, label: int) -> list[Tensor]:
 
 
 def layerwise(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """1 - cos, output row by output row; biases and the scales and shifts of norms do not count."""
+    """1 - cos, output row by output row; biases and the scales and shifts of norms do not count.
+
+    The distance of a row without gradient (of a dead unit) is 1, whatever the images.
+    """
     total = torch.zeros(())
     for ours, theirs in zip(found, wanted, strict=True):
         if ours.dim() > 1:
             for a, b in zip(ours, theirs, strict=True):
+                if not a.any():
+                    total = total + 1
+                    continue
                 norms = (a**2).sum().sqrt() * (b**2).sum().sqrt()
                 total = total + 1 - (a * b).sum() / (norms + 1e-6)
     return total

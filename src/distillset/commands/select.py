@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from distillset.commands.options import add_data, load_data
+from distillset.commands.options import add_compute, add_data, load_data
 from distillset.commands.progress import note
 from distillset.coresets import SELECTORS, select
+from distillset.coresets.expert import NETWORK
 from distillset.data.grid import GRID
 from distillset.data.synthetic import CARD
 from distillset.errors import InputError
@@ -20,6 +21,10 @@ def add(verbs: Any) -> None:
     parser.add_argument("--ipc", type=int, required=True, help="images per class")
     parser.add_argument("--out", type=Path, required=True, help="folder of the artifact")
     parser.add_argument("--seed", type=int, default=0, help="names the random numbers")
+    group = parser.add_argument_group("expert", "the network trained on the whole set that all but random see with")
+    group.add_argument("--network", default=NETWORK, help=f"default {NETWORK}; kept in the cache once it is trained")
+    group.add_argument("--epochs", type=int, help="passes, less one (default: 4, more for small sets)")
+    add_compute(parser)
     parser.set_defaults(run=run)
 
 
@@ -35,7 +40,18 @@ def run(options: argparse.Namespace) -> int:
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / CARD).is_file()):
         raise InputError(f"--out {out}: exists and is not an artifact; choose another folder")
     data = load_data(options, note)
-    synthetic = select(data, options.selector, options.ipc, seed=options.seed)
+    synthetic = select(
+        data,
+        options.selector,
+        options.ipc,
+        seed=options.seed,
+        network=options.network,
+        epochs=options.epochs,
+        device=options.device,
+        precision=options.precision,
+        compile=options.compile,
+        announce=note,
+    )
     synthetic.save(out)
     print(f"{out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {out / GRID}")
     return 0

@@ -1,9 +1,19 @@
 """Selections of real images, by name; each gives the same artifact as a distillation."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
+from distillset.coresets.expert import NETWORK, Expert, expert
+from distillset.coresets.forgetting import forgetting
+from distillset.coresets.herding import herding
+from distillset.coresets.k_center import k_center
+from distillset.coresets.kmeans import kmeans
 from distillset.coresets.random import random
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
@@ -11,16 +21,85 @@ from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.keys import Key
 
-SELECTORS: dict[str, Callable[[RealSet, int, Key], Tensor]] = {"random": random}
-"""Name to a function that gives the chosen rows, ``ipc`` a class, class by class."""
+
+@dataclass(frozen=True)
+class Selector:
+    """A way to choose among the images of one class.
+
+    Args:
+        choose: what it sees of the ``n`` images of a class, ``ipc`` (at most n) and a key to positions ``int64 [ipc]``.
+        sees: ``rows`` (their numbers ``int64 [n]``), ``features`` (an expert's embeddings ``float32 [n, d]``) or
+            ``events`` (how often it forgot them, ``int64 [n]``).
+    """
+
+    choose: Callable[[Tensor, int, Key], Tensor]
+    sees: str = "rows"
 
 
-def select(data: Data | RealSet, selector: str, ipc: int, *, seed: int = 0) -> SyntheticSet:
+SELECTORS: dict[str, Selector] = {
+    "random": Selector(random),
+    "herding": Selector(herding, "features"),
+    "k-center": Selector(k_center, "features"),
+    "forgetting": Selector(forgetting, "events"),
+    "kmeans": Selector(kmeans, "features"),
+}
+
+
+def choose_rows(selector: str, real: RealSet, ipc: int, key: Key, taught: Expert | None = None) -> Tensor:
+    """The chosen rows, ``ipc`` a class, class by class: ``int64 [classes*ipc]``.
+
+    Of a class smaller than ``ipc`` every image is taken as often as it goes, and the rest is drawn.
+
+    Args:
+        selector: a name in `SELECTORS`.
+        real: the set to choose from.
+        ipc: images per class.
+        key: names the random streams.
+        taught: the expert of ``real``, for selectors that see features or events.
+    """
+    row, parts = SELECTORS[selector], []
+    for c in range(real.spec.classes):
+        rows = real.index(c)
+        if len(rows) < ipc:
+            parts.append(real.draw_rows(c, ipc, key(c)))
+            continue
+        seen = rows
+        if row.sees != "rows":
+            assert taught is not None, f"{selector} needs an expert"
+            seen = taught.features(real, rows) if row.sees == "features" else taught.events[rows]
+        parts.append(rows[row.choose(seen, ipc, key(c))])
+    return torch.cat(parts)
+
+
+def select(
+    data: Data | RealSet,
+    selector: str,
+    ipc: int,
+    *,
+    seed: int = 0,
+    network: str = NETWORK,
+    epochs: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    compile: str = "auto",  # noqa: A002 (the flag's name)
+    cache: str | Path | None = None,
+    announce: Callable[[str], None] = lambda line: None,
+) -> SyntheticSet:
     """Choose ``ipc`` real images a class.
 
+    Args:
+        data: the set, or `Data` whose training set is meant.
+        selector: a name in `SELECTORS`.
+        ipc: images per class.
+        seed: names all random streams.
+        network, epochs, device, precision, compile, cache: of the expert, where the selector needs one; see
+            `distillset.coresets.expert.expert`.
+        announce: is told how the expert comes on, and how long things took.
+
     Raises:
-        InputError: an unknown selector, or ipc below 1.
+        InputError: an unknown selector, or an argument out of its range.
     """
+    selector = selector.replace("_", "-")
     if selector not in SELECTORS:
         raise InputError(f"selector {selector!r}: choose one of {', '.join(SELECTORS)}")
     if ipc < 1:
@@ -28,13 +107,30 @@ def select(data: Data | RealSet, selector: str, ipc: int, *, seed: int = 0) -> S
     if not isinstance(data, Data):
         data = Data(data, data, data.spec.name)
     real = data.train
-    rows = SELECTORS[selector](real, ipc, Key(seed)("select", selector))
-    card = {
-        "method": selector,
-        "settings": {"method": selector, "ipc": ipc, "seed": seed},
-        "data": data.origin(),
-    }
+    settings: dict[str, Any] = {"method": selector, "ipc": ipc, "seed": seed}
+    taught, metrics = None, {}
+    if SELECTORS[selector].sees != "rows":
+        folder = None if cache is None else Path(cache)
+        taught = expert(
+            real,
+            network=network,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            precision=precision,
+            compile=compile,
+            cache=folder,
+            announce=announce,
+        )
+        settings["expert"] = taught.to_json()
+        metrics["expert_seconds"] = round(taught.seconds, 1)
+    start = time.monotonic()
+    rows = choose_rows(selector, real, ipc, Key(seed)("select", selector), taught)
+    metrics["seconds"] = round(time.monotonic() - start, 2)
+    if taught:
+        announce(f"{selector}: {len(rows)} of {len(real)} images in {metrics['seconds']:.1f} s, the expert apart")
+    card = {"method": selector, "settings": settings, "data": data.origin(), "metrics": metrics}
     return SyntheticSet(real.rows(rows), real.labels[rows].clone(), real.spec, card)
 
 
-__all__ = ["SELECTORS", "select"]
+__all__ = ["SELECTORS", "Expert", "Selector", "choose_rows", "expert", "select"]

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from distillset.data.real import RealSet
 from distillset.keys import Key
 
 
-def random(real: RealSet, ipc: int, key: Key) -> Tensor:
-    """``ipc`` rows a class drawn without replacement while the class lasts, class by class: ``int64 [classes*ipc]``."""
-    return torch.cat([real.draw_rows(c, ipc, key(c)) for c in range(real.spec.classes)])
+def random(rows: Tensor, ipc: int, key: Key) -> Tensor:
+    """``ipc`` of ``rows [n]`` drawn without replacement: positions ``int64 [ipc]``."""
+    return torch.randperm(len(rows), generator=key.generator())[:ipc]

@@ -182,6 +182,23 @@ class RealSet:
         """``n`` images of class ``label`` as `draw_rows` chooses them, normalised: float32 [n, C, H, W]."""
         return self.rows(self.draw_rows(label, n, key), device)
 
+    def normalised(self, spec: Spec, whitening: Whitening | None = None) -> "RealSet":
+        """The same images with the normalisation of another spec, or whitened: what is compared is normalised alike.
+
+        Raises:
+            InputError: ``spec`` is of another shape or has too few classes.
+        """
+        if self.spec == spec and self.whitening is whitening:
+            return self
+        return RealSet(
+            self.images,
+            self.labels,
+            spec,
+            partial=self.partial,
+            fingerprint=self.fingerprint(),
+            whitening=whitening,
+        )
+
     def subset(self, rows: Tensor) -> "RealSet":
         """The images of ``rows`` (int64 [n]) in that order, copied into memory. Classes may be missing from it."""
         return self._part(rows, partial=True)

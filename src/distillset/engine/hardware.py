@@ -1,5 +1,6 @@
 """What this machine is, for cards and results."""
 
+import contextlib
 import platform
 import resource
 from pathlib import Path
@@ -27,16 +28,37 @@ def processor() -> str:
     return " ".join([fields.get("model name", platform.machine()), *known])
 
 
+def forget_peak(device: torch.device) -> None:
+    """Let `peak` begin anew, where the system allows that."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak(device: torch.device) -> int:
+    """Most bytes in use since `forget_peak`: on a GPU what tensors took, else this process's resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def memory(device: torch.device) -> int:
     """Bytes in use: the peak on a GPU, else this process's anonymous resident memory (its peak where that is not
     told).
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    return _status("RssAnon") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _status(field: str) -> int:
+    """A field of this process's status in bytes; 0 where the system does not tell."""
     try:
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("RssAnon:"):
+            if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return 0

@@ -17,13 +17,17 @@ class Ledger:
         self.folder = folder
 
     def find(self, entry: dict[str, Any]) -> dict[str, float] | None:
-        """Accuracy (a fraction) and seconds of this training, if it is known. A damaged file counts as unknown."""
+        """Accuracy (a fraction), seconds and, if it was measured, peak memory (bytes) of this training, if it is known.
+
+        A damaged file counts as unknown.
+        """
         path = self._path(entry)
         if not path.is_file():
             return None
         try:
             record = read_json(path)
-            return {name: float(record[name]) for name in ("accuracy", "seconds")}
+            found = {name: float(record[name]) for name in ("accuracy", "seconds")}
+            return {**found, "memory": float(record["memory"])} if "memory" in record else found
         except (InputError, KeyError, TypeError, ValueError):
             return None
 

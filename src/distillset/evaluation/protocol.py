@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from distillset.data.augment import default_strategy
+from distillset.data.augment import NONE, Augmentation, default_strategy
 from distillset.data.augment_dc import DCAugmentation
 from distillset.data.spec import Spec
 from distillset.errors import InputError
@@ -34,12 +34,11 @@ class Protocol:
     exceptions: Mapping[str, Recipe] = field(default_factory=dict, repr=False)
     learned_rate: bool = False
 
-    def at(self, lr: float | None, soft: bool = False) -> "Protocol":
-        """The protocol for a set with this learned rate, or none, and soft labels or hard ones."""
-        protocol = replace(self, labels="soft") if soft else self
+    def at(self, lr: float | None) -> "Protocol":
+        """The protocol for a set with this learned rate, or none."""
         if lr is None or not self.learned_rate:
-            return protocol
-        return replace(protocol, recipe=replace(self.recipe, rate=lr))
+            return self
+        return replace(self, recipe=replace(self.recipe, rate=lr))
 
     def resolve(self, spec: Spec) -> "Protocol":
         """The protocol for this data: its exception if there is one, its augmentation without the flip for digits."""
@@ -54,6 +53,19 @@ class Protocol:
         if epochs is None or epochs == self.recipe.epochs:
             return self
         return replace(self, name=f"{self.name}-{epochs}-epochs", recipe=replace(self.recipe, epochs=epochs))
+
+    def with_augmentation(self, strategy: str | None) -> "Protocol":
+        """The protocol with another augmentation, named as in a `Recipe`, and a name that says so.
+
+        Raises:
+            InputError: an unknown operation.
+        """
+        if strategy is None or strategy == self.recipe.augmentation:
+            return self
+        if strategy != DCAugmentation.NAME:
+            Augmentation.parse(strategy)
+        said = "without-augmentation" if strategy == NONE else strategy
+        return replace(self, name=f"{self.name}-{said}", recipe=replace(self.recipe, augmentation=strategy))
 
     def __str__(self) -> str:
         r = self.recipe

@@ -87,7 +87,7 @@ def adopt(source: nn.Module | Factory, spec: Spec, title: str) -> nn.Module:
     except Exception as error:  # whatever the user's code raises
         raise _wrong(title, f"cannot be made for {spec.classes} classes of {spec.shape}", error) from error
     if not isinstance(module, nn.Module):
-        raise InputError(f"network {title}: a {type(module).__name__} was made; an nn.Module is needed")
+        raise InputError(f"network {title}: gives {type(module).__name__}; an nn.Module is needed")
     if not isinstance(source, nn.Module):
         module.reset_parameters = partial(_redraw, module, partial(source, *spec.shape, spec.classes))  # type: ignore[assignment]
     elif fixed := _fixed(module):
@@ -133,12 +133,12 @@ def check(module: nn.Module, draw: Callable[[], State], spec: Spec, title: str) 
         for path, layer in module.named_modules()
         if isinstance(layer, nn.Linear)
     ]
+    embed = getattr(module, "embed", None)
     module.eval()
     try:
         with torch.no_grad():
             logits = functional_call(module, state, (images,))
             alone = functional_call(module, state, (images[:1],))
-            embed = getattr(module, "embed", None)
             embedding = embed(images) if callable(embed) else None
     except Exception as error:  # whatever the user's code raises
         raise _wrong(title, f"fails on images of {list(images.shape)}", error) from error
@@ -146,23 +146,22 @@ def check(module: nn.Module, draw: Callable[[], State], spec: Spec, title: str) 
         module.train()
         for hook in hooks:
             hook.remove()
-    for what, found, wanted in (("logits", logits, spec.classes), ("embed", embedding, None)):
-        _check_rows(title, what, found, wanted)
+    _check_rows(title, "forward", logits, spec.classes)
+    if callable(embed):
+        _check_rows(title, "embed", embedding, None)
     if float((alone[0] - logits[0]).abs().max()) > 0.01 * float(logits.abs().max()) + 1e-6:
         raise InputError(f"network {title}: the logits of an image depend on the other images, in evaluation mode")
     first = [path for path, inputs in called if len(inputs) == len(images)]
-    if embedding is None and first:
+    if not callable(embed) and first:
         setattr(module, LAST, first[-1])
 
 
 def _check_rows(title: str, what: str, found: Any, wanted: int | None) -> None:
-    if found is None and what == "embed":
-        return
     shape = f"[n, {wanted or 'features'}]"
     if not isinstance(found, Tensor):
-        raise InputError(f"network {title}: {what} are a {type(found).__name__}; a tensor {shape} is needed")
+        raise InputError(f"network {title}: {what} gives {type(found).__name__}; a tensor {shape} is needed")
     if found.dim() != 2 or len(found) != 2 or found.shape[1] != (wanted or found.shape[1]):
-        raise InputError(f"network {title}: {what} of 2 images are {list(found.shape)}; {shape} is needed")
+        raise InputError(f"network {title}: {what} gives {list(found.shape)} for 2 images; {shape} is needed")
 
 
 def fingerprint(module: nn.Module, source: Any) -> str:

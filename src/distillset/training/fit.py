@@ -18,6 +18,9 @@ from distillset.nets import State, fresh, mixes_images, seeded
 Examples = Callable[[Tensor], Tensor]
 """Row numbers ``int64 [n]`` (CPU) to normalised images ``float32 [n, C, H, W]`` on the engine's device."""
 
+After = Callable[[int, State], None]
+"""Called with the number of a pass and the state after it."""
+
 
 CHUNK = 4096
 """Test images normalised at a time."""
@@ -100,12 +103,15 @@ class Trainer:
         self.train(state, examples, labels, key)
         return state
 
-    def train(self, state: State, examples: Examples, labels: Tensor, key: Key) -> None:
-        """Train ``state`` where it stands; arguments as in `fit`."""
-        with seeded(key("dropout")):
-            self._train(state, examples, labels, key)
+    def train(self, state: State, examples: Examples, labels: Tensor, key: Key, after: After | None = None) -> None:
+        """Train ``state`` where it stands; arguments as in `fit`.
 
-    def _train(self, state: State, examples: Examples, labels: Tensor, key: Key) -> None:
+        ``after`` is shown the number and the state of every pass when it is over; the next pass changes that state.
+        """
+        with seeded(key("dropout")):
+            self._train(state, examples, labels, key, after)
+
+    def _train(self, state: State, examples: Examples, labels: Tensor, key: Key, after: After | None) -> None:
         recipe, device = self.recipe, self.engine.device
         self.module.train()
         parameters = [state[name] for name in self.trainable]
@@ -128,15 +134,19 @@ class Trainer:
             if epoch == recipe.epochs // 2 + 1:
                 rate *= recipe.decay
                 optimiser = self._sgd(parameters, rate)
+            if after:
+                after(epoch, state)
+                self.module.train()
 
     def accuracy(self, state: State, examples: Examples, labels: Tensor) -> float:
         """The fraction of rows that ``state`` classifies as labelled, in evaluation mode."""
+        return int((self.predict(state, examples, len(labels)).argmax(1) == labels).sum()) / len(labels)
+
+    def predict(self, state: State, examples: Examples, count: int) -> Tensor:
+        """The logits of the first ``count`` rows in evaluation mode, ``float32 [count, classes]`` on the CPU."""
         self.module.eval()
-        hits = 0
-        for rows in torch.arange(len(labels)).split(CHUNK):
-            guesses = self._predict(state, examples(rows), min(CHUNK, len(labels))).argmax(1)
-            hits += int((guesses.cpu() == labels[rows]).sum())
-        return hits / len(labels)
+        parts = [self._predict(state, examples(rows), min(CHUNK, count)) for rows in torch.arange(count).split(CHUNK)]
+        return torch.cat([part.cpu() for part in parts])
 
     def _sgd(self, parameters: list[Tensor], rate: float) -> torch.optim.SGD:
         recipe = self.recipe

@@ -1,0 +1,142 @@
+"""Where every set of an evaluation is tried: the same test set, seed and trainers for all."""
+
+import re
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distillset.data.real import RealSet
+from distillset.data.spec import Spec
+from distillset.data.whiten import Whitening
+from distillset.engine import Compute, Engine, measure
+from distillset.engine.hardware import forget_peak, hardware, peak
+from distillset.evaluation.ledger import Ledger
+from distillset.evaluation.row import Row
+from distillset.evaluation.subjects import Subject
+from distillset.keys import Key
+from distillset.nets import Network
+from distillset.store import write_tensors
+from distillset.training import Examples, Recipe, Trainer
+
+Report = Callable[[str, int, float], None]
+"""Called after each network: artifact, networks done, accuracy."""
+
+
+class Bench:
+    """Trains networks on subjects and tests them.
+
+    Args:
+        spec: shape, classes and normalisation of all that is tried.
+        test: what is tested on.
+        seed: names all random streams.
+        compute: what to compute on, given the work.
+        ledger: remembers every training.
+        save_networks: a folder for the trained networks.
+        report: is told of each network.
+        purpose: ``evaluate``; networks that serve another purpose are others.
+        whitening: in place of the normalisation of ``spec``.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        test: RealSet,
+        seed: int,
+        compute: Callable[[Any], Compute],
+        ledger: Ledger | None = None,
+        save_networks: Path | None = None,
+        report: Report | None = None,
+        purpose: str = "evaluate",
+        whitening: Whitening | None = None,
+    ) -> None:
+        self.spec, self.test, self.seed, self.compute = spec, test.normalised(spec, whitening), seed, compute
+        self.ledger, self.save_networks, self.report, self.purpose = ledger, save_networks, report, purpose
+        self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
+
+    def row(self, subject: Subject, network: Network, repeats: int) -> Row:
+        """``repeats`` networks on a subject."""
+        passes = 3.0 * subject.size * (subject.protocol.recipe.epochs + 1) * repeats
+        compute = self.compute(measure(network.module, self.spec.shape, passes))
+        found = []
+        for i in range(repeats):
+            entry = self._entry(subject, network, compute, i)
+            known = self.ledger.find(entry) if self.ledger and not self.save_networks else None
+            if known is None:
+                known = self._train(subject, network, compute, i)
+                if self.ledger:
+                    self.ledger.add(entry, known)
+            if self.report:
+                self.report(subject.artifact, i + 1, known["accuracy"])
+            found.append(known)
+        accuracies = tuple(known["accuracy"] for known in found)
+        return Row(
+            artifact=subject.artifact,
+            network=network.title,
+            protocol=subject.protocol.name,
+            labels=subject.protocol.labels,
+            mean=statistics.fmean(accuracies),
+            std=statistics.stdev(accuracies) if repeats > 1 else 0.0,
+            n=repeats,
+            sets=repeats if subject.redrawn else 1,
+            networks=1 if subject.redrawn else repeats,
+            accuracies=accuracies,
+            seconds=round(sum(known["seconds"] for known in found), 2),
+            memory=int(max(known.get("memory", 0) for known in found)) or None,
+            bytes=subject.bytes,
+            recipe=asdict(subject.protocol.recipe),
+            compute=compute.to_json(),
+            hardware=hardware(torch.device(compute.device)),
+        )
+
+    def _train(self, subject: Subject, network: Network, compute: Compute, i: int) -> dict[str, float]:
+        """Accuracy of the ``i``-th network on the ``i``-th set, the seconds it took, and the most bytes in use."""
+        start, device = time.monotonic(), torch.device(compute.device)
+        forget_peak(device)
+        trainer = self._trainer(network, subject.protocol.recipe, compute)
+        examples, labels = subject.draw(i)
+        state = trainer.fit(_on(examples, device), labels, Key(self.seed)(self.purpose, network.name, i))
+        accuracy = trainer.accuracy(state, _on(self.test.rows, device), self.test.labels)
+        if self.save_networks:
+            title = network.title
+            meta = {"network": title, "accuracy": accuracy, "seed": self.seed, "i": i, "spec": self.spec.to_json()}
+            file = f"{_plain(subject.artifact)}-{_plain(title)}-{i}.safetensors"
+            write_tensors(self.save_networks / file, state, meta)
+        return {"accuracy": accuracy, "seconds": time.monotonic() - start, "memory": float(peak(device))}
+
+    def _trainer(self, network: Network, recipe: Recipe, compute: Compute) -> Trainer:
+        """Kept, so that what was compiled for one set serves the next."""
+        wanted = (network.name, recipe, replace(compute, reasons=()))
+        if wanted not in self._trainers:
+            self._trainers[wanted] = Trainer(Engine(compute), network.module, recipe)
+        return self._trainers[wanted]
+
+    def _entry(self, subject: Subject, network: Network, compute: Compute, i: int) -> dict[str, Any]:
+        """All that an accuracy depends on."""
+        more = {} if self.purpose == "evaluate" else {"purpose": self.purpose}
+        if self.test.whitening is not None:
+            more["whitening"] = self.test.whitening.fingerprint()
+        return {
+            "set": subject.fingerprint,
+            "test": self.test.fingerprint(),
+            "spec": self.spec.to_json(),
+            "network": network.name,
+            "recipe": asdict(subject.protocol.recipe),
+            "precision": compute.precision,
+            "seed": self.seed,
+            "i": i,
+            **more,
+        }
+
+
+def _on(examples: Examples, device: torch.device) -> Examples:
+    return lambda rows: examples(rows).to(device)
+
+
+def _plain(title: str) -> str:
+    """What of a title can be in the name of a file."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", title).strip("-.")

@@ -1,0 +1,193 @@
+"""Scores that take labels and augmentation out of an accuracy, with all their parts.
+
+From DD-Ranking (Li et al., 2025). With accuracies as fractions::
+
+    HLR = whole set with hard labels - set with hard labels                        (hard-label recovery: less is better)
+    IOR = set with its own labels - random with labels of the same kind            (improvement over random)
+    alpha = w IOR - (1 - w) HLR                                                    LRS = (e^alpha - 1/e) / (e - 1/e)
+    beta = g (set - random, augmented) + (1 - g) (set - random, not augmented)     ARS = (e^beta - 1/e) / (e - 1/e)
+
+both weights one half, so that a set that is no better than random and loses nothing to the whole one has 0.269.
+Deviations from its code, version 0.2.0: that exponentiates percentages, and reports the best epoch on the test set;
+here it is the last. The parts say more than the scores: two sets with one score may differ in each of them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from distillset.errors import InputError
+from distillset.evaluation.row import Row
+
+WEIGHT = 0.5
+
+
+def robust(difference: float) -> float:
+    """A weighted difference of accuracies, in [-1, 1], as a score in [0, 1].
+
+    >>> robust(-1.0), round(robust(0.0), 3), robust(1.0)
+    (0.0, 0.269, 1.0)
+    """
+    return (math.exp(difference) - math.exp(-1)) / (math.e - math.exp(-1))
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """The label-robust score (LRS) and its parts.
+
+    Args:
+        whole_hard: accuracy of the whole real set.
+        set_hard: of the set with hard labels.
+        set_any: of the set with its own labels.
+        random_any: of random images with labels of the same kind.
+        weight: of the improvement over random; the rest is that of hard-label recovery.
+
+    Raises:
+        InputError: a value is no fraction.
+    """
+
+    whole_hard: float
+    set_hard: float
+    set_any: float
+    random_any: float
+    weight: float = WEIGHT
+
+    def __post_init__(self) -> None:
+        _check_fractions(self)
+
+    @property
+    def recovery(self) -> float:
+        """HLR: what is lost to the whole set, with hard labels."""
+        return self.whole_hard - self.set_hard
+
+    @property
+    def improvement(self) -> float:
+        """IOR: what is gained over random images."""
+        return self.set_any - self.random_any
+
+    @property
+    def alpha(self) -> float:
+        return self.weight * self.improvement - (1 - self.weight) * self.recovery
+
+    @property
+    def score(self) -> float:
+        return robust(self.alpha)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "hard_label_recovery": self.recovery,
+            "improvement_over_random": self.improvement,
+            "alpha": self.alpha,
+            "label_robust_score": self.score,
+        }
+
+
+@dataclass(frozen=True)
+class AugmentationScore:
+    """The augmentation-robust score (ARS) and its parts.
+
+    Args:
+        set_augmented: accuracy of the set, trained with augmentation.
+        random_augmented: of random images, likewise.
+        set_plain: of the set, trained without augmentation.
+        random_plain: of random images, likewise.
+        weight: of the difference with augmentation.
+
+    Raises:
+        InputError: a value is no fraction.
+    """
+
+    set_augmented: float
+    random_augmented: float
+    set_plain: float
+    random_plain: float
+    weight: float = WEIGHT
+
+    def __post_init__(self) -> None:
+        _check_fractions(self)
+
+    @property
+    def augmented(self) -> float:
+        """What is gained over random with augmentation."""
+        return self.set_augmented - self.random_augmented
+
+    @property
+    def plain(self) -> float:
+        """What is gained over random without augmentation."""
+        return self.set_plain - self.random_plain
+
+    @property
+    def beta(self) -> float:
+        return self.weight * self.augmented + (1 - self.weight) * self.plain
+
+    @property
+    def score(self) -> float:
+        return robust(self.beta)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "improvement_augmented": self.augmented,
+            "improvement_plain": self.plain,
+            "beta": self.beta,
+            "augmentation_robust_score": self.score,
+        }
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Both scores of one artifact for one network."""
+
+    artifact: str
+    network: str
+    label: LabelScore
+    augmentation: AugmentationScore
+
+    def to_json(self) -> dict[str, Any]:
+        labels, augmentation = self.label.to_json(), self.augmentation.to_json()
+        return {"artifact": self.artifact, "network": self.network, "label": labels, "augmentation": augmentation}
+
+
+def score(rows: Sequence[Row], artifact: str) -> list[Scores]:
+    """The scores of ``artifact`` for every network it has rows of.
+
+    Args:
+        rows: of one evaluation with the whole set, hard labels as well as its own, random with labels of the same kind,
+            and all but the whole set with augmentation and without.
+        artifact: what its rows are called.
+
+    Raises:
+        InputError: a row is missing.
+    """
+    found = []
+    for network in dict.fromkeys(row.network for row in rows if row.artifact == artifact):
+        mine = [row for row in rows if row.network == network]
+        own = next(row.labels for row in mine if row.artifact == artifact)
+        random = "soft-random" if own == "soft" else "random"
+        given = {(row.artifact, row.labels, row.recipe["augmentation"] != "none"): row.mean for row in mine}
+        names = {
+            "set, hard labels": (artifact, "hard", True),
+            "set, augmented": (artifact, own, True),
+            "random, augmented": (random, own, True),
+            "set, not augmented": (artifact, own, False),
+            "random, not augmented": (random, own, False),
+            "whole set": ("whole", "hard", True),
+        }
+        for name, key in names.items():
+            if key not in given:
+                raise InputError(f"scores of {artifact} on {network}: the row {name!r} is missing")
+        hard, augmented, random_augmented, plain, random_plain, whole = (given[key] for key in names.values())
+        label = LabelScore(whole, hard, augmented, random_augmented)
+        found.append(
+            Scores(artifact, network, label, AugmentationScore(augmented, random_augmented, plain, random_plain))
+        )
+    return found
+
+
+def _check_fractions(record: LabelScore | AugmentationScore) -> None:
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if not 0 <= value <= 1:
+            raise InputError(f"{field.name} {value}: must be a fraction between 0 and 1, not a percentage")

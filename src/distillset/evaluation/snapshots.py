@@ -1,0 +1,66 @@
+"""A run's snapshots, and the choice among them: by a split of the training data, never silently by the test set."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from distillset.data.synthetic import SyntheticSet
+from distillset.errors import InputError
+from distillset.evaluation.bench import Bench
+from distillset.evaluation.protocol import Protocol
+from distillset.evaluation.row import Row
+from distillset.evaluation.subjects import of_set
+from distillset.keys import Key
+from distillset.nets import Network
+from distillset.store import read_tensors
+
+VALIDATION = 0.1
+"""The share of every class of the training data that snapshots are chosen by."""
+
+VALIDATION_KEY = Key(0)("validation")
+"""Never the user's seed: which images choose must not depend on it."""
+
+
+def read_snapshots(folder: str | Path, synthetic: SyntheticSet) -> dict[int, SyntheticSet]:
+    """The sets in ``snapshots/step-N.safetensors`` of a run by step, ascending, with all else as in its artifact.
+
+    Raises:
+        InputError: there are none, or one is damaged or does not fit the artifact.
+    """
+    paths = {
+        int(match[1]): path
+        for path in Path(folder, "snapshots").glob("step-*.safetensors")
+        if (match := re.fullmatch(r"step-(\d+)\.safetensors", path.name))
+    }
+    if not paths:
+        raise InputError(f"{folder}: holds no snapshots to choose among (distill writes them with --snapshots)")
+    found = {}
+    for step in sorted(paths):
+        tensors, _ = read_tensors(paths[step])
+        if "images" not in tensors:
+            raise InputError(f"{paths[step]}: tensor images is missing")
+        labels = tensors.get("labels", synthetic.labels)
+        try:
+            lr = float(tensors["lr"]) if "lr" in tensors else synthetic.lr
+            found[step] = replace(synthetic, images=tensors["images"], labels=labels, lr=lr)
+        except InputError as error:
+            raise InputError(f"{paths[step]}: {error}") from None
+    return found
+
+
+def trial(
+    bench: Bench,
+    snapshots: Mapping[int, SyntheticSet],
+    artifact: str,
+    protocol: Protocol,
+    network: Network,
+    repeats: int,
+) -> tuple[int, Row]:
+    """The step whose images test best on a bench, and that row. Of equals the earliest."""
+    rows = {
+        step: bench.row(of_set(snapshot, f"{artifact} step {step}", protocol), network, repeats)
+        for step, snapshot in snapshots.items()
+    }
+    best = max(rows, key=lambda step: (rows[step].mean, -step))
+    return best, rows[best]

@@ -1,0 +1,85 @@
+"""What is put on trial: a set to train on, redrawn for every network or not, with the protocol it is trained by."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from distillset.coresets import Expert, choose_rows
+from distillset.data.real import RealSet
+from distillset.data.synthetic import SyntheticSet
+from distillset.evaluation.protocol import Protocol, whole
+from distillset.keys import Key
+from distillset.store import checksum
+from distillset.training import Examples
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A kind of set under evaluation.
+
+    Args:
+        artifact: what its row is called.
+        protocol: how networks are trained on it.
+        fingerprint: what the sets depend on, apart from the evaluation's seed.
+        draw: the i-th set, images by row and their labels.
+        size: number of images.
+        bytes: what they take on disk.
+        redrawn: whether every network has a set of its own.
+    """
+
+    artifact: str
+    protocol: Protocol
+    fingerprint: str
+    draw: Callable[[int], tuple[Examples, Tensor]]
+    size: int
+    bytes: int
+    redrawn: bool = False
+
+
+def of_set(synthetic: SyntheticSet, artifact: str, protocol: Protocol) -> Subject:
+    """An artifact, trained on with its own labels, hard or soft, and at its own rate where the protocol says so."""
+    images, labels = synthetic.images, synthetic.labels
+    labelled = replace(protocol.at(synthetic.lr), labels="hard" if labels.dim() == 1 else "soft")
+    stored = images.nbytes + labels.nbytes
+    return Subject(artifact, labelled, synthetic.fingerprint(), lambda i: (_held(images), labels), len(images), stored)
+
+
+def of_random(real: RealSet, ipc: int, seed: int, protocol: Protocol, taught: Expert | None = None) -> Subject:
+    """Random real images, redrawn for every network; with the soft labels of an expert if there is one.
+
+    The soft-label random row is the baseline that "A Label is Worth a Thousand Images in Dataset Distillation" (Qin et
+    al., NeurIPS 2024) asks for beside any result with soft labels.
+    """
+    size = ipc * real.spec.classes
+    count = size * torch.Size(real.spec.shape).numel()
+
+    def draw(i: int) -> tuple[Examples, Tensor]:
+        rows = choose_rows("random", real, ipc, Key(seed)("baseline", i))
+        images = real.rows(rows)
+        return _held(images), taught.probabilities(images) if taught else real.labels[rows]
+
+    fingerprint = f"{real.fingerprint()}-{ipc}"
+    if taught is None:
+        return Subject("random", protocol, fingerprint, draw, size, 4 * count + 8 * size, redrawn=True)
+    return Subject(
+        "soft-random",
+        replace(protocol, labels="soft"),
+        f"{fingerprint}-{checksum(taught.state)}",
+        draw,
+        size,
+        4 * count + 4 * size * real.spec.classes,
+        redrawn=True,
+    )
+
+
+def of_whole(real: RealSet) -> Subject:
+    """The whole real set, under its own protocol."""
+    stored = real.images.nbytes + real.labels.nbytes
+    protocol = whole(len(real), real.spec)
+    return Subject("whole", protocol, real.fingerprint(), lambda i: (real.rows, real.labels), len(real), stored)
+
+
+def _held(images: Tensor) -> Examples:
+    return lambda rows: images[rows]
