@@ -461,6 +461,13 @@ def test_whitening_is_for_the_data_it_was_published_for() -> None:
     assert MTT().whitening(spec_of("cifar10", 10, 64), 1) == "none"
 
 
+def test_the_work_of_experts_counts_for_whether_to_compile(experts: str) -> None:
+    real = toys.toy()
+    assert METHOD.resolve(real.spec, 2).images_before(real) == 3 * 24 * 2 * 3  # two experts of three epochs
+    assert dataclasses.replace(METHOD, sam=0.1).resolve(real.spec, 2).images_before(real) == 6 * 24 * 2 * 3
+    assert dataclasses.replace(METHOD, experts=experts).images_before(real) == 0
+
+
 def test_images_per_step_counts_gradients_and_products() -> None:
     real = toys.toy()
     assert MTT(syn_steps=5, batch_syn=0).images_per_step(real, 2) == 12 * 5 * 6
