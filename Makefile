@@ -12,7 +12,7 @@ DEMO_STEPS ?= 200
 DEMO_REPEATS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench lowest clean
+.PHONY: help demo test test-slow lint format bench docs package lowest clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -43,11 +43,21 @@ format: $(READY) ## Rewrite the code in the project's style
 bench: $(READY) ## Time the fast path beside the textbook loop (ARGS goes to the benchmark)
 	$(BIN)/python -m benchmarks --out results/benchmarks.json $(ARGS)
 
+docs: $(READY) ## Build the documentation into site/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation: site/index.html"
+
+package: $(READY) ## Build wheel and sdist, install the wheel in a clean environment elsewhere, and use it there
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	tools/try_package.sh dist/*.whl $(CONSTRAINTS)
+
 lowest: ## Run the tests with the lowest versions that pyproject.toml allows
 	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
 
 clean: ## Remove the environments, caches and the demo's folder
-	rm -rf .venv .venv-lowest dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache $(DEMO_OUT)
+	rm -rf .venv .venv-lowest dist build site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache $(DEMO_OUT)
 
 # Without the constraints an open range would take the newest of everything, of torch with gigabytes of GPU libraries.
 CONSTRAINTS ?= constraints.txt

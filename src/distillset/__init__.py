@@ -6,17 +6,38 @@
 >>> rows = ds.evaluate(synthetic, data)  # doctest: +SKIP
 """
 
-from distillset.coresets import select
-from distillset.data.real import RealSet
-from distillset.data.sources import Data, load
-from distillset.data.spec import Spec
-from distillset.data.synthetic import SyntheticSet
-from distillset.distill import distill
-from distillset.errors import DistillsetError, DivergedError, InputError, InterruptedRun
-from distillset.evaluation import Protocol, Row, evaluate
-from distillset.keys import Key
-from distillset.loop import Watcher
-from distillset.methods import DC, DM, DSA, MTT
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distillset.coresets import select
+    from distillset.data.real import RealSet
+    from distillset.data.sources import Data, load
+    from distillset.data.spec import Spec
+    from distillset.data.synthetic import SyntheticSet
+    from distillset.distill import distill
+    from distillset.errors import DistillsetError, DivergedError, InputError, InterruptedRun
+    from distillset.evaluation import Protocol, Row, evaluate
+    from distillset.keys import Key
+    from distillset.loop import Watcher
+    from distillset.methods import DC, DM, DSA, MTT
+
+_HOMES = {
+    "distillset.coresets": ("select",),
+    "distillset.data.real": ("RealSet",),
+    "distillset.data.sources": ("Data", "load"),
+    "distillset.data.spec": ("Spec",),
+    "distillset.data.synthetic": ("SyntheticSet",),
+    "distillset.distill": ("distill",),
+    "distillset.errors": ("DistillsetError", "DivergedError", "InputError", "InterruptedRun"),
+    "distillset.evaluation": ("Protocol", "Row", "evaluate"),
+    "distillset.keys": ("Key",),
+    "distillset.loop": ("Watcher",),
+    "distillset.methods": ("DC", "DM", "DSA", "MTT"),
+}
+"""Where the public names live. They are imported at their first use, so that ``distillset --help`` needs no PyTorch."""
 
 __all__ = [
     "DC",
@@ -40,3 +61,26 @@ __all__ = [
     "load",
     "select",
 ]
+
+
+class _Package(ModuleType):
+    """This package: its public names, imported at their first use."""
+
+    def __getattr__(self, name: str) -> Any:
+        home = next((module for module, names in _HOMES.items() if name in names), None)
+        if home is None:
+            raise AttributeError(f"module 'distillset' has no attribute {name!r}")
+        value = getattr(import_module(home), name)
+        setattr(self, name, value)
+        return value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Python's import binds a submodule to its name here, and `distillset.distill` is the function.
+        if not (name == "distill" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package

@@ -17,10 +17,10 @@ def test_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str], monk
         if step == 3:
             terminal.accuracy(3, 0.4567)
     assert capsys.readouterr().err.splitlines() == [
-        "distillset: step 2/5, loss 0.5, 2 s a step, 0.1 min to go",
+        "distillset: step 2/5, loss 0.5, 2 s each, 0.1 min to go",
         "distillset: step 3: accuracy 45.67%",
-        "distillset: step 4/5, loss 0.25, accuracy 45.7%, 2 s a step, 0.0 min to go",
-        "distillset: step 5/5, loss 0.2, accuracy 45.7%, 2 s a step, 0.0 min to go",
+        "distillset: step 4/5, loss 0.25, accuracy 45.7%, 2 s each, 0.0 min to go",
+        "distillset: step 5/5, loss 0.2, accuracy 45.7%, 2 s each, 0.0 min to go",
     ]
 
 

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,16 @@ def test_a_changed_source_is_decoded_again(pets: Path, cache: Path) -> None:
     assert len(quietly(pets).train) == len(before.train) + 1
     quietly(pets, resize=(3, 3))
     assert len(entries(cache)) == 4
+
+
+def test_links_that_lead_round_are_followed_once(pets: Path) -> None:
+    before = quietly(pets)
+    (pets / "dog" / "up").symlink_to("..")
+    (pets / "dog" / "here").symlink_to(".")
+    started = time.monotonic()
+    # followed without end, these would be 2**40 folders
+    assert quietly(pets).train.fingerprint() == before.train.fingerprint()
+    assert time.monotonic() - started < 60
 
 
 def test_a_failure_leaves_nothing_behind(pets: Path, cache: Path) -> None:

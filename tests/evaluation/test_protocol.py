@@ -52,6 +52,8 @@ def test_trajectory_matching_is_evaluated_at_its_learned_rate() -> None:
     assert protocol.at(None) is protocol
     other = choose("dm", "mtt", SPEC)
     assert other.at(0.03) is other
+    assert (protocol.at(0.03, soft=True).labels, other.at(None, soft=True).labels) == ("soft", "soft")
+    assert other.at(None, soft=True).recipe == other.recipe
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)

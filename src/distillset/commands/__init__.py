@@ -5,14 +5,27 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 
-from distillset.commands import distill, doctor, evaluate, experts, export, report, select
-from distillset.commands.progress import speaks
+from distillset.commands.ranks import speaks
 from distillset.errors import DistillsetError, InterruptedRun, LostRankError
 
-VERBS = (distill, experts, select, evaluate, report, export, doctor)
+VERBS = {
+    "distill": ("distill", "learn a few synthetic images a class"),
+    "experts": ("experts", "train networks on the real set, for trajectory matching"),
+    "select": ("select", "choose a few real images a class"),
+    "evaluate": ("evaluate", "test accuracy of networks trained on a set"),
+    "report": ("report", "one page: images through time, curves, accuracies, settings"),
+    "export": ("export", "write a set as pictures, parquet or .pt files"),
+    "import": ("export", "take a set from a .pt file of other code"),
+    "push": ("export", "upload a set to the Hugging Face hub"),
+    "doctor": ("doctor", "versions, devices and what auto will choose"),
+    "completion": ("completion", "what the shell needs to complete these commands"),
+}
+"""Command to its module, imported only when it is asked for (most take PyTorch's seconds), and what it does."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -23,21 +36,27 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all verbs."""
+def parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """The parser: with every command in full, or with ``chosen`` in full and the others by name."""
     top = _Parser(
         prog="distillset", description="Distil a large labelled image set into a few synthetic images a class."
     )
     top.add_argument("--version", action="version", version=f"distillset {version('distillset')}")
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
-    for verb in VERBS:
-        verb.add(verbs)
+    for module, group in groupby(VERBS.items(), key=lambda verb: verb[1][0]):
+        names = {name: about for name, (_, about) in group}
+        if chosen is None or chosen in names:
+            import_module(f"{__name__}.{module}").add(verbs)
+        else:
+            for name, about in names.items():
+                verbs.add_parser(name, help=about)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0 done, 2 wrong input, 3 diverged, 130 interrupted."""
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser(next((word for word in given if not word.startswith("-")), "")).parse_args(given)
     if not speaks():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (open to the end of the process)
     try:

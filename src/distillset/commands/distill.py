@@ -45,7 +45,11 @@ def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
     )
     parser.add_argument("--steps", type=int, default=method.steps, help=f"the default is the published {method.steps}")
     parser.add_argument("--seed", type=int, default=0, help="names all random numbers of the run (default 0)")
-    parser.add_argument("--network", default="convnet", help="the distilling network (default convnet)")
+    parser.add_argument(
+        "--network",
+        default="convnet",
+        help="the distilling network: a published name, timm/NAME or module:function (default convnet)",
+    )
     parser.add_argument(
         "--init",
         default=method.init,

@@ -25,7 +25,7 @@ def add(verbs: Any) -> None:
         nargs="+",
         default=["convnet"],
         metavar="NAME",
-        help=f"names, pools ({', '.join(POOLS)}) or all (default convnet)",
+        help=f"names, timm/NAME, module:function, pools ({', '.join(POOLS)}) or all (default convnet)",
     )
     parser.add_argument("--repeats", type=int, default=5, help="fresh networks a row (default 5)")
     parser.add_argument("--protocol", default="auto", help=f"auto (that of the set's paper), {', '.join(PROTOCOLS)}")

@@ -77,12 +77,17 @@ def load_data(
     if options.data is None and "source" not in origin:
         raise InputError("--data: not given, and the artifact does not say what it was made from")
     resize, crop = options.resize, options.crop
-    if resize is None and origin.get("resize"):
-        resize, crop = tuple(origin["resize"]), bool(crop or origin.get("crop"))
+    if resize is None and (found := origin.get("resize")) is not None:
+        if not isinstance(found, list) or [type(side) for side in found] != [int, int]:
+            raise InputError(f"data.resize of the card is {found!r}; needed are two whole numbers, height and width")
+        resize, crop = (found[0], found[1]), bool(crop or origin.get("crop"))
+    test = options.test
+    if test is None and options.data is None and origin.get("test") is not None:
+        test = str(origin["test"])
     return load(
         str(origin["source"]) if options.data is None else options.data,
         data_dir=options.data_dir,
-        test=options.test or (origin.get("test") if options.data is None else None),
+        test=test,
         classes=options.classes or origin.get("classes"),
         resize=resize,
         crop=crop,

@@ -1,6 +1,5 @@
 """What a person sees of a run: notes and a bar on stderr, and a stop that saves."""
 
-import os
 import signal
 import sys
 import time
@@ -10,12 +9,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from distillset.commands.ranks import speaks
 from distillset.loop import Watcher
-
-
-def speaks() -> bool:
-    """Whether this process talks to the user: of the ranks of `torchrun`, the first does."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def note(line: str) -> None:

@@ -1,5 +1,11 @@
-"""Arrays in a file: ``.safetensors`` (memory-mapped) or ``.npz``; never a pickle."""
+"""Arrays in a file: ``.safetensors`` (memory-mapped) or ``.npz``; never a pickle.
 
+A set too large to be carried in one file may be cut into shards, ``NAME-00001-of-00004.safetensors`` and so on: arrays
+of the same names, whose rows follow each other.
+"""
+
+import json
+import re
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -7,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -16,6 +23,41 @@ from distillset.errors import InputError
 
 SUFFIXES = (".npz", ".safetensors")
 NAMES = ("images", "labels", "test_images", "test_labels")
+CLASS_NAMES = "class_names"
+"""In the metadata of a ``.safetensors`` file: a JSON list of the classes' names."""
+
+_Arrays = tuple[list[str], dict[str, Any], tuple[str, ...] | None]
+"""All names in a file, the arrays that matter here, and the names of the classes where it has them."""
+
+SHARD = re.compile(r"(?P<name>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.safetensors")
+
+
+def named(folder: Path, name: str) -> Path | None:
+    """The file ``NAME.safetensors`` in ``folder``, else the first shard of that name; None where there is neither."""
+    whole = folder / f"{name}.safetensors"
+    if whole.is_file():
+        return whole
+    found = sorted(
+        path for path in folder.glob("*.safetensors") if (m := SHARD.fullmatch(path.name)) and m["name"] == name
+    )
+    return found[0] if found else None
+
+
+def files(path: Path) -> list[Path]:
+    """``path``, or if it is a shard, all shards of its set in their order.
+
+    Raises:
+        InputError: a shard is missing.
+    """
+    match = SHARD.fullmatch(path.name)
+    if match is None:
+        return [path]
+    count = int(match["parts"])
+    found = [path.with_name(f"{match['name']}-{part:05}-of-{count:05}.safetensors") for part in range(1, count + 1)]
+    for shard in found:
+        if not shard.is_file():
+            raise InputError(f"{shard}: no such file; {path.name} is one of {count} shards, and all are needed")
+    return found
 
 
 def open_arrays(path: Path) -> dict[str, Split]:
@@ -27,7 +69,7 @@ def open_arrays(path: Path) -> dict[str, Split]:
     Raises:
         InputError: the file cannot be read or holds pickled objects; an array is missing, or of another shape or type.
     """
-    names, found = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
+    names, found, class_names = _read_npz(path) if path.suffix == ".npz" else _read_shards(files(path))
     parts = {"train": ("images", "labels")}
     if "test_images" in names or "test_labels" in names:
         parts["test"] = ("test_images", "test_labels")
@@ -37,11 +79,12 @@ def open_arrays(path: Path) -> dict[str, Split]:
                 f"{path}: no array {name}; found {', '.join(names) or 'nothing'}; needed are images, labels"
             )
     return {
-        part: _split(path, images, found[images], labels, found[labels]) for part, (images, labels) in parts.items()
+        part: _split(path, images, found[images], labels, found[labels], class_names)
+        for part, (images, labels) in parts.items()
     }
 
 
-def _split(path: Path, images: str, stored: Any, labels: str, given: Any) -> Split:
+def _split(path: Path, images: str, stored: Any, labels: str, given: Any, stated: tuple[str, ...] | None) -> Split:
     what = f"{path}, {images}"
     pixels = arrays.channels_first(arrays.tensor(stored, what), what)
     numbers, class_names = arrays.labels(given, f"{path}, {labels}")
@@ -56,27 +99,48 @@ def _split(path: Path, images: str, stored: Any, labels: str, given: Any) -> Spl
     return Split(
         name=what,
         labels=numbers,
-        class_names=class_names,
+        class_names=class_names or stated,
         read=read,
         row=lambda row: f"{path}, {images}, row {row}",
     )
 
 
-def _read_safetensors(path: Path) -> tuple[list[str], dict[str, Tensor]]:
+def _read_shards(paths: Sequence[Path]) -> _Arrays:
+    parts = [_read_safetensors(path) for path in paths]
+    names, found, class_names = parts[0]
+    for path, (others, more, _) in zip(paths[1:], parts[1:], strict=True):
+        for name in sorted(set(names) ^ set(others)):
+            raise InputError(f"{path}: the array {name} is not in all shards of this set")
+        for name, first in found.items():
+            if first.shape[1:] != more[name].shape[1:] or first.dtype != more[name].dtype:
+                raise InputError(
+                    f"{path}: {name} is {more[name].dtype} {list(more[name].shape)}, in the first shard {first.dtype} "
+                    f"{list(first.shape)}"
+                )
+    if len(parts) > 1:
+        found = {name: torch.cat([part[name] for _, part, _ in parts]) for name in found}
+    return names, found, class_names
+
+
+def _read_safetensors(path: Path) -> _Arrays:
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
-            return names, {name: file.get_tensor(name) for name in names if name in NAMES}
+            stated = json.loads((file.metadata() or {}).get(CLASS_NAMES, "null"))
+            found = {name: file.get_tensor(name) for name in names if name in NAMES}
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: damaged, or not a safetensors file ({error})") from None
+    if stated is not None and not (isinstance(stated, list) and all(isinstance(name, str) for name in stated)):
+        raise InputError(f"{path}: {CLASS_NAMES} in its metadata is {stated!r}; it must be a list of text")
+    return names, found, None if stated is None else tuple(stated)
 
 
-def _read_npz(path: Path) -> tuple[list[str], dict[str, Any]]:
+def _read_npz(path: Path) -> _Arrays:
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: damaged, or not an .npz file as numpy.savez writes it")
     try:
         with np.load(path, allow_pickle=False) as file:
-            return file.files, {name: file[name] for name in file.files if name in NAMES}
+            return file.files, {name: file[name] for name in file.files if name in NAMES}, None
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error):
             raise InputError(

@@ -66,9 +66,14 @@ def files_of(path: Path) -> list[tuple[str, int, int]]:
     if path.is_file():
         status = path.stat()
         return [(path.name, status.st_size, status.st_mtime_ns)]
-    found = []
+    found, followed = [], {path.resolve()}
     for folder, folders, names in os.walk(path, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in folders[:]:
+            if (target := Path(folder, name)).is_symlink():
+                if target.resolve() in followed:  # it may lead round
+                    folders.remove(name)
+                followed.add(target.resolve())
         for name in sorted(names):
             if not name.startswith("."):
                 file = Path(folder, name)

@@ -37,7 +37,8 @@ class Place:
         stated = None if self.known is None else self.known.identity()
         if self.path is None:
             return {"name": self.name, "known": stated}
-        return {"name": self.name, "known": stated, "path": str(self.path), "files": cache.files_of(self.path)}
+        files = [seen for file in array_files.files(self.path) for seen in cache.files_of(file)]
+        return {"name": self.name, "known": stated, "path": str(self.path), "files": files}
 
     def open(self, scratch: Path) -> Mapping[str, Split]:
         """Its splits. ``scratch`` is a folder for what a reader has to write, needed until the splits are read."""
@@ -83,8 +84,11 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag:
         raise InputError(f"--data-dir {data_dir}: no such folder")
     if name in KNOWN and isinstance(data, str):
         known = KNOWN[name]
-        places = [] if folder is None or known.hub is None else [folder / inner for inner in (name, *known.folders)]
-        return Place(name, next((place.resolve() for place in places if place.is_dir()), None), known)
+        if folder is None or known.hub is None:
+            return Place(name, None, known)
+        folders = (folder / inner for inner in (name, *known.folders))
+        found = next((place for place in folders if place.is_dir()), None) or array_files.named(folder, name)
+        return Place(name, None if found is None else found.resolve(), known)
     path = expanded(name)
     if not there(path) and folder is not None and name and there(folder / name):
         path = folder / name

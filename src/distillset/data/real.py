@@ -150,6 +150,8 @@ class RealSet:
 
     def whitened(self, whitening: Whitening | None) -> "RealSet":
         """The same set, drawn under ``whitening``; None means under mean and std again."""
+        if whitening is self.whitening:
+            return self
         return RealSet(
             self.images,
             self.labels,
@@ -182,22 +184,15 @@ class RealSet:
         """``n`` images of class ``label`` as `draw_rows` chooses them, normalised: float32 [n, C, H, W]."""
         return self.rows(self.draw_rows(label, n, key), device)
 
-    def normalised(self, spec: Spec, whitening: Whitening | None = None) -> "RealSet":
-        """The same images with the normalisation of another spec, or whitened: what is compared is normalised alike.
+    def normalised(self, spec: Spec) -> "RealSet":
+        """The same images with the normalisation of another spec: what is compared is normalised alike.
 
         Raises:
             InputError: ``spec`` is of another shape or has too few classes.
         """
-        if self.spec == spec and self.whitening is whitening:
+        if self.spec == spec:
             return self
-        return RealSet(
-            self.images,
-            self.labels,
-            spec,
-            partial=self.partial,
-            fingerprint=self.fingerprint(),
-            whitening=whitening,
-        )
+        return RealSet(self.images, self.labels, spec, partial=self.partial, fingerprint=self.fingerprint())
 
     def subset(self, rows: Tensor) -> "RealSet":
         """The images of ``rows`` (int64 [n]) in that order, copied into memory. Classes may be missing from it."""

@@ -188,8 +188,10 @@ class SyntheticSet:
                 raise InputError(f"{folder / TENSORS}: tensor {name} is missing")
         lr = float(tensors["lr"]) if "lr" in tensors else None
         spec = Spec.from_json(card.get("spec"))
-        data = card.get("data")
-        chosen = data.get("classes") if isinstance(data, dict) else None
+        data = card.get("data") or {}
+        if not isinstance(data, dict):
+            raise InputError(f"{folder / CARD}: data of the card is {data!r}; it must be a JSON object")
+        chosen = data.get("classes")
         if chosen is not None and chosen != list(spec.class_names):
             raise InputError(f"{folder / CARD}: data.classes {chosen} are not the spec's {list(spec.class_names)}")
         synthetic = cls(tensors["images"], tensors["labels"], spec, card, whitening, lr)

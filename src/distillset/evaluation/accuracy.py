@@ -17,7 +17,7 @@ from distillset.evaluation.ledger import Ledger
 from distillset.evaluation.protocol import Protocol, choose
 from distillset.evaluation.row import Row
 from distillset.evaluation.snapshots import VALIDATION, VALIDATION_KEY, trial
-from distillset.evaluation.subjects import Subject, of_random, of_set, of_whole
+from distillset.evaluation.subjects import Subject, alike, of_random, of_set, of_whole
 from distillset.nets import Network, Source, pool
 
 
@@ -97,12 +97,14 @@ def evaluate(
     def compute(work: Work) -> Compute:
         return Compute.resolve(device, precision, compile, work)
 
-    folder, spec, whitening = Path(save_networks) if save_networks else None, synthetic.spec, synthetic.whitening
-    bench = Bench(spec, data.test, seed, compute, ledger, folder, report, whitening=whitening)
+    folder = Path(save_networks) if save_networks else None
+    bench = Bench(synthetic.spec, alike(data.test, synthetic), seed, compute, ledger, folder, report)
     taught = None
+    if soft_random and synthetic.whitening is not None:
+        raise InputError("--soft-random: its labels come from a network that knows no whitened images; leave it out")
     if soft_random:
         taught = expert(
-            data.train.normalised(spec, whitening),
+            data.train.normalised(synthetic.spec),
             seed=seed,
             device=device,
             precision=precision,
@@ -113,8 +115,8 @@ def evaluate(
     rows = []
     for network in built:
         if select == "validation" and snapshots:
-            held = data.train.split(VALIDATION, VALIDATION_KEY)[1]
-            referee = Bench(spec, held, seed, compute, ledger, None, report, "validation", whitening)
+            held = alike(data.train.split(VALIDATION, VALIDATION_KEY)[1], synthetic)
+            referee = Bench(synthetic.spec, held, seed, compute, ledger, None, report, "validation")
             step, found = trial(referee, snapshots, artifact, chosen, network, repeats)
             row = bench.row(of_set(snapshots[step], artifact, chosen), network, repeats)
             why = f"validation: step {step} of {', '.join(map(str, snapshots))}; {found.mean:.4f} on {len(held)} "
@@ -153,7 +155,7 @@ def _others(
     found: list[Subject] = []
     if not (baseline or taught or with_whole):
         return found
-    real, ipc = data.train.normalised(synthetic.spec, synthetic.whitening), synthetic.ipc
+    real, ipc = alike(data.train, synthetic), synthetic.ipc
     if baseline:
         found.append(of_random(real, ipc, seed, protocol))
     if taught:

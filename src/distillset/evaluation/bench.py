@@ -12,7 +12,6 @@ import torch
 
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.data.whiten import Whitening
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak, hardware, peak
 from distillset.evaluation.ledger import Ledger
@@ -39,7 +38,6 @@ class Bench:
         save_networks: a folder for the trained networks.
         report: is told of each network.
         purpose: ``evaluate``; networks that serve another purpose are others.
-        whitening: in place of the normalisation of ``spec``.
     """
 
     def __init__(
@@ -52,9 +50,8 @@ class Bench:
         save_networks: Path | None = None,
         report: Report | None = None,
         purpose: str = "evaluate",
-        whitening: Whitening | None = None,
     ) -> None:
-        self.spec, self.test, self.seed, self.compute = spec, test.normalised(spec, whitening), seed, compute
+        self.spec, self.test, self.seed, self.compute = spec, test.normalised(spec), seed, compute
         self.ledger, self.save_networks, self.report, self.purpose = ledger, save_networks, report, purpose
         self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
 
@@ -117,9 +114,7 @@ class Bench:
 
     def _entry(self, subject: Subject, network: Network, compute: Compute, i: int) -> dict[str, Any]:
         """All that an accuracy depends on."""
-        more = {} if self.purpose == "evaluate" else {"purpose": self.purpose}
-        if self.test.whitening is not None:
-            more["whitening"] = self.test.whitening.fingerprint()
+        purpose = {} if self.purpose == "evaluate" else {"purpose": self.purpose}
         return {
             "set": subject.fingerprint,
             "test": self.test.fingerprint(),
@@ -129,7 +124,8 @@ class Bench:
             "precision": compute.precision,
             "seed": self.seed,
             "i": i,
-            **more,
+            **purpose,
+            **({} if self.test.whitening is None else {"whitening": self.test.whitening.fingerprint()}),
         }
 
 

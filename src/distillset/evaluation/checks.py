@@ -35,6 +35,6 @@ def check_fit(part: str, real: RealSet, synthetic: SyntheticSet) -> None:
     whiten = settings.get("whiten", "none") if isinstance(settings, dict) else "none"
     if whiten != "none" and synthetic.whitening is None:
         raise InputError(
-            f"{part} set {other.name}: is not whitened, but the artifact's card says whiten {whiten!r}, and it lacks "
-            "the tensors zca_matrix and zca_mean; its images mean nothing beside unwhitened ones"
+            f"{part} set {other.name}: is not whitened, but the artifact's card says whiten {whiten!r}, and its "
+            "matrices to whiten with are missing"
         )

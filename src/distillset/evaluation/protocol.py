@@ -34,11 +34,12 @@ class Protocol:
     exceptions: Mapping[str, Recipe] = field(default_factory=dict, repr=False)
     learned_rate: bool = False
 
-    def at(self, lr: float | None) -> "Protocol":
-        """The protocol for a set with this learned rate, or none."""
+    def at(self, lr: float | None, soft: bool = False) -> "Protocol":
+        """The protocol for a set with this learned rate, or none, and soft labels or hard ones."""
+        protocol = replace(self, labels="soft") if soft else self
         if lr is None or not self.learned_rate:
-            return self
-        return replace(self, recipe=replace(self.recipe, rate=lr))
+            return protocol
+        return replace(protocol, recipe=replace(self.recipe, rate=lr))
 
     def resolve(self, spec: Spec) -> "Protocol":
         """The protocol for this data: its exception if there is one, its augmentation without the flip for digits."""

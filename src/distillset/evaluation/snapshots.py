@@ -41,8 +41,8 @@ def read_snapshots(folder: str | Path, synthetic: SyntheticSet) -> dict[int, Syn
         if "images" not in tensors:
             raise InputError(f"{paths[step]}: tensor images is missing")
         labels = tensors.get("labels", synthetic.labels)
+        lr = float(tensors["lr"]) if "lr" in tensors else synthetic.lr
         try:
-            lr = float(tensors["lr"]) if "lr" in tensors else synthetic.lr
             found[step] = replace(synthetic, images=tensors["images"], labels=labels, lr=lr)
         except InputError as error:
             raise InputError(f"{paths[step]}: {error}") from None

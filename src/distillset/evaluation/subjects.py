@@ -38,10 +38,15 @@ class Subject:
     redrawn: bool = False
 
 
+def alike(real: RealSet, synthetic: SyntheticSet) -> RealSet:
+    """``real`` normalised or whitened as the artifact is: the same for everything that is compared."""
+    return real.normalised(synthetic.spec).whitened(synthetic.whitening)
+
+
 def of_set(synthetic: SyntheticSet, artifact: str, protocol: Protocol) -> Subject:
-    """An artifact, trained on with its own labels, hard or soft, and at its own rate where the protocol says so."""
+    """An artifact, trained on with its own labels, hard or soft."""
     images, labels = synthetic.images, synthetic.labels
-    labelled = replace(protocol.at(synthetic.lr), labels="hard" if labels.dim() == 1 else "soft")
+    labelled = replace(protocol, labels="hard").at(synthetic.lr, soft=labels.dim() > 1)
     stored = images.nbytes + labels.nbytes
     return Subject(artifact, labelled, synthetic.fingerprint(), lambda i: (_held(images), labels), len(images), stored)
 

@@ -30,8 +30,8 @@ PIXELS = 256 * 64 * 64
 """Most pixels of one pass: half a gigabyte where a layer has 128 channels of that size."""
 
 ADVICE = (
-    "batch norm: its statistics are those of {count} real images a class, frozen in every step; networks with instance "
-    "norm, such as convnet, distil better and are the advised default"
+    "batch norm: its statistics are those of {count} real images a class, frozen while images are matched; instance "
+    "norm, as in convnet, has none and is the advised default"
 )
 
 

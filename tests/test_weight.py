@@ -1,0 +1,55 @@
+"""How heavy it is to import: in seconds of the processor, so that a busy machine changes nothing."""
+
+import subprocess
+import sys
+
+
+def told(script: str) -> str:
+    """What a fresh Python prints last."""
+    found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    return found.stdout.splitlines()[-1]
+
+
+def test_the_package_is_light_beyond_torch() -> None:
+    script = """
+import time, torch
+start = time.process_time()
+import distillset
+for name in distillset.__all__:
+    getattr(distillset, name)
+print(time.process_time() - start)
+"""
+    assert float(told(script)) < 1.5
+
+
+def test_nothing_heavy_comes_with_it() -> None:
+    script = """
+import sys, torch, torch.utils.data
+before = set(sys.modules)
+import distillset
+for name in distillset.__all__:
+    getattr(distillset, name)
+heavy = {'datasets', 'pandas', 'sklearn', 'PIL', 'matplotlib', 'scipy', 'jinja2', 'pyarrow'}
+print(sorted(heavy & set(sys.modules) - before))
+"""
+    assert told(script) == "[]"
+
+
+def test_help_needs_no_torch() -> None:
+    script = """
+import contextlib, io, sys, time
+from distillset.commands import main
+with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
+    main(["--help"])
+assert "distill" in shown.getvalue()
+print("torch" in sys.modules, time.process_time())
+"""
+    torch, seconds = told(script).split()
+    assert torch == "False"
+    assert float(seconds) < 1
+
+
+def test_a_submodule_does_not_hide_the_function_of_its_name() -> None:
+    script = "import distillset.distill, distillset.loop; from distillset import distill; print(callable(distill))"
+    assert told(script) == "True"
+    assert told("import distillset.distill; import distillset as ds; print(callable(ds.distill))") == "True"
