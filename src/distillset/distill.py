@@ -17,7 +17,7 @@ from distillset.initial import initial
 from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
 from distillset.mesh import Mesh, join
-from distillset.methods import Method, Task
+from distillset.methods import Method, Prepares, Task
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.run import RunFolder, check_same, resolve_compute
@@ -110,14 +110,16 @@ def distill(
         for note in notes:
             watcher.note(note)
         if stored:
-            before = {"whiten": "none", **stored.settings, "network": canonical(stored.settings["network"])}
-            check_same(before, settings)
+            was = {"whiten": "none", **stored.settings, "network": canonical(stored.settings["network"])}
+            check_same(was, settings)
             if stored.step > steps:
                 raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
         if mixes_images(net.module):
             watcher.note(getattr(method, "batch_norm", ADVICE.format(count=IMAGES)))
         left = steps - (stored.step if stored else 0)
-        work = measure(net.module, real.spec.shape, method.images_per_step(real, ipc) * left / mesh.size)
+        before = method.images_before(real) if isinstance(method, Prepares) and not stored else 0.0
+        passes = before + method.images_per_step(real, ipc) * left / mesh.size
+        work = measure(net.module, real.spec.shape, passes)
         compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None)
         settings["compute"] = mesh.agree(compute.to_json())
         compute = Compute(**settings["compute"], reasons=compute.reasons)

@@ -122,7 +122,7 @@ class Loop:
         before = saved = time.monotonic()
         while True:
             if self.folder and self.done in kept:
-                self.folder.snapshot(self.done, {**self.leaves, **self.averages})
+                self.folder.snapshot(self.done, self._result())
             if self.done >= steps:
                 break
             skipped = self.skipped
@@ -235,10 +235,8 @@ class Loop:
 
     def synthetic(self) -> SyntheticSet:
         """The set as it is now, with its card."""
-        spec, leaves = self.task.spec, {**self.leaves, **self.averages}
-        labels = torch.arange(spec.classes).repeat_interleave(self.task.ipc)
-        if "labels" in leaves:
-            labels = leaves["labels"].detach().softmax(1).cpu()
+        spec, found = self.task.spec, self._result()
+        hard = torch.arange(spec.classes).repeat_interleave(self.task.ipc)
         metrics: dict[str, Any] = {"loss": self.loss, "seconds": round(self.seconds, 1)}
         if isinstance(self.matcher, Forgiving):
             metrics["skipped"] = self.skipped
@@ -250,9 +248,14 @@ class Loop:
             "metrics": metrics,
             "hardware": hardware(self.task.device),
         }
-        images = leaves["images"].detach().cpu().clone()
-        lr = float(leaves["lr"]) if "lr" in leaves else None
+        images, labels = found["images"].detach().cpu().clone(), found.get("labels", hard).cpu()
+        lr = float(found["lr"]) if "lr" in found else None
         return SyntheticSet(images, labels, spec, card, self.task.real.whitening, lr)
+
+    def _result(self) -> dict[str, Tensor]:
+        """The leaves as the artifact has them: averaged where an average is kept, labels as probabilities."""
+        found = {**self.leaves, **self.averages}
+        return {name: leaf.softmax(1) if name == "labels" else leaf for name, leaf in found.items()}
 
     def restore(self, stored: Checkpoint) -> None:
         """Take up a checkpoint: leaves, momentum, step and time."""

@@ -14,12 +14,13 @@ from distillset import SyntheticSet, distill
 from distillset.data.augment import Augmentation
 from distillset.data.spec import Spec
 from distillset.errors import DivergedError, InputError, InterruptedRun
+from distillset.evaluation import read_snapshots
 from distillset.keys import Key
 from distillset.loop import Watcher
 from distillset.methods import MTT, Task
 from distillset.methods.mtt import TrajectoryMatching
 from distillset.methods.mtt_settings import SETTINGS, published, reach
-from distillset.nets import build
+from distillset.nets import build, canonical
 from distillset.run import RunFolder
 from distillset.store import read_tensors
 from distillset.training import ExpertSetting, train_experts
@@ -27,7 +28,8 @@ from tests import toys
 from tests.oracles import mtt_oracle as oracle
 
 REAL = toys.toy()
-SETTING = ExpertSetting(REAL.fingerprint(), "none", toys.NETWORK.lower(), 0.05, 10)
+NAME = canonical(toys.NETWORK)
+SETTING = ExpertSetting(REAL.fingerprint(), "none", NAME, 0.05, 10)
 METHOD = MTT(
     lr=10.0, lr_start=0.05, lr_lr=1e-5, syn_steps=4, expert_epochs=2, max_start=2, batch_syn=0, expert_lr=0.05,
     expert_batch=10, expert_count=2,
@@ -43,7 +45,7 @@ def experts(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def task_of(dtype: torch.dtype = torch.float32, ipc: int = 2) -> Task:
-    return Task(REAL, ipc, build(toys.NETWORK, REAL.spec).to(dtype), toys.engine(), toys.NETWORK.lower())
+    return Task(REAL, ipc, build(toys.NETWORK, REAL.spec).to(dtype), toys.engine(), NAME)
 
 
 def matcher_of(experts: str, dtype: torch.dtype = torch.float32, **changes: Any) -> TrajectoryMatching:
@@ -459,7 +461,24 @@ def test_whitening_is_for_the_data_it_was_published_for() -> None:
     assert MTT().whitening(spec_of("cifar10", 10, 64), 1) == "none"
 
 
+def test_the_work_of_experts_counts_for_whether_to_compile(experts: str) -> None:
+    real = toys.toy()
+    assert METHOD.resolve(real.spec, 2).images_before(real) == 3 * 24 * 2 * 3  # two experts of three epochs
+    assert dataclasses.replace(METHOD, sam=0.1).resolve(real.spec, 2).images_before(real) == 6 * 24 * 2 * 3
+    assert dataclasses.replace(METHOD, experts=experts).images_before(real) == 0
+
+
 def test_images_per_step_counts_gradients_and_products() -> None:
     real = toys.toy()
     assert MTT(syn_steps=5, batch_syn=0).images_per_step(real, 2) == 12 * 5 * 6
     assert MTT(syn_steps=5, batch_syn=4, segments=2).images_per_step(real, 2) == 12 * 5 * 4 * 2
+
+
+def test_snapshots_hold_what_the_artifact_would(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    synthetic = distil(out, method=FULL, snapshots=2)
+    shown = read_snapshots(out, synthetic)
+    assert list(shown) == [0, 2, 4]
+    assert all(torch.equal(shown[4].tensors()[name], tensor) for name, tensor in synthetic.tensors().items())
+    early = distil(method=FULL, steps=2)
+    assert all(torch.equal(shown[2].tensors()[name], tensor) for name, tensor in early.tensors().items())

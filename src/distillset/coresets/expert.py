@@ -117,6 +117,7 @@ def expert(
         "seed": seed,
         "precision": compute.precision,
         "versions": versions(),
+        **({} if real.whitening is None else {"whitening": real.whitening.fingerprint()}),
     }
     name = hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:32]
     path = (cache or cache_folder() / "experts") / f"{name}.safetensors"

@@ -1,6 +1,6 @@
 """Distillation methods by name."""
 
-from distillset.methods.base import Forgiving, Leaf, Leaves, Matcher, Method, Piece, Task, Term, Whitens
+from distillset.methods.base import Forgiving, Leaf, Leaves, Matcher, Method, Piece, Prepares, Task, Term, Whitens
 from distillset.methods.dc import DC, DSA
 from distillset.methods.dm import DM
 from distillset.methods.mtt import MTT
@@ -19,6 +19,7 @@ __all__ = [
     "Matcher",
     "Method",
     "Piece",
+    "Prepares",
     "Task",
     "Term",
     "Whitens",

@@ -140,6 +140,14 @@ class Forgiving(Protocol):
 
 
 @runtime_checkable
+class Prepares(Protocol):
+    """A method that trains networks before its first step."""
+
+    def images_before(self, real: RealSet) -> float:
+        """Forward passes of one image that this is worth, counted as in `Method.images_per_step`."""
+
+
+@runtime_checkable
 class Whitens(Protocol):
     """A method whose published settings say whether images are whitened."""
 

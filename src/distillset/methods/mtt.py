@@ -162,6 +162,11 @@ class MTT:
         whole = ipc * real.spec.classes
         return 12.0 * self.segments * steps * min(batch or whole, whole)
 
+    def images_before(self, real: RealSet) -> float:
+        """The epochs of the experts, if none are given; sharpness-aware ones cost twice."""
+        epochs = 0 if self.experts else known(self.expert_count) * self.reach
+        return (6.0 if self.sam else 3.0) * len(real) * epochs
+
     @property
     def reach(self) -> int:
         """The last epoch of an expert that a segment can end at."""
