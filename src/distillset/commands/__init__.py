@@ -5,14 +5,14 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
-from distillset.commands import distill, doctor, evaluate, export, report, select
+from distillset.commands import distill, doctor, evaluate, export, presets, report, reproduce, select
 from distillset.commands.progress import speaks
+from distillset.data.synthetic import versions
 from distillset.errors import DistillsetError, InterruptedRun, LostRankError
 
-VERBS = (distill, select, evaluate, report, export, doctor)
+VERBS = (distill, select, evaluate, report, export, presets, reproduce, doctor)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(
         prog="distillset", description="Distil a large labelled image set into a few synthetic images a class."
     )
-    top.add_argument("--version", action="version", version=f"distillset {version('distillset')}")
+    top.add_argument("--version", action="version", version=f"distillset {versions()['distillset']}")
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     for verb in VERBS:
         verb.add(verbs)

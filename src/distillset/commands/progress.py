@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
-from tqdm import tqdm
-
 from distillset.loop import Watcher
 
 
@@ -20,8 +18,21 @@ def speaks() -> bool:
 
 def note(line: str) -> None:
     """A line on stderr, above any bar."""
-    if speaks():
+    if not speaks():
+        return
+    if tqdm := _tqdm():
         tqdm.write(f"distillset: {line}", file=sys.stderr)
+    else:
+        sys.stderr.write(f"distillset: {line}\n")
+
+
+def _tqdm() -> Any:
+    """The bar, where it is installed: a run needs only PyTorch, numpy and safetensors."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm
 
 
 class Terminal(Watcher):
@@ -82,7 +93,8 @@ class Terminal(Watcher):
             log.step(step, steps, loss)
         if self.quiet:
             return
-        if sys.stderr.isatty():
+        tqdm = _tqdm() if sys.stderr.isatty() else None
+        if tqdm is not None:
             if self._bar is None:
                 self._bar = tqdm(total=steps, initial=step - 1, unit="step", dynamic_ncols=True, file=sys.stderr)
             self._bar.set_postfix_str(f"loss {loss:.4g}{self._accuracy}", refresh=False)
