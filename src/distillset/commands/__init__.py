@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 
@@ -23,6 +23,8 @@ VERBS = {
     "export": ("export", "write a set as pictures, parquet or .pt files"),
     "import": ("export", "take a set from a .pt file of other code"),
     "push": ("export", "upload a set to the Hugging Face hub"),
+    "presets": ("presets", "published settings, with published and measured accuracies"),
+    "reproduce": ("reproduce", "run published settings for a while, and keep what was measured"),
     "doctor": ("doctor", "versions, devices and what auto will choose"),
     "completion": ("completion", "what the shell needs to complete these commands"),
 }
@@ -42,7 +44,7 @@ def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     top = _Parser(
         prog="distillset", description="Distil a large labelled image set into a few synthetic images a class."
     )
-    top.add_argument("--version", action="version", version=f"distillset {version('distillset')}")
+    top.add_argument("--version", action="version", version=f"distillset {_version()}")
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     for module, group in groupby(VERBS.items(), key=lambda verb: verb[1][0]):
         names = {name: about for name, (_, about) in group}
@@ -52,6 +54,13 @@ def parser(chosen: str | None = None) -> argparse.ArgumentParser:
             for name, about in names.items():
                 verbs.add_parser(name, help=about)
     return top
+
+
+def _version() -> str:
+    try:
+        return version("distillset")
+    except PackageNotFoundError:
+        return "from its source folder"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,16 +7,27 @@ from collections.abc import Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
-from tqdm import tqdm
-
 from distillset.commands.ranks import speaks
 from distillset.loop import Watcher
 
 
 def note(line: str) -> None:
     """A line on stderr, above any bar."""
-    if speaks():
+    if not speaks():
+        return
+    if tqdm := _tqdm():
         tqdm.write(f"distillset: {line}", file=sys.stderr)
+    else:
+        sys.stderr.write(f"distillset: {line}\n")
+
+
+def _tqdm() -> Any:
+    """The bar, where it is installed: a run needs only PyTorch, numpy and safetensors."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm
 
 
 class Terminal(Watcher):
@@ -88,7 +99,8 @@ class Terminal(Watcher):
             if self._bar is not None:
                 self._bar.close()
             self._bar, self._first, self._what = None, None, what
-        if sys.stderr.isatty():
+        tqdm = _tqdm() if sys.stderr.isatty() else None
+        if tqdm is not None:
             if self._bar is None:
                 self._bar = tqdm(total=steps, initial=step - 1, unit=what, dynamic_ncols=True, file=sys.stderr)
             self._bar.set_postfix_str(f"loss {loss:.4g}{self._accuracy}", refresh=False)

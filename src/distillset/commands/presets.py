@@ -1,0 +1,108 @@
+"""``distillset presets``: the published settings, what was published, what was measured here, and what each costs."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from distillset.errors import InputError
+from distillset.evaluation import PROTOCOLS
+from distillset.presets import PRESETS, Preset, passes
+from distillset.reproduction import Results
+from distillset.reproduction.record import ours
+from distillset.reproduction.tables import percent
+
+NETWORKS = 5
+"""That the listed cost counts with."""
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("presets", help="published settings, with published and measured accuracies")
+    parser.add_argument("--method", help=f"only of this method: {', '.join(_values('method'))}")
+    parser.add_argument("--data", help=f"only on this data set: {', '.join(_values('data'))}")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="measured results (default results)"
+    )
+    parser.add_argument("--json", action="store_true", help="print a list of rows as JSON, with all settings")
+    parser.set_defaults(run=run)
+
+
+def _values(field: str) -> list[str]:
+    return list(dict.fromkeys(getattr(preset, field) for preset in PRESETS.values()))
+
+
+def run(options: argparse.Namespace) -> int:
+    """List them."""
+    for flag in ("method", "data"):
+        wanted = getattr(options, flag)
+        if wanted is not None and wanted not in _values(flag):
+            raise InputError(f"--{flag} {wanted}: no preset has it; choose one of {', '.join(_values(flag))}")
+    chosen = [
+        preset
+        for preset in PRESETS.values()
+        if options.method in (None, preset.method) and options.data in (None, preset.data)
+    ]
+    results = Results(options.results)
+    rows = [_row(preset, results) for preset in chosen]
+    print(json.dumps(rows, indent=2) if options.json else _table(rows))
+    return 0
+
+
+def _row(preset: Preset, results: Results) -> dict[str, Any]:
+    """A row as JSON. ``work`` is in images forward through the network, for the published steps and five networks;
+    ``ours`` is the result of the most steps under the published protocol and settings, None where there is none.
+    """
+    found = results.best(preset)
+    measured = None
+    if found is not None:
+        own = ours(found)
+        measured = {name: own[name] for name in ("mean", "std", "n", "sets", "networks")}
+        measured |= {"steps": found["steps"], "percent": percent(own), "complete": found.get("complete", True)}
+        seconds = (found["distil_seconds"] or 0.0) + own["seconds"]
+        measured |= {"seconds": seconds, "hardware": own["hardware"]}
+    protocol = PROTOCOLS.get(preset.protocol)
+    return {
+        "name": preset.name,
+        **asdict(preset),
+        "recipe": protocol.source if protocol else None,
+        "work": passes(preset, preset.steps, NETWORKS),
+        "recommended": asdict(preset.ours) if preset.ours else None,
+        "ours": measured,
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    head = ("row", "published %", "ours %", "steps", "cost (M images)", "took")
+    lines = [head, *(_line(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    sources = dict.fromkeys(row["published"]["source"] for row in rows if row["published"])
+    papers = dict.fromkeys(f"{row['method']}: {row['paper']}" for row in rows)
+    return "\n".join(
+        [
+            *texts,
+            "",
+            f"cost: images forward through the network, in millions, for the published steps and {NETWORKS} networks",
+            f"published accuracies: {', '.join(sources) or 'none is known'}",
+            *papers,
+        ]
+    )
+
+
+def _line(row: dict[str, Any]) -> tuple[str, ...]:
+    paper, ours = row["published"], row["ours"]
+    steps = str(row["steps"] or "-")
+    told = "-"
+    if ours:
+        told = f"{ours['percent'].replace('±', '+-')} (n {ours['n']}{'' if ours['complete'] else ', partial'})"
+        steps = f"{ours['steps']} of {steps}" if row["steps"] else "-"
+    return (
+        row["name"],
+        f"{paper['mean']} +- {paper['std']}" if paper else "-",
+        told,
+        steps,
+        f"{row['work'] / 1e6:.3g}",
+        f"{ours['seconds'] / 60:.0f} min" if ours else "-",
+    )

@@ -1,0 +1,13 @@
+"""Published settings as data: what was run, what accuracy was reported, and where; beside them what this library
+recommends where it measured at least as much for less.
+
+>>> preset = PRESETS["dm-cifar10-10"]
+>>> preset.steps, preset.published
+(20000, Accuracy(mean=48.9, std=0.6, source='NCFM (CVPR 2025), table 1'))
+"""
+
+from distillset.presets.cost import passes
+from distillset.presets.preset import Accuracy, Ours, Preset
+from distillset.presets.table import PAPERS, PRESETS
+
+__all__ = ["PAPERS", "PRESETS", "Accuracy", "Ours", "Preset", "passes"]

@@ -1,0 +1,23 @@
+"""The published table run again: rows within a budget, a file a result, and tables made from the files alone."""
+
+from distillset.reproduction.budget import Budget, duration
+from distillset.reproduction.plan import Plan, choose
+from distillset.reproduction.record import Results, name_of, result_of
+from distillset.reproduction.run import Machine, Outcome, reproduce
+from distillset.reproduction.tables import measured, refreshed, speed
+
+__all__ = [
+    "Budget",
+    "Machine",
+    "Outcome",
+    "Plan",
+    "Results",
+    "choose",
+    "duration",
+    "measured",
+    "name_of",
+    "refreshed",
+    "reproduce",
+    "result_of",
+    "speed",
+]

@@ -1,0 +1,167 @@
+"""A measured result as one JSON file, and the folder of them."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from distillset.data.synthetic import versions
+from distillset.errors import InputError
+from distillset.presets import PRESETS, Preset
+from distillset.store import read_json, write_json
+
+ROOT = Path(__file__).resolve().parents[3]
+"""The repository, where the library is run from one."""
+
+NEEDED = ("data", "method", "ipc", "steps", "settings", "rows", "published")
+
+
+def result_of(
+    card: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    preset: Preset | None = None,
+    wanted: int | None = None,
+    departures: Sequence[str] = (),
+    memory: int | None = None,
+    note: str = "",
+    why: str = "",
+) -> dict[str, Any]:
+    """A result from an artifact's card and the rows of its evaluation.
+
+    Args:
+        card: of the artifact.
+        rows: as JSON; those that are not of ``random`` or the ``whole`` set are the artifact's.
+        preset: the row of the published table; by default the one of the card's method, data and images a class.
+        wanted: networks that were to be evaluated; with fewer in ``rows`` the result is told as partial.
+        departures: settings that are not as published.
+        memory: peak bytes of the distillation.
+        note: what has to be known of how it was measured.
+        why: the reason, as far as it is known, where it falls short of the paper.
+    """
+    data = card["spec"]["name"]
+    preset = PRESETS.get(f"{card['method']}-{data}-{card['ipc']}") if preset is None else preset
+    paper = preset.published if preset else None
+    metrics = card.get("metrics", {})
+    named = [
+        dict(row) if row["artifact"] in ("random", "whole") else {**row, "artifact": card["method"]} for row in rows
+    ]
+    n = next(row["n"] for row in named if row["artifact"] == card["method"])
+    return {
+        "data": {"name": data, "fingerprint": card["data"]["fingerprint"]},
+        "method": card["method"],
+        "ipc": card["ipc"],
+        "steps": card.get("steps", 0),
+        "steps_published": preset.steps if preset else None,
+        "protocol_published": preset.protocol if preset else None,
+        "settings": card["settings"],
+        "departures": list(departures),
+        "artifact": card["fingerprint"],
+        "distil_seconds": metrics.get("seconds"),
+        "distil_hardware": card.get("hardware"),
+        "distil_memory": memory,
+        "complete": wanted is None or n >= wanted,
+        "networks_wanted": wanted,
+        "rows": named,
+        "published": {"mean": paper.mean, "std": paper.std, "source": paper.source} if paper else None,
+        "versions": card.get("versions") or versions(),
+        "commit": commit(),
+        "note": note,
+        "why": why,
+    }
+
+
+def name_of(result: Mapping[str, Any]) -> str:
+    """What a result is called: by its row, and by its steps where they are not the published ones."""
+    row = f"{result['method']}-{result['data']['name']}-{result['ipc']}"
+    return row if result["steps"] == (result["steps_published"] or 0) else f"{row}-{result['steps']}-steps"
+
+
+def commit(root: Path = ROOT) -> str | None:
+    """The commit of the repository that the library is run from, ``-changed`` added where its source differs from it;
+    None where there is none.
+    """
+    if not (root / ".git").exists():
+        return None
+    try:
+        head, changes = (
+            _git(root, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "src"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{head}-changed" if changes else head
+
+
+def _git(root: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *words], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    return done.stdout.strip()
+
+
+class Results:
+    """The folder of results, a file ``NAME.json`` each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """A result; None where there is none.
+
+        Raises:
+            InputError: the file is damaged or no result.
+        """
+        path = self.path(name)
+        if not path.is_file():
+            return None
+        found = read_json(path)
+        for field in NEEDED:
+            if not isinstance(found, dict) or field not in found:
+                raise InputError(f"{path}: field {field} is missing; expected a result made by distillset")
+        return dict(found)
+
+    def write(self, name: str, result: Mapping[str, Any]) -> Path:
+        """Keep a result, unless the one there has run more steps, or as many with more networks."""
+        before = self.read(name)
+        if before is None or _extent(before) <= _extent(result):
+            write_json(self.path(name), result)
+        return self.path(name)
+
+    def best(self, preset: Preset) -> dict[str, Any] | None:
+        """The result of a row under its published protocol and settings with the most steps and networks, if any."""
+        found = [
+            result
+            for result in self.all().values()
+            if (result["method"], result["data"]["name"], result["ipc"]) == (preset.method, preset.data, preset.ipc)
+            and not unlike(result)
+        ]
+        return max(found, key=_extent, default=None)
+
+    def all(self) -> dict[str, dict[str, Any]]:
+        """Every result by name; other files in the folder, such as ``benchmarks.json``, have no dash in theirs."""
+        names = sorted(path.stem for path in self.folder.glob("*-*.json"))
+        return {name: result for name in names if (result := self.read(name)) is not None}
+
+
+def ours(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of a result that is its own; a set of random images that was redrawn has only one."""
+    return dict(next(row for row in result["rows"] if row["artifact"] == result["method"]))
+
+
+def unlike(result: Mapping[str, Any]) -> str:
+    """What a result has that the paper's does not: another protocol, objective or setting."""
+    row = ours(result)
+    protocol = row["protocol"]
+    told = []
+    if protocol != (result.get("protocol_published") or result["method"]):
+        told = [protocol, result["settings"].get("compute", row["compute"])["precision"]]
+    told += ["all classes at once"] if result["settings"].get("match") == "all" else []
+    told += result.get("departures", [])
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _extent(result: Mapping[str, Any]) -> tuple[int, int]:
+    return result["steps"], ours(result)["n"]

@@ -1,0 +1,227 @@
+"""Rows of the published table run one after the other until the time is up, and on from there the next time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distillset.coresets import select
+from distillset.data.sources import Data, load
+from distillset.data.synthetic import CARD, SyntheticSet
+from distillset.distill import distill
+from distillset.engine import Compute
+from distillset.engine.hardware import forget_peak, peak
+from distillset.errors import DivergedError, InputError, InterruptedRun
+from distillset.evaluation import Ledger, Row
+from distillset.loop import Watcher
+from distillset.methods import METHODS
+from distillset.reproduction.budget import Budget, OutOfTime, Sitting
+from distillset.reproduction.networks import Networks
+from distillset.reproduction.plan import Plan
+from distillset.reproduction.record import Results, ours, result_of
+from distillset.store import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where data are found and what is computed on; as the flags of the same names."""
+
+    data_dir: Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    compile: str = "auto"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far a row came. ``state`` is ``done``, ``partial`` (the same call goes on with it), ``waiting`` or
+    ``failed``.
+    """
+
+    name: str
+    state: str
+    told: str
+
+
+def reproduce(
+    plans: Sequence[Plan],
+    budget: Budget,
+    *,
+    results: Results,
+    out: Path,
+    machine: Machine | None = None,
+    seed: int = 0,
+    baseline: bool = True,
+    watcher: Watcher | None = None,
+    why: str = "",
+) -> list[Outcome]:
+    """Run ``plans`` in their order within ``budget``; the same call goes on where it stopped.
+
+    A row is distilled to its last step, with its state kept in ``out/ROW``, then evaluated under its published
+    protocol; what has been trained is remembered in ``out/accuracies``. Its result is written when networks have been
+    evaluated on the whole run's set, and says how many; a distillation that is not at its last step has no result.
+    When all rows are done and time is left, random real images are evaluated beside them.
+
+    Args:
+        plans: see `distillset.reproduction.plan.choose`.
+        budget: of wall time for this call.
+        results: where the result of a row goes.
+        out: folder for run folders and accuracies.
+        machine: data and devices.
+        seed: names all random streams.
+        baseline: whether random images are evaluated when time is left.
+        watcher: is told of progress and may ask to stop.
+        why: reason that is kept with results that fall short.
+
+    Raises:
+        InputError: every row failed; the message is that of the first.
+        InterruptedRun: the watcher asked to stop; everything is kept.
+    """
+    watcher = watcher or Watcher()
+    desk = _Desk(budget, results, out, machine or Machine(), seed, watcher, why)
+    outcomes: list[Outcome] = []
+    for plan in plans:
+        if budget.left <= budget.margin:
+            outcomes.append(Outcome(plan.name, "waiting", "no time was left"))
+            continue
+        outcomes.append(desk.guarded(plan, desk.row))
+        watcher.note(f"{plan.name}: {outcomes[-1].state}, {outcomes[-1].told}")
+    done = [plan for plan, outcome in zip(plans, outcomes, strict=True) if outcome.state == "done"]
+    for plan in done if baseline and len(done) == len(plans) else []:
+        if budget.left > budget.margin and desk.lacks_baseline(plan):
+            outcome = desk.guarded(plan, desk.beside)
+            watcher.note(f"{plan.name}: random images beside it: {outcome.state}, {outcome.told}")
+    if outcomes and all(outcome.state == "failed" for outcome in outcomes):
+        raise InputError(outcomes[0].told)
+    return outcomes
+
+
+class _Desk:
+    """What the rows of a call share."""
+
+    def __init__(
+        self, budget: Budget, results: Results, out: Path, machine: Machine, seed: int, watcher: Watcher, why: str
+    ) -> None:
+        self.budget, self.results, self.out, self.machine = budget, results, out, machine
+        self.seed, self.watcher, self.why = seed, watcher, why
+        self.compute: dict[str, Any] = {
+            "device": machine.device,
+            "precision": machine.precision,
+            "compile": machine.compile,
+        }
+        self.networks = Networks(budget, watcher, Ledger(out / "accuracies"), seed, self.compute)
+        self.device = torch.device(Compute.resolve(**self.compute).device)
+        self._data: tuple[str, Data | InputError] | None = None
+
+    def guarded(self, plan: Plan, work: Callable[[Plan], Outcome]) -> Outcome:
+        """The outcome of ``work``, also where it fails or the time ends."""
+        try:
+            with self.budget.enforced():
+                return work(plan)
+        except OutOfTime:
+            return Outcome(plan.name, "partial", "the time ended; what was done is kept")
+        except InterruptedRun as stopped:
+            if self.watcher.stop():  # a person asked for it, not the clock
+                raise
+            return Outcome(plan.name, "partial", str(stopped))
+        except (InputError, DivergedError) as error:
+            return Outcome(plan.name, "failed", str(error))
+
+    def row(self, plan: Plan) -> Outcome:
+        """Distil or select, evaluate, and write the result."""
+        if self._done(plan):
+            return Outcome(plan.name, "done", f"was there already: {self.results.path(plan.name)}")
+        data = self._load(plan.preset.data)
+        made = self._make(plan, data)
+        rows, n = self.networks.measure(plan, made, data)
+        path = self._write(plan, made, rows)
+        if n < plan.networks:
+            return Outcome(plan.name, "partial", f"{n} of {plan.networks} networks, {rows[0].mean:.2%} so far; {path}")
+        return Outcome(plan.name, "done", f"{rows[0].mean:.2%} +- {rows[0].std:.2%}; {path}")
+
+    def lacks_baseline(self, plan: Plan) -> bool:
+        """Whether random images could and should be evaluated beside a row."""
+        found = self.results.read(plan.name)
+        folder = self.out / plan.folder
+        if found is None or plan.preset.method not in METHODS or not (folder / CARD).is_file():
+            return False
+        same = SyntheticSet.load(folder).fingerprint() == found["artifact"]
+        return same and all(row["artifact"] != "random" for row in found["rows"])
+
+    def beside(self, plan: Plan) -> Outcome:
+        """Evaluate random images beside a finished row, and add them to its result."""
+        data = self._load(plan.preset.data)
+        made = SyntheticSet.load(self.out / plan.folder)
+        rows = self.networks.evaluate(plan, made, data, plan.networks, self.seed, baseline=True)
+        return Outcome(plan.name, "done", f"{rows[1].mean:.2%}; {self._write(plan, made, rows)}")
+
+    def _done(self, plan: Plan) -> bool:
+        found = self.results.read(plan.name)
+        if found is None or not found.get("complete", True) or found.get("departures", []) != plan.departures:
+            return False
+        own = ours(found)
+        as_published = own["protocol"] == plan.preset.protocol and found["settings"].get("seed", 0) == self.seed
+        return bool(as_published and found["steps"] >= plan.steps and own["n"] >= plan.networks)
+
+    def _load(self, name: str) -> Data:
+        if self._data is None or self._data[0] != name:
+            try:
+                found: Data | InputError = load(name, data_dir=self.machine.data_dir, announce=self.watcher.note)
+            except InputError as error:
+                found = error
+            self._data = name, found
+        if isinstance(self._data[1], InputError):
+            raise self._data[1]
+        return self._data[1]
+
+    def _make(self, plan: Plan, data: Data) -> SyntheticSet:
+        """The set of a row, whole on the disk."""
+        folder, preset = self.out / plan.folder, plan.preset
+        if preset.method not in METHODS:
+            made = SyntheticSet.load(folder) if (folder / CARD).is_file() else None
+            origin = made.card.get("data", {}) if made else {}
+            if made is None or origin.get("fingerprint") != data.train.fingerprint():
+                select(data, preset.method, preset.ipc, seed=self.seed).save(folder)
+            return SyntheticSet.load(folder)
+        forget_peak(self.device)
+        try:
+            distill(
+                data,
+                METHODS[preset.method](**plan.settings),
+                preset.ipc,
+                steps=plan.steps,
+                seed=self.seed,
+                network=preset.network,
+                out=folder,
+                watcher=Sitting(self.budget, self.watcher),
+                **self.compute,
+            )
+        finally:
+            self._remember_peak(plan)
+        return SyntheticSet.load(folder)
+
+    def _remember_peak(self, plan: Plan) -> None:
+        """Keep the most memory of all sittings."""
+        if self.out.is_dir():
+            write_json(self._peak(plan), {"memory": max(peak(self.device), self._known_peak(plan) or 0)})
+
+    def _peak(self, plan: Plan) -> Path:
+        return self.out / "memory" / f"{plan.folder}.json"
+
+    def _known_peak(self, plan: Plan) -> int | None:
+        path = self._peak(plan)
+        return int(read_json(path)["memory"]) if path.is_file() else None
+
+    def _write(self, plan: Plan, made: SyntheticSet, rows: Sequence[Row]) -> Path:
+        result = result_of(
+            made.card,
+            [row.to_json() for row in rows],
+            preset=plan.preset,
+            wanted=plan.networks,
+            departures=plan.departures,
+            memory=self._known_peak(plan),
+            why=self.why,
+        )
+        return self.results.write(plan.name, result)

@@ -1,0 +1,118 @@
+"""The tables of measured numbers in Markdown, from the files in ``results/`` alone."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from distillset.errors import InputError
+from distillset.reproduction.record import Results, ours, unlike
+from distillset.store import read_json
+
+BEGIN, END = "<!-- results: made by tools/results.py -->", "<!-- end of results -->"
+
+ORDER = ("dc", "dsa", "dm", "mtt", "random", "herding", "k-center", "forgetting")
+
+STEPS_TIMED = {
+    "dm": "DM, 10 images a class, 256 real ones",
+    "dc-1": "DC, 1 image a class, 256 real ones",
+    "dc-10": "DC, 10 images a class, 256 real ones: two of ten updates, 50 epochs between them",
+    "evaluation": "training on 100 synthetic images",
+}
+"""Cases of the benchmark and what they are."""
+
+
+def measured(results: Results) -> str:
+    """The table of accuracies beside the published ones."""
+    lines = [
+        "| method | data | images a class | ours: accuracy % (sets × networks) | random | published "
+        "| steps of published | beside the paper |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for result in sorted(results.all().values(), key=_order):
+        own, paper = ours(result), result["published"]
+        random = next((row for row in result["rows"] if row["artifact"] == "random" and row != own), None)
+        published = f"{paper['mean']} ± {paper['std']}" if paper and not unlike(result) else "-"
+        steps = f"{result['steps']} of {result['steps_published']}" if result["steps_published"] else "-"
+        lines.append(
+            f"| {result['method']}{unlike(result)} | {result['data']['name']} | {result['ipc']} | "
+            f"{percent(own)} ({own['sets']} × {own['networks']}) | {percent(random) if random else '-'} | {published} "
+            f"| {steps} | {verdict(result)} |"
+        )
+    return "\n".join(lines)
+
+
+def percent(row: Mapping[str, Any]) -> str:
+    """Mean and deviation; a single network has no deviation."""
+    mean = f"{100 * row['mean']:.1f}"
+    return f"{mean} ± {100 * row['std']:.1f}" if row["n"] > 1 else mean
+
+
+def verdict(result: Mapping[str, Any]) -> str:
+    """How a result stands to its paper: ahead, level (within the paper's deviation) or short of it and why."""
+    told = []
+    own, paper = ours(result), result["published"]
+    if not result.get("complete", True):
+        told.append(f"partial: {own['n']} of {result['networks_wanted']} networks")
+    if paper and not unlike(result):
+        gap = round(100 * own["mean"] - paper["mean"], 1)
+        if abs(gap) <= paper["std"]:
+            told.append(f"level ({gap:+.1f})")
+        else:
+            told.append(f"{gap:+.1f}" if gap > 0 else f"short by {-gap:.1f}: {_reason(result)}")
+    return "; ".join(told) or "-"
+
+
+def _reason(result: Mapping[str, Any]) -> str:
+    if result.get("why"):
+        return str(result["why"])
+    if result["steps"] < (result["steps_published"] or 0):
+        return f"{result['steps']} of {result['steps_published']} steps"
+    return "cause not known"
+
+
+def _order(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    method = result["method"]
+    place = ORDER.index(method) if method in ORDER else len(ORDER)
+    return place, method, result["data"]["name"], result["ipc"], unlike(result), result["steps"]
+
+
+def speed(path: Path) -> str:
+    """The table of `make bench`; empty where nothing was measured."""
+    if not path.exists():
+        return ""
+    found = read_json(path)
+    hardware = found["hardware"]
+    lines = [
+        "",
+        "| one step, CIFAR-10's shape | fast path | textbook loop | ratio | peak memory |",
+        "|---|---|---|---|---|",
+    ]
+    for case, told in STEPS_TIMED.items():
+        if (row := found.get(case)) is None:
+            continue
+        lines.append(
+            f"| {told} | {row['fast_s']:.2f} s | {row['textbook_s']:.2f} s | {row['ratio']:.1f} | "
+            f"{row['fast_mb']:.0f} against {row['textbook_mb']:.0f} MB |"
+        )
+    lines += ["", f"Measured on {hardware['processor']}, {hardware['threads']} threads, by `make bench`."]
+    return "\n".join(lines) + "\n"
+
+
+def refreshed(pages: Sequence[Path], folder: Path) -> dict[Path, str]:
+    """The pages whose tables are not those of the results in ``folder``, with what they should be.
+
+    Raises:
+        InputError: a page without the two marks.
+    """
+    tables = f"{measured(Results(folder))}\n{speed(folder / 'benchmarks.json')}"
+    stale = {}
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        before, begin, rest = text.partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if not begin or not end:
+            raise InputError(f"{page}: no {BEGIN} followed by {END}")
+        fresh = f"{before}{BEGIN}\n{tables}{END}{after}"
+        if fresh != text:
+            stale[page] = fresh
+    return stale
