@@ -15,10 +15,10 @@ from distillset.errors import DistillsetError, InterruptedRun, LostRankError
 
 VERBS = {
     "distill": ("distill", "learn a few synthetic images a class"),
-    "experts": ("experts", "train networks on the real set, for trajectory matching"),
+    "experts": ("experts", "train networks on the real set and record them epoch by epoch, for distill mtt --experts"),
     "select": ("select", "choose a few real images a class"),
     "evaluate": ("evaluate", "test accuracy of networks trained on a set"),
-    "compare": ("compare", "several sets side by side, and which of their differences exceed the noise"),
+    "compare": ("compare", "several sets side by side, with the significance of their differences"),
     "report": ("report", "one page: images through time, curves, accuracies, settings"),
     "export": ("export", "write a set as pictures, parquet or .pt files"),
     "import": ("export", "take a set from a .pt file of other code"),
