@@ -15,7 +15,7 @@ from distillset.errors import DistillsetError, InterruptedRun, LostRankError
 
 VERBS = {
     "distill": ("distill", "learn a few synthetic images a class"),
-    "experts": ("experts", "train networks on the real set and record them epoch by epoch, for distill mtt --experts"),
+    "experts": ("experts", "train networks on the real set, for trajectory matching"),
     "select": ("select", "choose a few real images a class"),
     "evaluate": ("evaluate", "test accuracy of networks trained on a set"),
     "compare": ("compare", "several sets side by side, with the significance of their differences"),
