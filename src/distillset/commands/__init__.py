@@ -19,6 +19,8 @@ VERBS = {
     "select": ("select", "choose a few real images a class"),
     "evaluate": ("evaluate", "test accuracy of networks trained on a set"),
     "compare": ("compare", "several sets side by side, with the significance of their differences"),
+    "continual": ("continual", "class-incremental learning with a memory that the run fills itself"),
+    "nas": ("nas", "how well a small set ranks networks for the whole one"),
     "report": ("report", "one page: images through time, curves, accuracies, settings"),
     "export": ("export", "write a set as pictures, parquet or .pt files"),
     "import": ("export", "take a set from a .pt file of other code"),

@@ -1,0 +1,90 @@
+"""``distillset continual``: learn classes step by step with a small memory."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distillset.commands.options import add_compute, add_data, load_data
+from distillset.commands.progress import Terminal
+from distillset.coresets import SELECTORS
+from distillset.evaluation import PROTOCOLS
+from distillset.methods import METHODS
+from distillset.studies import Point, continual
+from distillset.studies.continual import PLOT, RESULT
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("continual", help="class-incremental learning with a memory that the run fills itself")
+    add_data(parser, "digits")
+    parser.add_argument(
+        "--memory", nargs="+", required=True, metavar="NAME", help=", ".join([*SELECTORS, *METHODS]) + "; several too"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the study; the same command goes on where it stopped"
+    )
+    parser.add_argument("--steps", type=int, default=5, help="steps in which the classes arrive (default 5)")
+    parser.add_argument("--ipc", type=int, default=20, help="images remembered of a class (default 20)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="S", help="class orders (default 0 to 4)"
+    )
+    parser.add_argument(
+        "--distill-steps", type=int, help="of each distillation (default: the method's published number)"
+    )
+    parser.add_argument("--network", default="convnet", help="distils, and is trained at each step (default convnet)")
+    parser.add_argument("--repeats", type=int, default=3, help="networks at each step of each order (default 3)")
+    parser.add_argument(
+        "--protocol", default="dm", help=f"{', '.join(PROTOCOLS)} (default dm), the same for all memories"
+    )
+    parser.add_argument("--epochs", type=int, help="instead of the protocol's; the protocol's name then says so")
+    parser.add_argument("--json", action="store_true", help="print a list of rows as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_compute(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the study, and print its curves."""
+    with Terminal(options.quiet) as terminal:
+        points = continual(
+            load_data(options, terminal.note),
+            options.memory,
+            options.out,
+            steps=options.steps,
+            ipc=options.ipc,
+            seeds=options.seeds,
+            distill_steps=options.distill_steps,
+            network=options.network,
+            repeats=options.repeats,
+            protocol=options.protocol,
+            epochs=options.epochs,
+            device=options.device,
+            precision=options.precision,
+            compile=options.compile,
+            watcher=terminal,
+        )
+    print(json.dumps([point.to_json() for point in points], indent=2) if options.json else table(points))
+    if not options.json:
+        print(f"{options.out / RESULT}: all of it; picture {options.out / PLOT}")
+    return 0
+
+
+def table(points: Sequence[Point]) -> str:
+    """The curves as text, the protocol in full below."""
+    wide = max(len("memory"), *(len(point.memory) for point in points))
+    lines = [f"{'memory':<{wide}}  step  classes  images  accuracy %     n (orders x networks)"]
+    for p in points:
+        spread = f"{100 * p.std:.1f}" if p.n > 1 else "-"
+        lines.append(
+            f"{p.memory:<{wide}}  {p.step:>4}  {p.classes:>7}  {p.images:>6}  {100 * p.mean:5.1f} +- {spread:<5}  "
+            f"{p.n} x {p.networks}"
+        )
+    told = dict.fromkeys(
+        f"{p.protocol}: network {p.network}, " + ", ".join(f"{name} {value}" for name, value in p.recipe.items())
+        for p in points
+    )
+    return "\n".join(
+        [*lines, "", *told, "accuracy: on the test images of all classes seen so far; +- over class orders"]
+    )

@@ -1,0 +1,110 @@
+"""``distillset nas``: rank networks by training them on a small set."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from distillset.commands.options import add_compute, add_data, load_data
+from distillset.commands.progress import Terminal
+from distillset.evaluation import PROTOCOLS
+from distillset.studies import nas
+from distillset.studies.nas import PLOT, RESULT
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser("nas", help="how well a small set ranks networks for the whole one")
+    add_data(parser, "digits")
+    parser.add_argument(
+        "--proxy", nargs="+", required=True, metavar="P", help="selectors, methods, or folders of artifacts"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the study; the same command goes on where it stopped"
+    )
+    parser.add_argument("--sample", type=int, default=24, help="networks, of the 720 of the space (default 24)")
+    parser.add_argument("--ipc", type=int, default=10, help="images per class of proxies that are made (default 10)")
+    parser.add_argument("--images", type=int, help="use about so many training images (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="names all random numbers (default 0)")
+    parser.add_argument(
+        "--distill-steps", type=int, help="of each distillation (default: the method's published number)"
+    )
+    parser.add_argument("--epochs", type=int, default=10, help="on the whole set (default 10)")
+    parser.add_argument("--proxy-epochs", type=int, default=200, help="on a proxy (default 200)")
+    parser.add_argument("--protocol", default="dm", help=f"of the proxies: {', '.join(PROTOCOLS)} (default dm)")
+    parser.add_argument("--repeats", type=int, default=1, help="networks of each kind on each set (default 1)")
+    parser.add_argument(
+        "--top", type=float, default=0.25, help="the best by the whole set, 4 at least, told apart (default 0.25)"
+    )
+    parser.add_argument("--json", action="store_true", help="print a list of rows as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_compute(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the study, and print what it allows to be said."""
+    with Terminal(options.quiet) as terminal:
+        result = nas(
+            load_data(options, terminal.note),
+            options.proxy,
+            options.out,
+            count=options.sample,
+            ipc=options.ipc,
+            images=options.images,
+            seed=options.seed,
+            distill_steps=options.distill_steps,
+            epochs=options.epochs,
+            proxy_epochs=options.proxy_epochs,
+            protocol=options.protocol,
+            repeats=options.repeats,
+            fraction=options.top,
+            device=options.device,
+            precision=options.precision,
+            compile=options.compile,
+            watcher=terminal,
+        )
+    if options.json:
+        shared = {name: result[name] for name in ("protocols", "sample", "repeats", "images", "hardware")}
+        print(json.dumps([{**row, **shared} for row in result["proxies"]], indent=2))
+    else:
+        print(table(result))
+        print(f"{options.out / RESULT}: all of it; picture {options.out / PLOT}")
+    return 0
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as text, protocols in full below."""
+    wide = max(len("proxy"), *(len(row["proxy"]) for row in result["proxies"]))
+    lines = [f"{'proxy':<{wide}}  over  networks  Spearman [95%]          Kendall [95%]           so it is"]
+    for row in result["proxies"]:
+        for over in ("all", "top"):
+            part = row[over]
+            rho, tau = (_between(part[name], part[f"{name}_interval"]) for name in ("spearman", "kendall"))
+            lines.append(
+                f"{row['proxy']:<{wide}}  {over:<4}  {part['networks']:>8}  {rho:<22}  {tau:<22}  {part['claim']}"
+            )
+    lines.append("")
+    for row in result["proxies"]:
+        chosen, seconds = row["chosen"], row["seconds"]
+        lines.append(
+            f"{row['proxy']}: chooses {chosen['network']}, {chosen['whole']:.1%} on the whole set (best "
+            f"{chosen['best']:.1%}, median {chosen['median']:.1%}); {seconds['making']:.0f} s to make and "
+            f"{seconds['training']:.0f} s to train on, the whole set {seconds['whole']:.0f} s"
+        )
+    for row in result["differences"]:
+        span = row["spearman_difference_interval"]
+        told = f"Spearman's difference [{span[0]:.2f}, {span[1]:.2f}]: " if span else ""
+        lines.append(f"{' and '.join(row['proxies'])}: {told}{row['claim']}")
+    lines.append("")
+    for what, protocol in result["protocols"].items():
+        lines.append(f"{what}: " + ", ".join(f"{name} {value}" for name, value in protocol.items()))
+    lines.append(
+        f"{result['sample']} of {result['space']} networks; proxies judged on {result['images']['validation']} held-out"
+        f" training images, the whole set on {result['images']['test']} test images; intervals over networks"
+    )
+    return "\n".join(lines)
+
+
+def _between(value: float | None, span: list[float] | None) -> str:
+    return "-" if value is None or span is None else f"{value:5.2f} [{span[0]:5.2f}, {span[1]:5.2f}]"

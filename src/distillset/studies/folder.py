@@ -1,0 +1,52 @@
+"""The folder of a study: what defines it, and that the same command goes on where it stopped."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from distillset.errors import InputError
+from distillset.run import check_same
+from distillset.store import locked, read_json, write_json
+
+STUDY = "study.json"
+"""What defines the results in the folder."""
+
+ACCURACIES = "accuracies"
+"""The accuracy of every network trained, one file each: see `distillset.evaluation.Ledger`."""
+
+
+@contextmanager
+def opened(out: Path, settings: dict[str, Any]) -> Iterator[Path]:
+    """Lock the folder of a study, made if it is not there.
+
+    Args:
+        out: the folder.
+        settings: what defines the results, as JSON values; with ``study``, its kind.
+
+    Raises:
+        InputError: the folder is in use, cannot be written, or holds something else or a study of other settings.
+    """
+    try:
+        found = out.exists()
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
+    if found and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; choose a folder")
+    strangers = [path for path in out.iterdir() if not path.name.startswith(".")] if found else []
+    if strangers and not (out / STUDY).is_file():
+        raise InputError(
+            f"--out {out}: holds other files (such as {strangers[0].name}) and no study; choose another folder"
+        )
+    if strangers:
+        stored = read_json(out / STUDY)
+        kind = stored.get("study") if isinstance(stored, dict) else None
+        if kind != settings["study"]:
+            raise InputError(f"--out {out}: holds a study of another kind ({kind}); choose another folder")
+        check_same(stored, settings)
+    with locked(out):
+        for cut_off in out.rglob(".*.tmp"):  # what a killed study was writing
+            if cut_off.is_file():
+                cut_off.unlink()
+        write_json(out / STUDY, settings)
+        yield out

@@ -1,0 +1,114 @@
+"""A small set of a real one by the name of a selector or of a distillation method: what studies fill memories with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from distillset.coresets import SELECTORS, select
+from distillset.data.real import RealSet
+from distillset.data.spec import Spec
+from distillset.data.synthetic import CARD, SyntheticSet
+from distillset.distill import distill
+from distillset.errors import InputError
+from distillset.loop import Watcher
+from distillset.methods import METHODS
+from distillset.nets import Network
+
+
+@dataclass(frozen=True)
+class Maker:
+    """How a small set is made.
+
+    Args:
+        by: a name of `SELECTORS` or `METHODS`.
+        steps: of a distillation; None is the method's published number.
+        network: the distilling network.
+        device, precision, compile: as in `distillset.distill`.
+    """
+
+    by: str
+    steps: int | None = None
+    network: str = "convnet"
+    device: str = "auto"
+    precision: str = "auto"
+    compile: str = "auto"
+
+    @property
+    def distils(self) -> bool:
+        return self.by in METHODS
+
+    def check(self, flag: str, spec: Spec, ipc: int) -> None:
+        """Whether it can be used, before anything is.
+
+        Args:
+            flag: what the name was given for, such as ``--memory``.
+            spec: of the real set.
+            ipc: images per class.
+
+        Raises:
+            InputError: an unknown name, or a value out of its range.
+        """
+        if self.by not in SELECTORS and not self.distils:
+            raise InputError(f"{flag} {self.by}: choose from {', '.join([*SELECTORS, *METHODS])}")
+        if ipc < 1:
+            raise InputError(f"--ipc {ipc}: must be at least 1")
+        if self.steps is not None and self.steps < 0:
+            raise InputError(f"--distill-steps {self.steps}: must be at least 0")
+        if self.distils:
+            METHODS[self.by]().resolve(spec, ipc)
+            Network.of(self.network, spec)
+
+    def make(self, real: RealSet, ipc: int, seed: int, out: Path, watcher: Watcher) -> SyntheticSet:
+        """``ipc`` images a class of ``real``, kept as an artifact in ``out``; what is there already is not made again.
+
+        Raises:
+            InputError: the method cannot be used on ``real``.
+            DivergedError, InterruptedRun: see `distillset.distill`.
+        """
+        if self.distils:
+            return distill(
+                real,
+                METHODS[self.by](),
+                ipc,
+                steps=self.steps,
+                seed=seed,
+                network=self.network,
+                out=out,
+                snapshots=0,
+                watcher=_Aside(watcher),
+                device=self.device,
+                precision=self.precision,
+                compile=self.compile,
+            )
+        if not (out / CARD).is_file():  # written last: the artifact is whole
+            chosen = select(
+                real,
+                self.by,
+                ipc,
+                seed=seed,
+                device=self.device,
+                precision=self.precision,
+                compile=self.compile,
+                announce=watcher.note,
+            )
+            chosen.save(out)
+        return SyntheticSet.load(out)
+
+
+def seconds(made: SyntheticSet) -> float:
+    """What a set took to make, its expert (if there is one) included."""
+    metrics = made.card.get("metrics") or {}
+    return float(metrics.get("seconds") or 0.0) + float(metrics.get("expert_seconds") or 0.0)
+
+
+class _Aside(Watcher):
+    """One of many distillations: its steps make no bar, a stop stops it."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+
+    def note(self, line: str) -> None:
+        if line.startswith(("estimate", "going on")):
+            self.watcher.note(f"distilling: {line}")
+
+    def stop(self) -> bool:
+        return self.watcher.stop()

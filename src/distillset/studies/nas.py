@@ -1,0 +1,284 @@
+"""Architecture search on a proxy: how well networks trained on a small set rank as they do trained on the whole one.
+
+Every network of a sample of the 720 (`distillset.studies.space`) is trained on each proxy and judged on validation
+images, held out of the training set before proxies are made of the rest; and trained on the whole rest and judged on
+the test set. So no test image has a say in what a proxy would choose. Correlations have bootstrap intervals over
+networks; how much an accuracy changes when its network is trained anew is in them only as scatter, so repeat to average
+it out.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distillset.coresets import SELECTORS
+from distillset.data.real import RealSet
+from distillset.data.sources import Data
+from distillset.data.synthetic import SyntheticSet, versions
+from distillset.engine import Compute, Work
+from distillset.engine.hardware import hardware
+from distillset.errors import InputError, InterruptedRun
+from distillset.evaluation import Ledger, Protocol, choose
+from distillset.evaluation.bench import Bench
+from distillset.evaluation.checks import check_fit
+from distillset.evaluation.subjects import Subject, of_set
+from distillset.keys import Key
+from distillset.loop import Watcher
+from distillset.methods import METHODS
+from distillset.nets import Network
+from distillset.nets.convnet import ConvNetConfig
+from distillset.store import write_json
+from distillset.studies.correlation import correlate, difference, top
+from distillset.studies.folder import ACCURACIES, opened
+from distillset.studies.makers import Maker, seconds
+from distillset.studies.plots import scatter
+from distillset.studies.space import sample, space
+from distillset.training import Recipe
+
+RESULT = "nas.json"
+PLOT = "nas.png"
+VALIDATION = 0.1
+"""Of the training set, held out to judge networks that were trained on a proxy."""
+WHOLE_BATCH = 64
+"""A small batch: many updates in few epochs, and on a CPU no slower an image than larger ones."""
+
+
+def nas(
+    data: Data,
+    proxies: Sequence[str],
+    out: str | Path,
+    *,
+    count: int = 24,
+    ipc: int = 10,
+    images: int | None = None,
+    seed: int = 0,
+    distill_steps: int | None = None,
+    epochs: int = 10,
+    proxy_epochs: int = 200,
+    protocol: str = "dm",
+    repeats: int = 1,
+    fraction: float = 0.25,
+    device: str = "auto",
+    precision: str = "auto",
+    compile: str = "auto",  # noqa: A002 (the flag's name)
+    watcher: Watcher | None = None,
+) -> dict[str, Any]:
+    """Rank networks by proxies and by the whole set.
+
+    Args:
+        data: training and test set.
+        proxies: names of selectors and methods, which are run on the training part, or folders of artifacts.
+        out: keeps proxies, the accuracy of every network, the result and a plot. The same call goes on where it
+            stopped; ``count``, ``repeats`` and ``proxies`` may grow.
+        count: networks, of the 720.
+        ipc: images per class of the proxies that are made.
+        images: about how many training images to use, the same share of every class; None for all.
+        seed: names all random streams: sample, subset, proxies, networks.
+        distill_steps: of each distillation; None is the method's published number.
+        epochs: on the whole set: the budget of the ranking that is taken for the truth.
+        proxy_epochs: on a proxy.
+        protocol: of the proxies, a name of `PROTOCOLS`, with ``proxy_epochs``.
+        repeats: networks of each kind on each set; their accuracies are averaged.
+        fraction: what of the networks is the top, by the whole set, over which correlations are told as well.
+        device, precision, compile: as in `distillset.distill`.
+        watcher: is told of progress, and may ask to stop.
+
+    Returns:
+        The result, as it is stored in ``nas.json``.
+
+    Raises:
+        InputError: an argument is out of its range, or contradicts the study in ``out``.
+        InterruptedRun: the watcher asked to stop.
+    """
+    watcher, proxies = watcher or Watcher(), list(dict.fromkeys(proxies))
+    if repeats < 1:
+        raise InputError(f"--repeats {repeats}: must be at least 1")
+    if not 0 < fraction <= 1:
+        raise InputError(f"--top {fraction}: must be above 0 and at most 1")
+    if not proxies:
+        raise InputError("--proxy: name a selector, a method or the folder of an artifact")
+    whole, held = _parts(data, images, seed)
+    configs = space(whole.spec)
+    names = sample(list(configs), count, seed)
+    folders = [name for name in proxies if name not in (*SELECTORS, *METHODS) and Path(name).is_dir()]
+    given = {name: _given(name, whole) for name in folders}
+    makers = {
+        name: Maker(name, distill_steps, "convnet", device, precision, compile) for name in proxies if name not in given
+    }
+    for maker in makers.values():
+        maker.check("--proxy", whole.spec, ipc)
+    Compute.resolve(device, precision, compile)
+    short = choose(protocol, "", whole.spec).with_epochs(proxy_epochs)
+    long = Protocol(f"whole-{epochs}-epochs", Recipe(epochs, batch=WHOLE_BATCH), source="distillset")
+    settings = {
+        "study": "nas",
+        "data": f"{whole.fingerprint()} {data.test.fingerprint()}",
+        "ipc": ipc,
+        "images": images,
+        "seed": seed,
+        "distill_steps": distill_steps,
+        "epochs": epochs,
+        "proxy_epochs": proxy_epochs,
+        "protocol": short.name,
+    }
+    with opened(Path(out), settings) as folder:
+        sets = dict(given)
+        for name, maker in makers.items():
+            sets[name] = maker.make(whole, ipc, seed, folder / "proxies" / name, watcher)
+        subjects = [of_set(sets[name], name, short) for name in proxies]
+        search = _Search(folder, whole, held, data.test, long, seed, (device, precision, compile), watcher)
+        found = []
+        for number, name in enumerate(names, 1):
+            found.append(search.trial(name, configs[name], subjects, repeats, f"{number} of {len(names)}, {name}"))
+        result = {
+            "settings": settings,
+            "versions": versions(),
+            "hardware": hardware(torch.device(found[0]["compute"]["device"])),
+            "sample": len(names),
+            "space": len(configs),
+            "repeats": repeats,
+            "images": {"train": len(whole), "validation": len(held), "test": len(data.test)},
+            "protocols": {"proxy": _protocol(short), "whole": _protocol(long)},
+            "proxies": _told(found, {name: seconds(sets[name]) for name in proxies}, fraction, seed),
+            "differences": _differences(found, proxies, seed),
+            "networks": found,
+        }
+        write_json(folder / RESULT, result)
+        panels = {
+            name: [(100 * one["accuracy"][name], 100 * one["accuracy"]["whole"]) for one in found] for name in proxies
+        }
+        across, up = "validation accuracy %, trained on the proxy", "test accuracy %, trained on the whole set"
+        scatter(folder / PLOT, panels, across, up, watcher.note)
+    return result
+
+
+class _Search:
+    """Where networks are tried: each on the proxies and on the whole set."""
+
+    def __init__(
+        self,
+        folder: Path,
+        whole: RealSet,
+        held: RealSet,
+        test: RealSet,
+        protocol: Protocol,
+        seed: int,
+        compute: tuple[str, str, str],
+        watcher: Watcher,
+    ) -> None:
+        self.folder, self.held, self.test, self.seed = folder, held, test, seed
+        self.compute, self.watcher, self.spec = compute, watcher, whole.spec
+        stored = whole.images.nbytes + whole.labels.nbytes
+        self.everything = Subject(
+            "whole", protocol, whole.fingerprint(), lambda i: (whole.rows, whole.labels), len(whole), stored
+        )
+
+    def trial(
+        self, name: str, config: ConvNetConfig, subjects: Sequence[Subject], repeats: int, told: str
+    ) -> dict[str, Any]:
+        """A network's fields, and its accuracies and seconds by what it was trained on."""
+        network = Network.of(name, self.spec)
+        # Benches of a network each: what they compiled goes with them.
+        judge, examination = self._bench(self.held, "nas-proxy"), self._bench(self.test, "nas-whole")
+        rows = {subject.artifact: judge.row(subject, network, repeats) for subject in subjects}
+        rows["whole"] = examination.row(self.everything, network, repeats)
+        parts = ", ".join(f"{on} {row.mean:.2%} in {row.seconds:.0f} s" for on, row in rows.items())
+        self.watcher.note(f"{told}: {parts}")
+        return {
+            "network": name,
+            **asdict(config),
+            "accuracy": {on: row.mean for on, row in rows.items()},
+            "accuracies": {on: list(row.accuracies) for on, row in rows.items()},
+            "seconds": {on: row.seconds for on, row in rows.items()},
+            "compute": rows["whole"].compute,
+        }
+
+    def _bench(self, test: RealSet, purpose: str) -> Bench:
+        def compute(work: Work) -> Compute:
+            return Compute.resolve(*self.compute, work)
+
+        return Bench(
+            self.spec, test, self.seed, compute, Ledger(self.folder / ACCURACIES), report=self._report, purpose=purpose
+        )
+
+    def _report(self, artifact: str, done: int, accuracy: float) -> None:
+        if self.watcher.stop():
+            raise InterruptedRun(f"stopped; what is done is kept in {self.folder}, the same command goes on")
+
+
+def _parts(data: Data, images: int | None, seed: int) -> tuple[RealSet, RealSet]:
+    """(what proxies and networks are made of, what judges networks trained on proxies), of about ``images`` images."""
+    train = data.train
+    if images is not None and not 2 * train.spec.classes <= images <= len(train):
+        raise InputError(f"--images {images}: must be from {2 * train.spec.classes} to {len(train)}")
+    if images is not None and images < len(train):
+        part = train.split(images / len(train), Key(seed)("nas", "images"))[1]
+        train = RealSet(part.images, part.labels, part.spec)
+    return train.split(VALIDATION, Key(seed)("nas", "validation"))
+
+
+def _given(folder: str, whole: RealSet) -> SyntheticSet:
+    """An artifact as a proxy."""
+    synthetic = SyntheticSet.load(folder)
+    check_fit("training", whole, synthetic)
+    if (synthetic.spec.mean, synthetic.spec.std) != (whole.spec.mean, whole.spec.std):
+        raise InputError(
+            f"--proxy {folder}: normalised with mean {synthetic.spec.mean} and std {synthetic.spec.std}, the data with "
+            f"{whole.spec.mean} and {whole.spec.std}"
+        )
+    return synthetic
+
+
+def _protocol(protocol: Protocol) -> dict[str, Any]:
+    return {"name": protocol.name, "labels": protocol.labels, **asdict(protocol.recipe)}
+
+
+def _told(found: list[dict[str, Any]], making: dict[str, float], fraction: float, seed: int) -> list[dict[str, Any]]:
+    """For each proxy: correlations over all and over the top, what it would choose, and the time it took."""
+    whole = [one["accuracy"]["whole"] for one in found]
+    best, whole_seconds = top(whole, fraction), sum(one["seconds"]["whole"] for one in found)
+    rows = []
+    for name, made in making.items():
+        proxy = [one["accuracy"][name] for one in found]
+        over_all = correlate(proxy, whole, Key(seed)("nas", "all"))
+        over_top = correlate([proxy[i] for i in best], [whole[i] for i in best], Key(seed)("nas", "top"))
+        chosen = max(range(len(found)), key=lambda i: (proxy[i], -i))
+        training = sum(one["seconds"][name] for one in found)
+        rows.append(
+            {
+                "proxy": name,
+                "all": {**asdict(over_all), "claim": over_all.claim},
+                "top": {"fraction": fraction, **asdict(over_top), "claim": over_top.claim},
+                "chosen": {
+                    "network": found[chosen]["network"],
+                    "whole": whole[chosen],
+                    "best": max(whole),
+                    "median": statistics.median(whole),
+                },
+                "seconds": {
+                    "making": round(made, 1),
+                    "training": round(training, 1),
+                    "whole": round(whole_seconds, 1),
+                    "saved": round(whole_seconds - made - training, 1),
+                },
+            }
+        )
+    return rows
+
+
+def _differences(found: list[dict[str, Any]], proxies: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    """Of every two proxies: the interval of the difference of their rho over all networks."""
+    values = {name: [one["accuracy"][name] for one in found] for name in (*proxies, "whole")}
+    rows = []
+    for i, one in enumerate(proxies):
+        for other in proxies[i + 1 :]:
+            span = difference(values[one], values[other], values["whole"], Key(seed)("nas", "all"))
+            told = "not told apart"
+            if span and (span[0] > 0 or span[1] < 0):
+                told = f"{one if span[0] > 0 else other} ranks better"
+            rows.append({"proxies": [one, other], "spearman_difference_interval": span, "claim": told})
+    return rows
