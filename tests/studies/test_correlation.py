@@ -34,6 +34,7 @@ def test_intervals_are_those_of_resampled_networks() -> None:
     rhos = sorted(spearman(proxy[row], whole[row]) for row in draws(12, KEY("bootstrap"), 200))
     assert found.spearman_interval == pytest.approx((np.quantile(rhos, 0.025), np.quantile(rhos, 0.975)))
     assert found.spearman is not None
+    assert found.spearman_interval is not None
     assert found.spearman_interval[0] < found.spearman < found.spearman_interval[1]
     assert found == correlate(proxy.tolist(), whole.tolist(), KEY, resamples=200)
 
