@@ -58,12 +58,15 @@ def test_the_order_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 BARE = """
 import sys
-class Nothing:
-    def find_spec(self, name, path=None, target=None):
+from importlib.machinery import PathFinder
+class Bare(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
         if name.split(".")[0] in {"tqdm", "jinja2", "PIL", "datasets", "pandas", "pyarrow", "sklearn", "scipy",
                                   "matplotlib", "requests", "huggingface_hub"}:
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Nothing())
+            return None
+        return super().find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Bare
 from distillset.presets import PRESETS, Preset
 row = Preset("dm", "cifar10", 1, 3, 2, "dc", "a paper", {"batch_real": 6}, None, None, "ConvNetD1W8")
 PRESETS[row.name] = row

@@ -49,7 +49,7 @@ def call(tmp_path: Path, shards: Path) -> Callable[..., list[Outcome]]:
 
     def reproduced(*plans: Plan, budget: Budget | None = None, **more: Any) -> list[Outcome]:
         machine = Machine(shards, **toys.EAGER)
-        place = {"results": Results(tmp_path / "results"), "out": tmp_path / "out", "machine": machine}
+        place: dict[str, Any] = {"results": Results(tmp_path / "results"), "out": tmp_path / "out", "machine": machine}
         return reproduce(plans, budget or Budget(600.0), **place, **more)
 
     return reproduced
@@ -103,7 +103,7 @@ def test_slices_give_what_one_call_gives(call: Any, tmp_path: Path, shards: Path
     assert [outcome.state for outcome in outcomes] == ["partial", "done"]
     assert "after step 3 of 6" in outcomes[0].told
     sliced = result(tmp_path, "dm-mnist-2")
-    place = {"results": Results(tmp_path / "whole"), "out": tmp_path / "whole-out"}
+    place: dict[str, Any] = {"results": Results(tmp_path / "whole"), "out": tmp_path / "whole-out"}
     reproduce(plans("dm-mnist-2"), Budget(600.0), **place, machine=Machine(shards, **toys.EAGER))
     whole = json.loads((tmp_path / "whole" / "dm-mnist-2.json").read_text())
     assert sliced["artifact"] == whole["artifact"]
