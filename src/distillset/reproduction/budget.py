@@ -12,6 +12,8 @@ from distillset.errors import InputError
 from distillset.loop import Watcher
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+RING_AGAIN = 2.0
+"""Seconds."""
 
 
 def duration(text: str) -> float:
@@ -71,7 +73,8 @@ class Budget:
             raise OutOfTime
 
         before = signal.signal(signal.SIGALRM, ring)
-        signal.setitimer(signal.ITIMER_REAL, max(self.left, 1e-3))
+        # Again and again: the first may ring where exceptions are lost, as in a weak reference's callback.
+        signal.setitimer(signal.ITIMER_REAL, max(self.left, 1e-3), RING_AGAIN)
         try:
             yield
         finally:

@@ -76,7 +76,8 @@ def reproduce(
         why: reason that is kept with results that fall short.
 
     Raises:
-        InputError: every row failed; the message is that of the first.
+        InputError: every row failed, the first by this.
+        DivergedError: the same.
         InterruptedRun: the watcher asked to stop; everything is kept.
     """
     watcher = watcher or Watcher()
@@ -89,12 +90,13 @@ def reproduce(
         outcomes.append(desk.guarded(plan, desk.row))
         watcher.note(f"{plan.name}: {outcomes[-1].state}, {outcomes[-1].told}")
     done = [plan for plan, outcome in zip(plans, outcomes, strict=True) if outcome.state == "done"]
-    for plan in done if baseline and len(done) == len(plans) else []:
+    finished = all(outcome.state in ("done", "failed") for outcome in outcomes)
+    for plan in done if baseline and finished else []:
         if budget.left > budget.margin and desk.lacks_baseline(plan):
             outcome = desk.guarded(plan, desk.beside)
             watcher.note(f"{plan.name}: random images beside it: {outcome.state}, {outcome.told}")
-    if outcomes and all(outcome.state == "failed" for outcome in outcomes):
-        raise InputError(outcomes[0].told)
+    if outcomes and len(desk.errors) == len(outcomes):
+        raise desk.errors[0]
     return outcomes
 
 
@@ -113,6 +115,7 @@ class _Desk:
         }
         self.networks = Networks(budget, watcher, Ledger(out / "accuracies"), seed, self.compute)
         self.device = torch.device(Compute.resolve(**self.compute).device)
+        self.errors: list[InputError | DivergedError] = []
         self._data: tuple[str, Data | InputError] | None = None
 
     def guarded(self, plan: Plan, work: Callable[[Plan], Outcome]) -> Outcome:
@@ -127,6 +130,7 @@ class _Desk:
                 raise
             return Outcome(plan.name, "partial", str(stopped))
         except (InputError, DivergedError) as error:
+            self.errors.append(error)
             return Outcome(plan.name, "failed", str(error))
 
     def row(self, plan: Plan) -> Outcome:

@@ -54,7 +54,7 @@ def verdict(result: Mapping[str, Any]) -> str:
     if not result.get("complete", True):
         told.append(f"partial: {own['n']} of {result['networks_wanted']} networks")
     if paper and not unlike(result):
-        gap = round(100 * own["mean"] - paper["mean"], 1)
+        gap = round(round(100 * own["mean"], 1) - paper["mean"], 1) + 0.0  # of the numbers as printed; never -0.0
         if abs(gap) <= paper["std"]:
             told.append(f"level ({gap:+.1f})")
         else:

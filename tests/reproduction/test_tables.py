@@ -1,0 +1,109 @@
+"""Tables from the files alone; a stale page is found."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distillset.errors import InputError
+from distillset.reproduction import Results, measured, refreshed, result_of, speed
+from distillset.reproduction.tables import BEGIN, END, verdict
+
+BENCH = {
+    "dm": {"fast_s": 0.5, "textbook_s": 2.0, "ratio": 4.0, "fast_mb": 10.0, "textbook_mb": 40.4},
+    "hardware": {"processor": "a processor", "threads": 2},
+}
+
+
+def made(mean: float = 0.489, **changes: Any) -> dict[str, Any]:
+    """DM on CIFAR-10 at 10 images a class, 1 set by 5 networks, beside a paper's 48.9 ± 0.6."""
+    row = {
+        "artifact": "dm", "network": "convnet", "protocol": "dm", "mean": mean, "std": 0.002, "n": 5, "sets": 1,
+        "networks": 5, "compute": {"precision": "bf16"},
+    }  # fmt: skip
+    result = {
+        "data": {"name": "cifar10"}, "method": "dm", "ipc": 10, "steps": 20_000, "steps_published": 20_000,
+        "settings": {}, "rows": [row], "published": {"mean": 48.9, "std": 0.6},
+    }  # fmt: skip
+    return {**result, **changes}
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (made(0.489), "level (+0.0)"),
+        (made(0.483), "level (-0.6)"),  # within the paper's deviation
+        (made(0.497), "+0.8"),
+        (made(0.4), "short by 8.9: cause not known"),
+        (made(0.4, steps=1500), "short by 8.9: 1500 of 20000 steps"),
+        (made(0.4, why="a smaller real batch"), "short by 8.9: a smaller real batch"),
+        (made(0.4, published=None), "-"),
+        (made(0.4, departures=["lr 2.0"]), "-"),  # not the paper's settings
+        (made(complete=False, networks_wanted=20), "partial: 5 of 20 networks; level (+0.0)"),
+    ],
+)
+def test_how_a_result_stands_to_its_paper(result: dict[str, Any], told: str) -> None:
+    assert verdict(result) == told
+
+
+def test_a_row_of_the_table(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    random = {**made()["rows"][0], "artifact": "random", "mean": 0.3197, "sets": 5, "networks": 1}
+    results.write("dm-a", made(rows=[*made()["rows"], random]))
+    results.write("dm-b", made(departures=["lr 2.0"], published={"mean": 1.0, "std": 1.0}))
+    (tmp_path / "benchmarks.json").write_text("{}")
+    assert measured(results).splitlines()[2:] == [
+        "| dm | cifar10 | 10 | 48.9 ± 0.2 (1 × 5) | 32.0 ± 0.2 | 48.9 ± 0.6 | 20000 of 20000 | level (+0.0) |",
+        "| dm (lr 2.0) | cifar10 | 10 | 48.9 ± 0.2 (1 × 5) | - | - | 20000 of 20000 | - |",
+    ]
+
+
+def test_a_random_selection_is_its_own_row(tmp_path: Path) -> None:
+    row = {**made()["rows"][0], "artifact": "random", "sets": 5, "networks": 1, "protocol": "dc"}
+    results = Results(tmp_path)
+    results.write("random-a", made(method="random", rows=[row], steps=0, steps_published=0, protocol_published="dc"))
+    line = measured(results).splitlines()[-1]
+    assert line == "| random | cifar10 | 10 | 48.9 ± 0.2 (5 × 1) | - | 48.9 ± 0.6 | - | level (+0.0) |"
+
+
+def test_speeds(tmp_path: Path) -> None:
+    path = tmp_path / "benchmarks.json"
+    assert speed(path) == ""
+    path.write_text(json.dumps(BENCH))
+    assert "| DM, 10 images a class, 256 real ones | 0.50 s | 2.00 s | 4.0 | 10 against 40 MB |" in speed(path)
+
+
+def test_a_stale_page_is_found(tmp_path: Path) -> None:
+    page, results = tmp_path / "page.md", Results(tmp_path / "results")
+    page.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
+    results.write("dm-a", made())
+    stale = refreshed([page], results.folder)
+    assert list(stale) == [page]
+    page.write_text(stale[page])
+    assert page.read_text().startswith(f"above\n{BEGIN}\n| method")
+    assert page.read_text().endswith(f"{END}\nbelow\n")
+    assert refreshed([page], results.folder) == {}
+    results.write("dm-a", made(0.4889))  # 48.9 as before: no table changes
+    assert refreshed([page], results.folder) == {}
+    results.write("dm-a", made(0.4875))
+    assert list(refreshed([page], results.folder)) == [page]
+    page.write_text("no marks")
+    with pytest.raises(InputError, match="no <!-- results"):
+        refreshed([page], results.folder)
+
+
+def test_a_result_from_a_card_and_rows() -> None:
+    card = {
+        "method": "dm", "ipc": 2, "steps": 3, "settings": {"lr": 1.0}, "fingerprint": "f",
+        "spec": {"name": "mnist"}, "data": {"fingerprint": "d"}, "metrics": {"seconds": 1.5},
+        "versions": {"torch": "2"},
+    }  # fmt: skip
+    rows = [{**made()["rows"][0], "artifact": "runs/here"}]
+    result = result_of(card, rows, wanted=6, note="a note")
+    assert result["rows"][0]["artifact"] == "dm"
+    assert (result["published"]["mean"], result["steps_published"]) == (99.9, 6)  # of the row dm-mnist-2
+    assert (result["complete"], result["networks_wanted"]) == (False, 6)
+    assert result_of(card, rows, wanted=5)["complete"]
+    assert (result["artifact"], result["distil_seconds"], result["note"]) == ("f", 1.5, "a note")
+    assert result_of({**card, "ipc": 7}, rows)["published"] is None
