@@ -1,5 +1,6 @@
 """Ranks of `torchrun` on loopback: they compute the bits of one process, and one that dies does not hang the others."""
 
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +74,20 @@ def test_ranks_compute_the_bits_of_one(folder: Path, method: str, ranks: int) ->
     assert done.stderr.count("estimate:") == 1
     assert torch.equal(SyntheticSet.load(out).images, alone(method, folder).images)
     assert (out / "metrics.jsonl").read_text().count("\n") == STEPS
+
+
+def test_ranks_share_the_networks_of_an_evaluation(folder: Path) -> None:
+    alone("dm", folder)
+    flags = ["--networks", toys.NETWORK, "--epochs", "3", "--repeats", "3", "--compile", "off", "--json", "--no-cache"]
+    command = ["-m", "distillset", "evaluate", str(folder / "alone-dm"), *flags]
+    done = torchrun(2, *command)
+    assert done.returncode == 0, done.stderr
+    one = subprocess.run(
+        [sys.executable, *command], env=environment(), check=True, capture_output=True, text=True, timeout=500
+    )
+    accuracies = [[row["accuracies"] for row in json.loads(out)] for out in (done.stdout, one.stdout)]
+    assert accuracies[0] == accuracies[1]
+    assert [len(row) for row in accuracies[0]] == [3, 3]
 
 
 def test_a_rank_that_dies_stops_the_others_and_a_restart_goes_on(folder: Path) -> None:

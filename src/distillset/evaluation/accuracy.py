@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from distillset.coresets import Expert, expert
 from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
@@ -18,6 +20,7 @@ from distillset.evaluation.protocol import Protocol, choose
 from distillset.evaluation.row import Row
 from distillset.evaluation.snapshots import VALIDATION, VALIDATION_KEY, trial
 from distillset.evaluation.subjects import Subject, alike, of_random, of_set, of_whole
+from distillset.mesh import join
 from distillset.nets import Network, Source, pool
 
 
@@ -47,7 +50,7 @@ def evaluate(
     report: Report | None = None,
     announce: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:
-    """Train ``repeats`` fresh networks of each kind on ``synthetic`` and test them.
+    """Train ``repeats`` fresh networks of each kind on ``synthetic`` and test them; ranks of `torchrun` share them.
 
     Args:
         synthetic: the set, with hard or soft labels.
@@ -97,8 +100,9 @@ def evaluate(
     def compute(work: Work) -> Compute:
         return Compute.resolve(device, precision, compile, work)
 
+    mesh = join("cuda" if device == "auto" and torch.cuda.is_available() else device)
     folder = Path(save_networks) if save_networks else None
-    bench = Bench(synthetic.spec, alike(data.test, synthetic), seed, compute, ledger, folder, report)
+    bench = Bench(synthetic.spec, alike(data.test, synthetic), seed, compute, ledger, folder, report, mesh=mesh)
     taught = None
     if soft_random and synthetic.whitening is not None:
         raise InputError("--soft-random: its labels come from a network that knows no whitened images; leave it out")
@@ -116,7 +120,7 @@ def evaluate(
     for network in built:
         if select == "validation" and snapshots:
             held = alike(data.train.split(VALIDATION, VALIDATION_KEY)[1], synthetic)
-            referee = Bench(synthetic.spec, held, seed, compute, ledger, None, report, "validation")
+            referee = Bench(synthetic.spec, held, seed, compute, ledger, None, report, "validation", mesh)
             step, found = trial(referee, snapshots, artifact, chosen, network, repeats)
             row = bench.row(of_set(snapshots[step], artifact, chosen), network, repeats)
             why = f"validation: step {step} of {', '.join(map(str, snapshots))}; {found.mean:.4f} on {len(held)} "

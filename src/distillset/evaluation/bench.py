@@ -18,6 +18,7 @@ from distillset.evaluation.ledger import Ledger
 from distillset.evaluation.row import Row
 from distillset.evaluation.subjects import Subject
 from distillset.keys import Key
+from distillset.mesh import Mesh, Solo
 from distillset.nets import Network
 from distillset.store import write_tensors
 from distillset.training import Examples, Recipe, Trainer
@@ -38,6 +39,7 @@ class Bench:
         save_networks: a folder for the trained networks.
         report: is told of each network.
         purpose: ``evaluate``; networks that serve another purpose are others.
+        mesh: the ranks among which the networks of a row are shared; None is this process alone.
     """
 
     def __init__(
@@ -50,17 +52,19 @@ class Bench:
         save_networks: Path | None = None,
         report: Report | None = None,
         purpose: str = "evaluate",
+        mesh: Mesh | None = None,
     ) -> None:
         self.spec, self.test, self.seed, self.compute = spec, test.normalised(spec), seed, compute
         self.ledger, self.save_networks, self.report, self.purpose = ledger, save_networks, report, purpose
+        self.mesh = mesh or Solo()
         self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
 
     def row(self, subject: Subject, network: Network, repeats: int) -> Row:
         """``repeats`` networks on a subject."""
         passes = 3.0 * subject.size * (subject.protocol.recipe.epochs + 1) * repeats
-        compute = self.compute(measure(network.module, self.spec.shape, passes))
-        found = []
-        for i in range(repeats):
+        compute = self.compute(measure(network.module, self.spec.shape, passes / self.mesh.size))
+        found: list[dict[str, float]] = [{} for _ in range(repeats)]
+        for i in self.mesh.share(range(repeats)):
             entry = self._entry(subject, network, compute, i)
             known = self.ledger.find(entry) if self.ledger and not self.save_networks else None
             if known is None:
@@ -69,7 +73,8 @@ class Bench:
                     self.ledger.add(entry, known)
             if self.report:
                 self.report(subject.artifact, i + 1, known["accuracy"])
-            found.append(known)
+            found[i] = known
+        found = self._together(found)
         accuracies = tuple(known["accuracy"] for known in found)
         return Row(
             artifact=subject.artifact,
@@ -83,12 +88,19 @@ class Bench:
             networks=1 if subject.redrawn else repeats,
             accuracies=accuracies,
             seconds=round(sum(known["seconds"] for known in found), 2),
-            memory=int(max(known.get("memory", 0) for known in found)) or None,
+            memory=int(max(known["memory"] for known in found)) or None,
             bytes=subject.bytes,
             recipe=asdict(subject.protocol.recipe),
             compute=compute.to_json(),
             hardware=hardware(torch.device(compute.device)),
         )
+
+    def _together(self, found: list[dict[str, float]]) -> list[dict[str, float]]:
+        """What each rank found of its networks, on every rank."""
+        names = ("accuracy", "seconds", "memory")
+        table = torch.tensor([[known.get(name, 0.0) for name in names] for known in found], dtype=torch.float64)
+        self.mesh.add([table])
+        return [dict(zip(names, row, strict=True)) for row in table.tolist()]
 
     def _train(self, subject: Subject, network: Network, compute: Compute, i: int) -> dict[str, float]:
         """Accuracy of the ``i``-th network on the ``i``-th set, the seconds it took, and the most bytes in use."""
