@@ -4,7 +4,6 @@ A page is a folder of its own, as a reader would have it. Commands run with two 
 names lead to little stand-ins on the disk. What a page shows is that it runs; what it computes has its own tests.
 """
 
-import contextlib
 import re
 import shlex
 from collections.abc import Callable
@@ -23,7 +22,10 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EAGER = ["--device", "cpu", "--precision", "fp32", "--compile", "off"]
 SMALL = {
-    "distill": ["--steps", "2", "--batch-real", "4", "--quiet", *EAGER],
+    "distill": ["--steps", "2", "--quiet", *EAGER],
+    "distill mtt": ["--syn-steps", "3"],
+    "experts": ["--count", "1", "--epochs", "4", "--quiet", *EAGER],
+    **{f"distill {method}": ["--batch-real", "4"] for method in ("dm", "dc", "dsa")},
     "evaluate": ["--repeats", "1", "--epochs", "0", *EAGER],
     "export": ["--repeats", "1", "--epochs", "0", *EAGER],
 }
@@ -91,8 +93,7 @@ def run(words: list[str]) -> None:
             assert (ROOT / words[1]).is_file(), words
         return
     parser().parse_args(words[1:])
-    with contextlib.suppress(IndexError):
-        words = [*words, *SMALL.get(words[1], [])]
+    words = [*words, *SMALL.get(words[1], []), *SMALL.get(" ".join(words[1:3]), [])]
     assert main(words[1:]) == 0, words
 
 
