@@ -27,6 +27,8 @@ SMALL = {
     "experts": ["--count", "1", "--epochs", "4", "--quiet", *EAGER],
     **{f"distill {method}": ["--batch-real", "4"] for method in ("dm", "dc", "dsa")},
     "evaluate": ["--repeats", "1", "--epochs", "0", *EAGER],
+    "continual": ["--distill-steps", "1", "--epochs", "0", "--repeats", "1", "--seeds", "0", "--quiet", *EAGER],
+    "nas": ["--distill-steps", "1", "--epochs", "0", "--proxy-epochs", "0", "--sample", "4", "--quiet", *EAGER],
     "export": ["--repeats", "1", "--epochs", "0", *EAGER],
 }
 """Flags that are given once more; the last one counts."""

@@ -58,7 +58,7 @@ def test_nas(toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(search(toy_npz, tmp_path / "a")) == 0
     shown = capsys.readouterr()
     assert "4 of 4, convnet" in shown.err
-    for told in ("proxy: name dm-0-epochs", "whole: name whole-0-epochs", "4 of 240 networks", "random: chooses"):
+    for told in ("proxy: name dm-0-epochs", "whole: name whole-0-epochs", "4 of 300 networks", "random: chooses"):
         assert told in shown.out
     assert main(search(toy_npz, tmp_path / "a", "--json", "--quiet")) == 0
     (row,) = json.loads(capsys.readouterr().out)
@@ -72,7 +72,8 @@ def test_a_wrong_name_is_one_line(
     study: str, toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flag = {"continual": "--memory", "nas": "--proxy"}[study]
-    assert main([study, "--data", str(toy_npz), flag, "best", "--out", str(tmp_path / "out")]) == 2
+    steps = ["--steps", "2"] if study == "continual" else []
+    assert main([study, "--data", str(toy_npz), flag, "best", "--out", str(tmp_path / "out"), *steps]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"distillset: error: {flag} best: choose from random")
     assert not (tmp_path / "out").exists()

@@ -1,6 +1,7 @@
 """Architecture search: what is trained on what, judged by which images, and how it goes on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from distillset import select
 from distillset.data.sources import Data
+from distillset.data.whiten import Whitening
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation.bench import Bench
 from distillset.studies import nas
@@ -169,6 +171,10 @@ def test_proxies_that_cannot_be_used(tmp_path: Path) -> None:
     select(toys.toy_data((20, 20, 20), noise=90), "random", 1).save(tmp_path / "noisy")
     with pytest.raises(InputError, match="normalised with mean"):
         run(tmp_path / "out", str(tmp_path / "noisy"))
+    whitening = Whitening.fit(DATA.train.images)
+    replace(select(DATA, "random", 1), whitening=whitening).save(tmp_path / "white")
+    with pytest.raises(InputError, match="is whitened"):
+        run(tmp_path / "out", str(tmp_path / "white"))
     assert not (tmp_path / "out").exists()
 
 

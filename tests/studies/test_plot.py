@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from distillset.errors import InputError
-from distillset.studies.plot import check_plot, plot_rows
+from distillset.studies.plot import check_plot, curves, plot_rows, scatter
 from tests.studies.test_compare import row
 
 ROWS = [
@@ -44,3 +44,19 @@ def test_other_kinds_and_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(InputError, match=r"pip install 'distillset\[plots\]'"):
         check_plot(Path("rows.png"))
+
+
+def test_studies_are_drawn_where_they_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    curves(tmp_path / "curves.png", {"dm": [(2, 90.0, 1.0), (4, 80.0, 2.0)]}, "title", "x", "y", notes.append)
+    scatter(tmp_path / "scatter.png", {"dm": [(1.0, 2.0)], "random": [(3.0, 4.0)]}, "x", "y", notes.append)
+    sizes = []
+    for name in ("curves", "scatter"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            sizes.append(picture.size)
+    assert sizes[1][0] > 1.5 * sizes[1][1], "two panels beside each other"
+    assert notes == []
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    curves(tmp_path / "no.png", {}, "title", "x", "y", notes.append)
+    assert notes == ["no picture: matplotlib is not installed; pip install 'distillset[plots]' brings it"]
+    assert not (tmp_path / "no.png").exists()

@@ -76,14 +76,14 @@ def run(options: argparse.Namespace) -> int:
 def table(result: dict[str, Any]) -> str:
     """The result as text, protocols in full below."""
     wide = max(len("proxy"), *(len(row["proxy"]) for row in result["proxies"]))
-    lines = [f"{'proxy':<{wide}}  over  networks  Spearman [95%]          Kendall [95%]           so it is"]
+    lines = [f"{'proxy':<{wide}}  over  networks  Spearman [95%]          Kendall [95%]           p      so it is"]
     for row in result["proxies"]:
         for over in ("all", "top"):
             part = row[over]
+            chance = "-" if part["p"] is None else f"{part['p']:.3f}"
             rho, tau = (_between(part[name], part[f"{name}_interval"]) for name in ("spearman", "kendall"))
-            lines.append(
-                f"{row['proxy']:<{wide}}  {over:<4}  {part['networks']:>8}  {rho:<22}  {tau:<22}  {part['claim']}"
-            )
+            told = f"{row['proxy']:<{wide}}  {over:<4}  {part['networks']:>8}  {rho:<22}  {tau:<22}  {chance:<5}"
+            lines.append(f"{told}  {part['claim']}")
     lines.append("")
     for row in result["proxies"]:
         chosen, seconds = row["chosen"], row["seconds"]

@@ -31,7 +31,7 @@ from distillset.nets import Network
 from distillset.store import write_json
 from distillset.studies.folder import ACCURACIES, opened
 from distillset.studies.makers import Maker, seconds
-from distillset.studies.plots import curves
+from distillset.studies.plot import curves
 
 RESULT = "continual.json"
 PLOT = "continual.png"

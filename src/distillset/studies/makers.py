@@ -72,6 +72,7 @@ class Maker:
                 steps=self.steps,
                 seed=seed,
                 network=self.network,
+                whiten="none",  # memories of several steps, and proxies side by side, share one space
                 out=out,
                 snapshots=0,
                 watcher=_Aside(watcher),

@@ -35,7 +35,7 @@ from distillset.store import write_json
 from distillset.studies.correlation import correlate, difference, top
 from distillset.studies.folder import ACCURACIES, opened
 from distillset.studies.makers import Maker, seconds
-from distillset.studies.plots import scatter
+from distillset.studies.plot import scatter
 from distillset.studies.space import sample, space
 from distillset.training import Recipe
 
@@ -225,6 +225,8 @@ def _given(folder: str, whole: RealSet) -> SyntheticSet:
     """An artifact as a proxy."""
     synthetic = SyntheticSet.load(folder)
     check_fit("training", whole, synthetic)
+    if synthetic.whitening is not None:
+        raise InputError(f"--proxy {folder}: is whitened, and the networks of a search see unwhitened images")
     if (synthetic.spec.mean, synthetic.spec.std) != (whole.spec.mean, whole.spec.std):
         raise InputError(
             f"--proxy {folder}: normalised with mean {synthetic.spec.mean} and std {synthetic.spec.std}, the data with "

@@ -1,7 +1,7 @@
 """Plots of studies, drawn without a display. Only here is matplotlib known."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,67 @@ def plot_rows(rows: Sequence[Row], path: Path) -> None:
     write_atomically(path, lambda temporary: figure.savefig(temporary, format=kind, bbox_inches="tight"))
 
 
+def curves(
+    path: Path,
+    lines: Mapping[str, Sequence[tuple[float, float, float]]],
+    title: str,
+    across: str,
+    up: str,
+    note: Callable[[str], None],
+) -> None:
+    """Lines with bars of one standard deviation.
+
+    Args:
+        path: of the PNG file.
+        lines: name to points (x, mean, std).
+        title: above the axes.
+        across: what x is.
+        up: what the mean is.
+        note: is told why there is no picture.
+    """
+    figure = _optional(6.4, 4.2, note)
+    if figure is None:
+        return
+    axes = figure.subplots()
+    for name, points in lines.items():
+        x, mean, std = zip(*points, strict=True)
+        axes.errorbar(x, mean, yerr=std, label=name, marker="o", capsize=3)
+    axes.set(title=title, xlabel=across, ylabel=up)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight"))
+
+
+def scatter(
+    path: Path,
+    panels: Mapping[str, Sequence[tuple[float, float]]],
+    across: str,
+    up: str,
+    note: Callable[[str], None],
+) -> None:
+    """Points (x, y), one panel each; arguments as in `curves`, the keys of ``panels`` their titles."""
+    figure = _optional(4.2 * len(panels), 4.2, note)
+    if figure is None:
+        return
+    for axes, (title, points) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        axes.scatter(*zip(*points, strict=True), s=14)
+        axes.set(title=title, xlabel=across, ylabel=up)
+        axes.grid(alpha=0.3)
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight"))
+
+
 def _figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("--plot: matplotlib is not installed; pip install 'distillset[plots]' brings it") from None
     return Figure(figsize=(width, height))
+
+
+def _optional(width: float, height: float, note: Callable[[str], None]) -> Any:
+    """A figure of a study that has more to give than its picture; None, with a note, without matplotlib."""
+    try:
+        return _figure(width, height)
+    except InputError as missing:
+        note(f"no picture: {str(missing).removeprefix('--plot: ')}")
+        return None
