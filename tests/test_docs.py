@@ -30,6 +30,7 @@ SMALL = {
     "continual": ["--distill-steps", "1", "--epochs", "0", "--repeats", "1", "--seeds", "0", "--quiet", *EAGER],
     "nas": ["--distill-steps", "1", "--epochs", "0", "--proxy-epochs", "0", "--sample", "4", "--quiet", *EAGER],
     "export": ["--repeats", "1", "--epochs", "0", *EAGER],
+    "reproduce": ["--list"],
 }
 """Flags that are given once more; the last one counts."""
 

@@ -13,6 +13,7 @@ from distillset.data.synthetic import SyntheticSet
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Ledger
 from distillset.loop import Watcher
+from distillset.presets import Preset
 from distillset.reproduction import Budget, Machine, Outcome, Plan, Results, choose, reproduce
 from distillset.reproduction.budget import OutOfTime
 from tests import toys
@@ -268,3 +269,15 @@ def test_an_alarm_is_gone_after_its_block() -> None:
     with Budget(0.05).enforced():
         pass
     time.sleep(0.1)
+
+
+def test_trajectories_are_matched_in_slices_too(call: Any, tmp_path: Path, table: dict[str, Preset]) -> None:
+    """Experts and a learned rate go through the same door."""
+    small = {"syn_steps": 2, "expert_epochs": 1, "max_start": 1, "batch_syn": 0, "expert_count": 1, "augment": "none"}
+    table["mtt-mnist-1"] = Preset("mtt", "mnist", 1, 3, 4, "dm", "", small, None, None, toys.NETWORK)
+    clock, states = Clock(), []
+    for _ in range(4):
+        (outcome,) = call(*plans("mtt-mnist-1"), budget=Budget(400.0, clock), watcher=Ticking(clock), baseline=False)
+        states.append(outcome.state)
+    assert states == ["partial", "done", "done", "done"]
+    assert result(tmp_path, "mtt-mnist-1")["method"] == "mtt"

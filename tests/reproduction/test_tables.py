@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.cases import CASES
 from distillset.errors import InputError
 from distillset.reproduction import Results, measured, refreshed, result_of, speed
-from distillset.reproduction.tables import BEGIN, END, verdict
+from distillset.reproduction.tables import BEGIN, END, STEPS_TIMED, verdict
 
 BENCH = {
     "dm": {"fast_s": 0.5, "textbook_s": 2.0, "ratio": 4.0, "fast_mb": 10.0, "textbook_mb": 40.4},
@@ -71,7 +72,19 @@ def test_speeds(tmp_path: Path) -> None:
     path = tmp_path / "benchmarks.json"
     assert speed(path) == ""
     path.write_text(json.dumps(BENCH))
-    assert "| DM, 10 images a class, 256 real ones | 0.50 s | 2.00 s | 4.0 | 10 against 40 MB |" in speed(path)
+    told = speed(path)
+    assert "| DM, 10 images a class, 256 real ones | 0.50 s | 2.00 s | 4.0 | 10 against 40 MB |" in told
+    assert "Measured on a processor, 2 threads, by" in told
+    path.write_text(
+        json.dumps({"dm": {**BENCH["dm"], "fast_mb": None}, "hardware": {"processor": "p", "gpu": "a GPU"}})
+    )
+    told = speed(path)
+    assert "| 2.00 s | 4.0 | - |" in told
+    assert "Measured on a GPU, by" in told
+
+
+def test_every_case_of_the_benchmark_has_its_line() -> None:
+    assert set(STEPS_TIMED) == set(CASES)
 
 
 def test_a_stale_page_is_found(tmp_path: Path) -> None:

@@ -187,7 +187,9 @@ class _Desk:
             made = SyntheticSet.load(folder) if (folder / CARD).is_file() else None
             origin = made.card.get("data", {}) if made else {}
             if made is None or origin.get("fingerprint") != data.train.fingerprint():
-                select(data, preset.method, preset.ipc, seed=self.seed).save(folder)
+                select(
+                    data, preset.method, preset.ipc, seed=self.seed, announce=self.watcher.note, **self.compute
+                ).save(folder)
             return SyntheticSet.load(folder)
         forget_peak(self.device)
         try:

@@ -16,6 +16,10 @@ STEPS_TIMED = {
     "dm": "DM, 10 images a class, 256 real ones",
     "dc-1": "DC, 1 image a class, 256 real ones",
     "dc-10": "DC, 10 images a class, 256 real ones: two of ten updates, 50 epochs between them",
+    "mtt-1": "MTT, 1 image a class, 50 student steps",
+    "mtt-10": "MTT, 10 images a class, 10 student steps",
+    "mtt-20-steps": "MTT, 10 images a class, 20 student steps",
+    "expert": "an epoch of an expert",
     "evaluation": "training on 100 synthetic images",
 }
 """Cases of the benchmark and what they are."""
@@ -91,11 +95,18 @@ def speed(path: Path) -> str:
         if (row := found.get(case)) is None:
             continue
         lines.append(
-            f"| {told} | {row['fast_s']:.2f} s | {row['textbook_s']:.2f} s | {row['ratio']:.1f} | "
-            f"{row['fast_mb']:.0f} against {row['textbook_mb']:.0f} MB |"
+            f"| {told} | {row['fast_s']:.2f} s | {row['textbook_s']:.2f} s | {row['ratio']:.1f} | {_megabytes(row)} |"
         )
-    lines += ["", f"Measured on {hardware['processor']}, {hardware['threads']} threads, by `make bench`."]
+    where = hardware.get("gpu") or f"{hardware['processor']}, {hardware['threads']} threads"
+    lines += ["", f"Measured on {where}, by `make bench`."]
     return "\n".join(lines) + "\n"
+
+
+def _megabytes(row: Mapping[str, Any]) -> str:
+    """A dash where the system does not tell."""
+    if None in (row["fast_mb"], row["textbook_mb"]):
+        return "-"
+    return f"{row['fast_mb']:.0f} against {row['textbook_mb']:.0f} MB"
 
 
 def refreshed(pages: Sequence[Path], folder: Path) -> dict[Path, str]:
