@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.bad_input import artifacts
-from tests.bad_input.case import Case, data, flags, judged, out, usage
+from tests.bad_input.case import EAGER, Case, data, flags, judged, out, usage
 from tests.bad_input.sources import named
 
 NAMES = [
@@ -153,4 +153,25 @@ ARTIFACTS = [
     judged("no such network", artifacts.nothing, "perceptron", "--networks", "perceptron"),
 ]
 
-OPTIONS_AND_ARTIFACTS = [*NAMES, *OPTIONS, *NETWORKS, *RESULTS, *ARTIFACTS]
+
+def study(verb: str, *more: str, told: str) -> Case:
+    """A study of good data with wrong flags."""
+    return Case(
+        f"{verb} {' '.join(more)}",
+        lambda place: [verb, f"--data={place.toy}", "--out", str(place.out), *EAGER, *more],
+        told,
+    )
+
+
+STUDIES = [
+    study("continual", "--memory", "best", "--steps", "2", told="--memory best: choose from random"),
+    study("continual", "--memory", "dm", told="--steps 5: must be from 1 to 3, the number of classes"),
+    study("continual", "--memory", "dm", "--steps", "2", "--seeds", "-1", told="--seeds -1: must be from 0 to"),
+    study("continual", told="required: --memory"),
+    study("nas", "--proxy", "nowhere", told="--proxy nowhere: choose from random"),
+    study("nas", "--proxy", "random", "--sample", "721", told="--sample 721: must be from 4 to 600"),
+    study("nas", "--proxy", "random", "--top", "0", told="--top 0.0: must be above 0"),
+    study("nas", "--proxy", "/", told=r"/: no card\.json"),
+]
+
+OPTIONS_AND_ARTIFACTS = [*NAMES, *OPTIONS, *NETWORKS, *RESULTS, *ARTIFACTS, *STUDIES]
