@@ -11,7 +11,7 @@ from distillset.errors import InputError
 from distillset.reproduction import Results, measured, refreshed, result_of, speed
 from distillset.reproduction.tables import BEGIN, END, STEPS_TIMED, verdict
 
-BENCH = {
+BENCH: dict[str, dict[str, Any]] = {
     "dm": {"fast_s": 0.5, "textbook_s": 2.0, "ratio": 4.0, "fast_mb": 10.0, "textbook_mb": 40.4},
     "hardware": {"processor": "a processor", "threads": 2},
 }
