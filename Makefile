@@ -23,7 +23,7 @@ demo: $(READY) ## Distil the digits and test the result, in a few minutes
 	@echo "The distilled images: $(DEMO_OUT)/grid.png"
 
 test: $(READY) ## Run the tests (ARGS="-k name" goes to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-slow: $(READY) ## Run the tests that take longer
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -152,10 +152,17 @@ def join(device: str) -> Mesh:
         store = dist.PrefixStore(f"attempt-{attempt}", store)  # type: ignore[attr-defined]
         backend = "nccl" if cuda else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=patience)
-        atexit.register(_leave)
+        atexit.register(_drop)
     return Torch(place, dist.get_rank(), dist.get_world_size())
 
 
-def _leave() -> None:
+def leave() -> None:
+    """Part from the other ranks when all have come here: a transport that is torn down while others talk may abort."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def _drop() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 
-from distillset.commands.ranks import speaks
+from distillset.commands.ranks import part, speaks
 from distillset.errors import DistillsetError, InterruptedRun, LostRankError
 
 VERBS = {
@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Of odd images; those that cannot be used are named in an error, and the others are none of the user's.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             code: int = options.run(options)
+        part()
         sys.stdout.flush()
         return code
     except InterruptedRun as stopped:
