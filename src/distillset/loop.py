@@ -237,7 +237,7 @@ class Loop:
         """The set as it is now, with its card."""
         spec, found = self.task.spec, self._result()
         hard = torch.arange(spec.classes).repeat_interleave(self.task.ipc)
-        metrics: dict[str, Any] = {"loss": self.loss, "seconds": round(self.seconds, 1)}
+        metrics: dict[str, Any] = {"loss": self.loss, "seconds": round(self.seconds, 3)}
         if isinstance(self.matcher, Forgiving):
             metrics["skipped"] = self.skipped
         card = {

@@ -124,7 +124,7 @@ def select(
             announce=announce,
         )
         settings["expert"] = taught.to_json()
-        metrics["expert_seconds"] = round(taught.seconds, 1)
+        metrics["expert_seconds"] = round(taught.seconds, 3)
     start = time.monotonic()
     rows = choose_rows(selector, real, ipc, Key(seed)("select", selector), taught)
     metrics["seconds"] = round(time.monotonic() - start, 2)
