@@ -95,6 +95,7 @@ class Loop:
         self.positive = [name for name, leaf in leaves.items() if leaf.positive]
         self.decay = {name: leaf.average for name, leaf in leaves.items() if leaf.average}
         self.averages = {name: self.leaves[name].clone() for name in self.decay}
+        self.rates = {name: leaf.rate for name, leaf in leaves.items()}
         groups = [
             {"params": [self.leaves[name]], "lr": leaf.rate, "momentum": leaf.momentum} for name, leaf in leaves.items()
         ]
@@ -244,6 +245,7 @@ class Loop:
             "method": self.settings["method"],
             "settings": {name: value for name, value in self.settings.items() if name != "data"},
             "steps": self.done,
+            "rates": self.rates,
             "data": self.origin,
             "metrics": metrics,
             "hardware": hardware(self.task.device),

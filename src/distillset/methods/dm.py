@@ -9,7 +9,8 @@ with ``phi`` the features before the classifier and ``A_c`` one siamese augmenta
 
 Deviations from the authors' code: random numbers come from named streams, not from the clock; a class smaller than the
 real batch is used whole; any number of images per class is accepted; batch norm keeps the statistics of 16 real images
-a class, as in DC, where the authors' DM sends all classes through it in one batch, real and synthetic apart.
+a class, as in DC, where the authors' DM sends all classes through it in one batch, real and synthetic apart; on other
+networks than ConvNet the learning rate is scaled (`lr_scale`), as embeddings differ in size by orders of magnitude.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,11 @@ from distillset.engine.engine import Rowwise
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.methods.base import Leaf, Leaves, Piece, Task, Term, pixel_gradient
-from distillset.nets import State
+from distillset.nets import State, build
+from distillset.nets.convnet import ConvNet
+
+PROBED, PROBED_IMAGES = 10, 16
+"""Classes and synthetic images a class, at most, and real images a class that tell the length of a first step."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class DM:
     Args:
         lr: learning rate of the images; auto (None) is the published 1 up to 50 images a class and 10 from 100 on
             (between: the nearer one, in ratio).
+        lr_scale: factor on ``lr``; auto (None) is 1 for every ConvNet, and for another network what makes the pixels
+            move as far in the first step as those of ConvNet do, see `relative_rate`.
         momentum: of the images' SGD.
         batch_real: real images a class and step.
         augment: siamese strategy such as ``color_crop_cutout_flip_scale_rotate``, ``none``, or ``auto``: that one,
@@ -52,13 +59,15 @@ class DM:
     init: ClassVar[str] = "real"
 
     lr: float | None = None
+    lr_scale: float | None = None
     momentum: float = 0.5
     batch_real: int = 256
     augment: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.lr is not None and not 0 < self.lr < float("inf"):
-            raise InputError(f"--lr {self.lr}: must be a finite number above 0")
+        for flag, rate in (("--lr", self.lr), ("--lr-scale", self.lr_scale)):
+            if rate is not None and not 0 < rate < float("inf"):
+                raise InputError(f"{flag} {rate}: must be a finite number above 0")
         if not 0 <= self.momentum < 1:
             raise InputError(f"--momentum {self.momentum}: must be at least 0 and below 1")
         if self.batch_real < 1:
@@ -95,7 +104,18 @@ class DistributionMatching:
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
         assert self.method.lr is not None, "an unresolved method"
-        return {"images": Leaf(images, self.method.lr, self.method.momentum)}
+        return {"images": Leaf(images, self.method.lr * self._scale(), self.method.momentum)}
+
+    def _scale(self) -> float:
+        if self.method.lr_scale is not None or isinstance(self.task.network, ConvNet):
+            return self.method.lr_scale or 1.0
+        scale = relative_rate(self.task)
+        if self.task.watcher:
+            self.task.watcher.note(
+                f"rate {self.method.lr:g} x {scale:.3g}: the pixels move as far in the first step as with convnet "
+                "(--lr-scale 1 takes the rate as it is)"
+            )
+        return scale
 
     def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
         state = self.task.fresh(key)
@@ -128,6 +148,37 @@ class DistributionMatching:
             features = self.embed(state, torch.cat(real))
             means += [part.mean(0) for part in features.split([len(images) for images in real])]
         return torch.stack(means)
+
+
+def relative_rate(task: Task) -> float:
+    """What to multiply a rate that suits ConvNet with, so that the first step on the task's network is as long.
+
+    The ratio of the root-mean-square pixel gradients of `distance` under ConvNet and under the task's network: over up
+    to `PROBED` classes, at real images, not augmented, in fp32. 1 where the task's network has no gradient.
+    """
+    like = next(task.network.parameters())
+    reference = build("convnet", task.spec).to(like.dtype)
+    wanted, found = (
+        _first_gradient(replace(task, network=network, key=task.key("rate"))) for network in (reference, task.network)
+    )
+    return wanted / found if found else 1.0
+
+
+def _first_gradient(task: Task) -> float:
+    """Root mean square of the pixel gradient at the task's real images, under one fresh network."""
+    embed, state, squares = embedding(task.network), task.fresh(task.key), []
+    ipc = min(task.ipc, PROBED)
+    for c in range(min(task.spec.classes, PROBED)):
+        images, real = (
+            task.real.draw(c, n, task.key(name, c), task.device)
+            for name, n in (("synthetic", ipc), ("real", PROBED_IMAGES))
+        )
+        with torch.no_grad():
+            target = embed(state, real).mean(0, keepdim=True)
+        length = partial(distance, embed, ipc, state, targets=target)
+        _, gradient = pixel_gradient(images, lambda x: x, length)
+        squares.append(gradient.square().mean())
+    return float(torch.stack(squares).mean().sqrt())
 
 
 def _drawn(real: RealSet, batch: int) -> Tensor:
