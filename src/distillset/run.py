@@ -13,7 +13,7 @@ from torch import Tensor
 from distillset.data.whiten import FILE as WHITENING
 from distillset.engine import Compute, Work
 from distillset.errors import InputError
-from distillset.store import locked, read_tensors, write_tensors, write_text
+from distillset.store import append, held, read_tensors, write_tensors, write_text
 
 KEPT = 2
 """Checkpoints kept: the last one, and the one before in case the last is damaged."""
@@ -70,15 +70,8 @@ class RunFolder:
             raise InputError(
                 f"--out {folder}: holds other files (such as {strangers[0].name}) and no run; choose another folder"
             )
-        with locked(folder):
-            for cut_off in folder.rglob(".*.tmp"):  # what a killed run was writing
-                cut_off.unlink()
-            try:
-                yield cls(folder)
-            finally:
-                if not found and [path.name for path in folder.iterdir()] == [".lock"]:
-                    (folder / ".lock").unlink()
-                    folder.rmdir()
+        with held(folder):
+            yield cls(folder)
 
     def latest(self) -> tuple[Checkpoint | None, list[str]]:
         """The newest whole checkpoint, and a note for each damaged one that was passed over.
@@ -117,8 +110,7 @@ class RunFolder:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, allow_nan=False) + "\n")
+        append(self.metrics, json.dumps(record, allow_nan=False))
 
     def rewind(self, step: int) -> None:
         """Drop what a killed run logged after the checkpoint that is resumed from."""

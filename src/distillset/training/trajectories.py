@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from distillset.data.augment import Augmentation
 from distillset.errors import InputError
 from distillset.nets import State
-from distillset.store import read_json, read_tensors, write_json, write_tensors
+from distillset.store import read_json, read_tensors, write_sealed, write_tensors
 
 SCHEMA = 1
 CARD = "experts.json"
@@ -119,7 +119,7 @@ class Trajectories:
         if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
             raise InputError(f"--out {folder}: holds other files and no experts; choose another folder")
         card = {"schema": SCHEMA, "setting": asdict(setting), "parameters": layout.to_json(), **more}
-        write_json(folder / CARD, card)
+        write_sealed(folder / CARD, card)
         return cls(folder, card)
 
     def check(self, wanted: dict[str, Any]) -> None:
