@@ -111,7 +111,7 @@ class Battery:
         return {"moments": moments, "files": len(found)}
 
     def _moment(self, draw: random.Random, record: dict[str, Any]) -> Moment:
-        """By the clock or at a write, both over the length of an untouched run."""
+        """By its processor time or at a write, both over the length of an untouched run."""
         if draw.random() < 0.5:
             return Moment(seconds=draw.random() * record["seconds_untouched"])
         return Moment(write=draw.randint(1, record["writes"]))

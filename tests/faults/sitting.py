@@ -25,7 +25,9 @@ PATIENCE = 600.0
 
 @dataclass(frozen=True)
 class Moment:
-    """When a process is killed: so many seconds after its start, or just before its n-th write to the disk.
+    """When a process is killed: after so many seconds of its processor time, or just before its n-th write to the disk.
+
+    Processor time, because the clock of a busy machine would put most moments of a short run behind its end.
 
     A write is a file opened to be written, a rename, a removal, or a folder made: SIGKILL falls exactly between two of
     them, where a random moment seldom does.
@@ -40,7 +42,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a sitting ended: ``code`` is negative where a signal ended it."""
+    """How a sitting ended, after how many seconds of processor time: ``code`` is negative where a signal ended it."""
 
     code: int
     seconds: float
@@ -73,16 +75,21 @@ def sit(arguments: list[str], life: Path, moment: Moment | None = None) -> Ended
             code = run(arguments, life)
         finally:
             os._exit(code)
+    wanted = moment.seconds if moment and moment.seconds is not None else None
     while True:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        now = time.monotonic() - start
+        pid, status, used = os.wait4(child, os.WNOHANG)
         if pid:
-            return Ended(os.waitstatus_to_exitcode(status), now)
-        if now > PATIENCE or (moment and moment.seconds is not None and now >= moment.seconds):
+            return Ended(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)
+        if time.monotonic() - start > PATIENCE or (wanted is not None and _processor_time(child) >= wanted):
             os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-            return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - start)
+            _, status, used = os.wait4(child, 0)
+            return Ended(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)
         time.sleep(0.001)
+
+
+def _processor_time(process: int) -> float:
+    """Seconds that a process of one thread has computed for."""
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
 
 
 def writes(life: Path) -> int:

@@ -27,6 +27,7 @@ VERBS = {
     "push": ("export", "upload a set to the Hugging Face hub"),
     "presets": ("presets", "published settings, with published and measured accuracies"),
     "reproduce": ("reproduce", "run published settings for a while, and keep what was measured"),
+    "verify": ("verify", "whether artifacts are what their cards say"),
     "doctor": ("doctor", "versions, devices and what auto will choose"),
     "completion": ("completion", "what the shell needs to complete these commands"),
 }
