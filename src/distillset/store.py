@@ -240,7 +240,8 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     text = header.get("meta", "") if isinstance(header, dict) else ""
     if not text or header.get("sha256") != _seal(tensors, text):
         raise InputError(f"{path}: its checksum does not match; the file is damaged or was changed")
-    return tensors, json.loads(text)
+    meta = json.loads(text)
+    return tensors, meta if isinstance(meta, dict) else {}
 
 
 def _seal(tensors: Mapping[str, torch.Tensor], meta: str) -> str:
