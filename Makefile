@@ -12,7 +12,7 @@ DEMO_STEPS ?= 200
 DEMO_REPEATS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench docs package lowest clean
+.PHONY: help demo test test-slow lint format bench faults soak docs package lowest clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -42,6 +42,12 @@ format: $(READY) ## Rewrite the code in the project's style
 
 bench: $(READY) ## Time the fast path beside the textbook loop (ARGS goes to the benchmark)
 	$(BIN)/python -m benchmarks --out results/benchmarks.json $(ARGS)
+
+faults: $(READY) ## Kill every long command again and again, and compare what comes out (ARGS="--kills 400")
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults --out results/faults.json $(ARGS)
+
+soak: $(READY) ## Half an hour of everything in one process: memory and open files stay flat
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.soak --out results/soak.json $(ARGS)
 
 docs: $(READY) ## Build the documentation into site/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[docs]'

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
@@ -20,7 +22,7 @@ from distillset.mesh import Mesh, join
 from distillset.methods import Method, Prepares, Task
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
-from distillset.run import RunFolder, check_same, resolve_compute
+from distillset.run import Checkpoint, RunFolder, check_same, resolve_compute
 from distillset.whitened import chosen, keep, whitened
 
 
@@ -106,14 +108,11 @@ def distill(
     mesh = mesh or join("cuda" if device == "auto" and torch.cuda.is_available() else device)
     watcher = watching(watcher)
     with RunFolder.open(Path(out)) if out is not None and mesh.writes else nullcontext() as folder:
-        stored, notes = folder.latest() if folder else (None, [])
+        stored, notes = folder.latest(partial(_same, settings)) if folder else (None, [])
         for note in notes:
             watcher.note(note)
-        if stored:
-            was = {"whiten": "none", **stored.settings, "network": canonical(stored.settings["network"])}
-            check_same(was, settings)
-            if stored.step > steps:
-                raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
+        if stored and stored.step > steps:
+            raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
         if mixes_images(net.module):
             watcher.note(getattr(method, "batch_norm", ADVICE.format(count=IMAGES)))
         left = steps - (stored.step if stored else 0)
@@ -130,7 +129,8 @@ def distill(
         engine, place = Engine(compute), folder.folder if folder else None
         real = whitened(real, whiten, whiten_large, place, watcher)
         task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh.size)
-        start = stored.tensors["leaf.images"] if stored else initial(init, real, ipc, Key(seed)("init"))
+        shape = (real.spec.classes * ipc, *real.spec.shape)
+        start = _images(stored, shape) if stored else initial(init, real, ipc, Key(seed)("init"))
         for reason in compute.reasons:
             watcher.note(reason)
         loop = Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)
@@ -144,6 +144,29 @@ def distill(
         if folder:
             synthetic.save(folder.folder)
         return synthetic
+
+
+def _same(settings: dict[str, Any], stored: Checkpoint) -> None:
+    """Whether a command of these settings may go on from a checkpoint.
+
+    Raises:
+        InputError: names the first field that differs.
+    """
+    was = {"whiten": "none", **stored.settings, "network": canonical(str(stored.settings.get("network")))}
+    check_same(was, settings)
+
+
+def _images(stored: Checkpoint, shape: tuple[int, ...]) -> Tensor:
+    """The images of a checkpoint.
+
+    Raises:
+        InputError: there are none, or others than this run has.
+    """
+    images = stored.tensors.get("leaf.images")
+    if images is None or tuple(images.shape) != shape:
+        found = "missing" if images is None else f"of shape {list(images.shape)}"
+        raise InputError(f"checkpoint of step {stored.step}: its images are {found}; this run has {list(shape)}")
+    return images
 
 
 def _finished(folder: Path, steps: int) -> SyntheticSet | None:

@@ -27,6 +27,10 @@ class LostRankError(DistillsetError):
     """Another rank of a distributed run has stopped. The last checkpoint is kept on disk."""
 
 
+class DiskError(DistillsetError, OSError):
+    """The disk is full, cannot be written, or a folder went away. What was whole before is whole still."""
+
+
 class InterruptedRun(DistillsetError):
     """The run was asked to stop (Ctrl-C or SIGTERM) and has saved its state."""
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine.hardware import hardware, memory
-from distillset.errors import DivergedError, InterruptedRun
+from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.keys import Key
 from distillset.mesh import Mesh
 from distillset.methods import Forgiving, Leaf, Matcher, Piece, Task
@@ -43,6 +44,14 @@ class Watcher:
     def stop(self) -> bool:
         """Whether the run should save and end now."""
         return False
+
+    def patience(self) -> AbstractContextManager[object]:
+        """Entered while a run has a state to save, and asks `stop` between its updates.
+
+        Elsewhere, where experts and networks are trained and data decoded, all that is whole is on the disk already: a
+        watcher may end that at any moment by an `InterruptedRun`.
+        """
+        return nullcontext()
 
     def close(self) -> None:
         """Nothing more will be told."""
@@ -120,6 +129,17 @@ class Loop:
             self._save()
         if self.done < steps:
             self._pilot(steps - self.done)
+        with self.watcher.patience():
+            self._run(steps, checkpoint_seconds, kept, evaluate, every)
+
+    def _run(
+        self,
+        steps: int,
+        checkpoint_seconds: float,
+        kept: set[int],
+        evaluate: Callable[[SyntheticSet], float] | None,
+        every: int,
+    ) -> None:
         before = saved = time.monotonic()
         while True:
             if self.folder and self.done in kept:
@@ -137,9 +157,10 @@ class Loop:
             if self.skipped > skipped:
                 record["skipped"] = self.skipped
             self.watcher.step(self.done, steps, loss)
-            if evaluate and every and self.done % every == 0 and self.mesh.writes:
-                record["accuracy"] = evaluate(self.synthetic())
-                self.watcher.accuracy(self.done, record["accuracy"])
+            if evaluate and every and self.done % every == 0 and self.mesh.writes and not self.watcher.stop():
+                with suppress(InterruptedRun):  # `stop` says so below
+                    record["accuracy"] = evaluate(self.synthetic())
+                    self.watcher.accuracy(self.done, record["accuracy"])
                 before = time.monotonic()
             if self.folder:
                 self.folder.log(record)
@@ -260,7 +281,16 @@ class Loop:
         return {name: leaf.softmax(1) if name == "labels" else leaf for name, leaf in found.items()}
 
     def restore(self, stored: Checkpoint) -> None:
-        """Take up a checkpoint: leaves, momentum, step and time."""
+        """Take up a checkpoint: leaves, momentum, step and time.
+
+        Raises:
+            InputError: it has other leaves.
+        """
+        for name, state in self._state().items():
+            found = stored.tensors.get(name)
+            if found is None or found.shape != state.shape:
+                said = "missing" if found is None else f"of shape {list(found.shape)}"
+                raise InputError(f"checkpoint of step {stored.step}: {name} is {said}; {list(state.shape)} is needed")
         self.done, self.seconds, self.loss = stored.step, stored.seconds, stored.loss
         self.skipped, self.in_a_row = stored.skipped
         for name, leaf in self.leaves.items():

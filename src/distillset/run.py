@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import Tensor
 from distillset.data.whiten import FILE as WHITENING
 from distillset.engine import Compute, Work
 from distillset.errors import InputError
-from distillset.store import locked, read_tensors, write_tensors, write_text
+from distillset.store import append, held, read_tensors, write_tensors, write_text
 
 KEPT = 2
 """Checkpoints kept: the last one, and the one before in case the last is damaged."""
@@ -70,32 +70,38 @@ class RunFolder:
             raise InputError(
                 f"--out {folder}: holds other files (such as {strangers[0].name}) and no run; choose another folder"
             )
-        with locked(folder):
-            for cut_off in folder.rglob(".*.tmp"):  # what a killed run was writing
-                cut_off.unlink()
-            try:
-                yield cls(folder)
-            finally:
-                if not found and [path.name for path in folder.iterdir()] == [".lock"]:
-                    (folder / ".lock").unlink()
-                    folder.rmdir()
+        with held(folder):
+            yield cls(folder)
 
-    def latest(self) -> tuple[Checkpoint | None, list[str]]:
-        """The newest whole checkpoint, and a note for each damaged one that was passed over.
+    def latest(self, fits: Callable[[Checkpoint], object] | None = None) -> tuple[Checkpoint | None, list[str]]:
+        """The newest whole checkpoint, and a note for each that was passed over: damaged, or of another run.
+
+        Args:
+            fits: raises `InputError` for a checkpoint that this command may not go on from. Where that is so of all of
+                them, what it says of the newest is raised.
 
         Raises:
-            InputError: there are checkpoints, and none of them is whole.
+            InputError: there are checkpoints, and none of them is whole, or none fits.
         """
         notes: list[str] = []
+        refusal: InputError | None = None
         paths = self._paths()
-        for path in reversed(paths.values()):
+        for step, path in reversed(paths.items()):
             try:
-                tensors, meta = read_tensors(path)
-                fields = {name: meta[name] for name in ("step", "settings", "seconds")}
-                total, in_a_row = meta.get("skipped", (0, 0))
-                return Checkpoint(**fields, tensors=tensors, loss=meta.get("loss"), skipped=(total, in_a_row)), notes
-            except (InputError, KeyError) as error:
+                checkpoint = _read(path, step)
+            except InputError as error:
                 notes.append(f"{error}; passed over")
+                continue
+            try:
+                if fits:
+                    fits(checkpoint)
+            except InputError as error:
+                refusal = refusal or error
+                notes.append(f"{path}: of another run ({error}); passed over")
+                continue
+            return checkpoint, notes
+        if refusal:
+            raise refusal
         if paths:
             raise InputError(
                 f"{self._checkpoints}: none of the {len(paths)} checkpoints can be read; choose another --out"
@@ -117,15 +123,14 @@ class RunFolder:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, allow_nan=False) + "\n")
+        append(self.metrics, json.dumps(record, allow_nan=False))
 
     def rewind(self, step: int) -> None:
         """Drop what a killed run logged after the checkpoint that is resumed from."""
         if not self.metrics.exists():
             return
         kept = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line + "\n")
@@ -144,6 +149,27 @@ class RunFolder:
         return dict(sorted(found))
 
 
+def _read(path: Path, step: int) -> Checkpoint:
+    """A checkpoint file.
+
+    Raises:
+        InputError: it is damaged, not a checkpoint, or not that of its name.
+    """
+    tensors, meta = read_tensors(path)
+    kinds: dict[str, Any] = {"step": int, "settings": dict, "seconds": (int, float)}
+    for name, kind in kinds.items():
+        if not isinstance(meta.get(name), kind):
+            raise InputError(f"{path}: field {name} is missing or of another kind; not a checkpoint of a run")
+    if meta["step"] != step:
+        raise InputError(f"{path}: holds step {meta['step']}; not the checkpoint that its name says")
+    skipped, loss = meta.get("skipped", (0, 0)), meta.get("loss")
+    if not (isinstance(skipped, list | tuple) and [type(count) for count in skipped] == [int, int]):
+        raise InputError(f"{path}: field skipped is {skipped!r}; not a checkpoint of a run")
+    if not isinstance(loss, int | float | None):
+        raise InputError(f"{path}: field loss is {loss!r}; not a checkpoint of a run")
+    return Checkpoint(step, tensors, meta["settings"], float(meta["seconds"]), loss, (skipped[0], skipped[1]))
+
+
 def resolve_compute(device: str, precision: str, compile: str, work: Work, stored: dict[str, Any] | None) -> Compute:  # noqa: A002
     """What to compute on; a run that goes on keeps what ``auto`` chose at its start, unless it moved to another device.
 
@@ -152,7 +178,10 @@ def resolve_compute(device: str, precision: str, compile: str, work: Work, store
     """
     if stored is None:
         return Compute.resolve(device, precision, compile, work)
-    before = stored["compute"]
+    before = stored.get("compute")
+    needed = {"device": str, "precision": str, "compile": bool, "threads": int, "micro_batch": int}
+    if not isinstance(before, dict) or not all(isinstance(before.get(name), kind) for name, kind in needed.items()):
+        raise InputError(f"settings of what was begun: compute is {before!r}; needed are {', '.join(needed)}")
     if precision not in ("auto", before["precision"]):
         raise InputError(
             f"--precision {precision}: the run was started with {before['precision']}; use that or another --out"

@@ -4,12 +4,14 @@ Tensors are kept as safetensors; no pickle is read or written anywhere in the li
 """
 
 import fcntl
+import glob
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,49 +19,144 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from distillset.errors import InputError
+from distillset.errors import DiskError, InputError
 
 HEADER = "distillset"
+LOCK = ".lock"
+SEAL = "seal"
+"""A field of a JSON file: the SHA-256 of the others."""
+
+_HELD: dict[Path, tuple[int, int]] = {}
+"""Folders that this process holds, with device and inode of their locks: nothing is written where one went away."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to the disk and rename it over ``path``.
 
     Whoever reads ``path`` sees the old file or the whole new one, also after a crash or a power cut.
+
+    Raises:
+        DiskError: the disk is full or cannot be written, or a folder that this process holds went away.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, _temporaries(path))
+        temporary = _temporary(path)
+        with temporary.open("xb") as mine:
+            _claim(mine.fileno())
+            try:
+                write(temporary)
+                with temporary.open("rb") as file:
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def write_folder(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a temporary folder beside ``path`` and rename it to ``path``, which is missing or empty.
 
-    Whoever looks sees nothing or the whole folder; what a crash leaves is hidden and in nobody's way.
+    Whoever looks sees nothing or the whole folder; what a crash leaves is hidden, and swept away the next time.
+
+    Raises:
+        DiskError: see `write_atomically`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, _temporaries(path))
+        temporary = _temporary(path)
+        temporary.mkdir()
+        mine = os.open(temporary, os.O_RDONLY)
+        _claim(mine)
+        try:
+            write(temporary)
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as opened:
+                        os.fsync(opened.fileno())
+            temporary.replace(path)
+        finally:
+            os.close(mine)
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line to a log. A crash may cut it short; readers leave such a line out.
+
+    Raises:
+        DiskError: see `write_atomically`.
+    """
+    with writing(path), path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the disk says while ``path`` is written, as one line.
+
+    Raises:
+        DiskError: it is full or cannot be written, or ``path`` is in a folder that this process holds and that went
+            away: made anew it would be another one, without its lock.
+    """
+    for folder, mark in _HELD.items():
+        if path.resolve().is_relative_to(folder) and _mark(folder / LOCK) != mark:
+            raise DiskError(f"{folder}: was removed or replaced during the run; what lay in it is gone with it")
     try:
-        write(temporary)
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as opened:
-                    os.fsync(opened.fileno())
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield
+    except DiskError:
+        raise
+    except OSError as error:
+        raise DiskError(f"{path}: cannot be written ({error.strerror or error}); what was whole is kept") from error
+    except SafetensorError as error:
+        raise DiskError(f"{path}: cannot be written ({error}); what was whole is kept") from error
+
+
+def sweep(folder: Path, pattern: str = "**/.*.tmp") -> None:
+    """Remove temporary files and folders that killed processes left; those being written are locked, and stay."""
+    for path in list(folder.glob(pattern)):
+        try:
+            opened = os.open(path, os.O_RDONLY)
+        except OSError:
+            continue  # gone in the meantime
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError:
+            continue
+        finally:
+            os.close(opened)
+
+
+def _temporary(path: Path) -> Path:
+    """Of this process alone: containers that share a folder may have equal process numbers."""
+    return path.with_name(f".{path.name[:50]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def _temporaries(path: Path) -> str:
+    return f".{glob.escape(path.name[:50])}.*.tmp"
+
+
+def _claim(opened: int) -> None:
+    """Show those who sweep that this is being written."""
+    with suppress(OSError):  # a file system without locks: nobody sweeps there either
+        fcntl.flock(opened, fcntl.LOCK_EX)
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another of the same name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def write_text(path: Path, text: str) -> None:
@@ -76,18 +173,35 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object with a checksum of all its fields, which `read_json` verifies."""
+    write_json(path, {**value, SEAL: _seal_of(value)})
+
+
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file. If it is sealed the seal is verified and left out; a file without one is taken as it is.
 
     Raises:
-        InputError: the file is missing, unreadable or not JSON.
+        InputError: the file is missing, unreadable, not JSON, or was changed after it was sealed.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number of too many digits
         raise InputError(f"{path}: not readable as JSON ({error})") from None
+    if isinstance(found, dict) and SEAL in found:
+        seal = found.pop(SEAL)
+        if seal != _seal_of(found):
+            raise InputError(
+                f"{path}: its checksum does not match; the file is damaged or was changed "
+                f"(without its field {SEAL} it is taken as it is)"
+            )
+    return found
+
+
+def _seal_of(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def checksum(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -121,12 +235,13 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: damaged, or not a safetensors file ({error})") from None
     text = header.get("meta", "") if isinstance(header, dict) else ""
     if not text or header.get("sha256") != _seal(tensors, text):
         raise InputError(f"{path}: its checksum does not match; the file is damaged or was changed")
-    return tensors, json.loads(text)
+    meta = json.loads(text)
+    return tensors, meta if isinstance(meta, dict) else {}
 
 
 def _seal(tensors: Mapping[str, torch.Tensor], meta: str) -> str:
@@ -140,16 +255,51 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another process holds it, or it cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
-    with file:
+    place = folder.resolve()
+    with _lock(folder) as mark:
+        _HELD[place] = mark
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{folder}: another run is using this folder; wait for it or choose another --out"
-            ) from None
-        yield
+            yield
+        finally:
+            del _HELD[place]
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """`locked`, without what a killed process was writing. If it was made for this and stays empty, it is gone again.
+
+    Raises:
+        InputError: see `locked`.
+    """
+    found = folder.exists()
+    with locked(folder):
+        sweep(folder)
+        try:
+            yield
+        finally:
+            if not found and folder.is_dir() and [path.name for path in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()
+                folder.rmdir()
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[tuple[int, int]]:
+    """The lock itself; gives what tells it from a later one of the same name."""
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = (folder / LOCK).open("w")
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"{folder}: another run is using this folder; wait for it or choose another --out"
+                ) from None
+            status = os.fstat(file.fileno())
+            mark = (status.st_dev, status.st_ino)
+            if _mark(folder / LOCK) == mark:  # else whoever held it before removed it: it would lock nobody out
+                yield mark
+                return

@@ -19,7 +19,7 @@ from distillset.data.spec import Spec
 from distillset.data.synthetic import CARD, TENSORS, SyntheticSet
 from distillset.data.whiten import Whitening
 from distillset.errors import InputError
-from distillset.store import read_tensors, write_tensors
+from distillset.store import read_json, read_tensors, write_tensors
 from tests import toys
 
 SPEC = Spec("toy", 3, 4, 5, ("cat", "dog"), (0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
@@ -117,7 +117,7 @@ def test_any_changed_byte_of_the_tensors_is_seen(copy: Path) -> None:
 
 def card_with(**changes: Any) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
-        card = json.loads((folder / CARD).read_text())
+        card = read_json(folder / CARD)  # without its seal, as whoever edits it on purpose leaves it
         for name, value in changes.items():
             card.pop(name) if value is None else card.update({name: value})
         (folder / CARD).write_text(json.dumps(card))

@@ -1,6 +1,5 @@
 """Experts against plain SGD in float64, and what their folder promises."""
 
-import json
 import shutil
 from dataclasses import asdict, replace
 from functools import partial
@@ -17,7 +16,7 @@ from distillset.engine import Engine
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.keys import Key
 from distillset.nets import build
-from distillset.store import locked
+from distillset.store import locked, read_json
 from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
 from distillset.training.experts import ExpertTrainer
 from tests import toys
@@ -199,7 +198,7 @@ def test_another_precision_is_refused_where_it_would_matter(experts: Trajectorie
 
 
 def test_the_card_says_what_they_are(experts: Trajectories) -> None:
-    card = json.loads((experts.folder / "experts.json").read_text())
+    card = read_json(experts.folder / "experts.json")
     assert card["setting"] == asdict(SETTING)
     assert card["compute"]["precision"] == "fp32"
     assert card["parameters"][0] == ["features.0.weight", [8, 3, 3, 3]]

@@ -2,14 +2,19 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
+from types import FrameType
 
+from distillset.commands.escapes import Printable, printable
 from distillset.commands.ranks import part, speaks
 from distillset.errors import DistillsetError, InterruptedRun, LostRankError
 
@@ -27,6 +32,7 @@ VERBS = {
     "push": ("export", "upload a set to the Hugging Face hub"),
     "presets": ("presets", "published settings, with published and measured accuracies"),
     "reproduce": ("reproduce", "run published settings for a while, and keep what was measured"),
+    "verify": ("verify", "whether artifacts are what their cards say"),
     "doctor": ("doctor", "versions, devices and what auto will choose"),
     "completion": ("completion", "what the shell needs to complete these commands"),
 }
@@ -72,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not speaks():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (open to the end of the process)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _terminable(), redirect_stdout(Printable(sys.stdout)):
             # Of odd images; those that cannot be used are named in an error, and the others are none of the user's.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             code: int = options.run(options)
@@ -81,11 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except InterruptedRun as stopped:
         if speaks():
-            sys.stderr.write(f"distillset: {stopped}\n")
+            sys.stderr.write(f"distillset: {printable(str(stopped))}\n")
         return stopped.exit_code
     except DistillsetError as error:
         if speaks() or isinstance(error, LostRankError):  # all ranks meet the same errors, but for a lost one
-            sys.stderr.write(f"distillset: error: {' '.join(str(error).split())}\n")
+            _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("distillset: interrupted\n")
@@ -94,3 +100,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has gone; what is left to flush must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a disk or a network that fails where nobody expected it
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return 1
+
+
+def _complain(text: str) -> None:
+    """One line."""
+    sys.stderr.write(f"distillset: error: {printable(' '.join(text.split()))}\n")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does; only the main thread can say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -92,7 +92,8 @@ def run(options: argparse.Namespace) -> int:
         data = load_data(options, terminal.note)
 
         def accuracy(synthetic: SyntheticSet) -> float:
-            row = evaluate(synthetic, data, networks=(options.network,), repeats=1, baseline=False, **compute)[0]
+            with terminal.at_once():
+                row = evaluate(synthetic, data, networks=(options.network,), repeats=1, baseline=False, **compute)[0]
             return row.mean
 
         synthetic = distill(

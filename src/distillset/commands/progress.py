@@ -3,11 +3,14 @@
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
+from distillset.commands.escapes import printable
 from distillset.commands.ranks import speaks
+from distillset.errors import InterruptedRun
 from distillset.loop import Watcher
 
 
@@ -15,6 +18,7 @@ def note(line: str) -> None:
     """A line on stderr, above any bar."""
     if not speaks():
         return
+    line = printable(line)
     if tqdm := _tqdm():
         tqdm.write(f"distillset: {line}", file=sys.stderr)
     else:
@@ -31,8 +35,9 @@ def _tqdm() -> Any:
 
 
 class Terminal(Watcher):
-    """A bar with loss, last accuracy, speed and ETA on a terminal, a line now and then elsewhere. Ctrl-C and SIGTERM
-    ask the run to stop.
+    """A bar with loss, last accuracy, speed and ETA on a terminal, a line now and then elsewhere.
+
+    Ctrl-C and SIGTERM ask a run that has a state to stop when its update is done; anything else they end at once.
 
     Args:
         quiet: notes and progress are left out.
@@ -43,7 +48,7 @@ class Terminal(Watcher):
     def __init__(self, quiet: bool = False, seconds: float = 30.0, logs: Sequence[Watcher] = ()) -> None:
         self.quiet, self.seconds, self.logs = quiet or not speaks(), seconds, logs
         self._accuracy = ""
-        self._stop = False
+        self._stop = self._patient = False
         self._bar: Any = None
         self._first: tuple[int, float] | None = None
         self._what = "step"
@@ -69,7 +74,24 @@ class Terminal(Watcher):
         if self._stop:  # asked twice: no more patience
             raise KeyboardInterrupt
         self._stop = True
-        note("stopping after this step; once more to stop at once")
+        if not self._patient:
+            raise InterruptedRun("stopped; what is whole is kept, and the same command goes on")
+        note("stopping after this update; once more to stop at once")
+
+    def patience(self) -> AbstractContextManager[object]:
+        return self._in_mood(True)
+
+    def at_once(self) -> AbstractContextManager[object]:
+        """Within a run: something that may be ended at once, such as an evaluation."""
+        return self._in_mood(False)
+
+    @contextmanager
+    def _in_mood(self, patient: bool) -> Iterator[None]:
+        before, self._patient = self._patient, patient
+        try:
+            yield
+        finally:
+            self._patient = before
 
     def stop(self) -> bool:
         return self._stop

@@ -9,8 +9,9 @@ from distillset.commands.progress import note
 from distillset.coresets import SELECTORS, select
 from distillset.coresets.expert import NETWORK
 from distillset.data.grid import GRID
-from distillset.data.synthetic import CARD
+from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import InputError
+from distillset.store import held
 
 
 def add(verbs: Any) -> None:
@@ -37,8 +38,13 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
     if (out / "checkpoints").exists():
         raise InputError(f"--out {out}: holds the run of a distillation; choose another folder")
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / CARD).is_file()):
+    if out.is_file() or (out.is_dir() and not (out / CARD).is_file() and not SyntheticSet.unfinished(out)):
         raise InputError(f"--out {out}: exists and is not an artifact; choose another folder")
+    with held(out):
+        return _select(options, out)
+
+
+def _select(options: argparse.Namespace, out: Path) -> int:
     data = load_data(options, note)
     synthetic = select(
         data,

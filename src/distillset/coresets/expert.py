@@ -170,4 +170,4 @@ def _write(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any], announc
     try:
         write_tensors(path, tensors, meta)
     except OSError as error:
-        announce(f"the expert is not kept: {path.parent} cannot be written ({error.strerror})")
+        announce(f"the expert is not kept: {path.parent} cannot be written ({error.strerror or error})")

@@ -123,7 +123,7 @@ def write_card(
     card = {"schema": SCHEMA, "spec": spec.to_json(), "counts": counts, "fingerprints": dict(prints), "notes": notes}
     if class_indices is not None:
         card["class_indices"] = list(class_indices)
-    store.write_json(folder / "card.json", card)
+    store.write_sealed(folder / "card.json", card)
 
 
 @contextmanager

@@ -16,11 +16,12 @@ from distillset.data.grid import GRID, grid, png, write_grid
 from distillset.data.spec import Spec
 from distillset.data.whiten import Whitening
 from distillset.errors import InputError
-from distillset.store import checksum, read_json, read_tensors, write_json, write_tensors, write_text
+from distillset.store import checksum, read_json, read_tensors, write_sealed, write_tensors, write_text
 
 SCHEMA = 1
 TENSORS = "synthetic.safetensors"
 CARD = "card.json"
+README = "README.md"
 EXPORTED = "data/train.parquet"
 """What an export adds."""
 
@@ -159,9 +160,15 @@ class SyntheticSet:
         (folder / EXPORTED).unlink(missing_ok=True)  # pictures of an earlier set
         write_tensors(folder / TENSORS, self.tensors())
         write_grid(folder / GRID, self.pixels, self.classes, self.spec.classes)
-        write_text(folder / "README.md", _readme(card))
-        write_json(folder / CARD, card)
+        write_text(folder / README, _readme(card))
+        write_sealed(folder / CARD, card)
         return folder
+
+    @staticmethod
+    def unfinished(folder: Path) -> bool:
+        """Whether a `save` into ``folder`` was cut off: all there is are files that it writes before the card."""
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+        return not names or (TENSORS in names and names <= {TENSORS, GRID, README})
 
     @classmethod
     def load(cls, folder: str | Path) -> "SyntheticSet":

@@ -7,7 +7,7 @@ from typing import Any
 
 from distillset.data.synthetic import versions
 from distillset.errors import InputError
-from distillset.store import read_json, write_json
+from distillset.store import read_json, write_sealed
 
 
 class Ledger:
@@ -19,13 +19,15 @@ class Ledger:
     def find(self, entry: dict[str, Any]) -> dict[str, float] | None:
         """Accuracy (a fraction), seconds and, if it was measured, peak memory (bytes) of this training, if it is known.
 
-        A damaged file counts as unknown.
+        A damaged file counts as unknown, and so does one of another training.
         """
         path = self._path(entry)
         if not path.is_file():
             return None
         try:
             record = read_json(path)
+            if any(record[name] != value for name, value in json.loads(json.dumps(entry)).items()):
+                return None
             found = {name: float(record[name]) for name in ("accuracy", "seconds")}
             return {**found, "memory": float(record["memory"])} if "memory" in record else found
         except (InputError, KeyError, TypeError, ValueError):
@@ -33,7 +35,7 @@ class Ledger:
 
     def add(self, entry: dict[str, Any], found: dict[str, float]) -> None:
         """Remember a training."""
-        write_json(self._path(entry), {**found, **entry, "versions": versions()})
+        write_sealed(self._path(entry), {**found, **entry, "versions": versions()})
 
     def _path(self, entry: dict[str, Any]) -> Path:
         text = json.dumps({**entry, "versions": versions()}, sort_keys=True)

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 from distillset.errors import InputError
@@ -107,6 +107,9 @@ class Sitting(Watcher):
             self.longest = max(self.longest, now - self._last)
         self._last = now
         return self.watcher.stop() or not self.budget.allows(self.longest)
+
+    def patience(self) -> AbstractContextManager[object]:
+        return self.watcher.patience()
 
     def close(self) -> None:
         self.watcher.close()

@@ -8,7 +8,7 @@ from typing import Any
 from distillset.data.synthetic import versions
 from distillset.errors import InputError
 from distillset.presets import PRESETS, Preset
-from distillset.store import read_json, write_json
+from distillset.store import read_json, write_sealed
 
 ROOT = Path(__file__).resolve().parents[3]
 """The repository, where the library is run from one."""
@@ -127,7 +127,7 @@ class Results:
         """Keep a result, unless the one there has run more steps, or as many with more networks."""
         before = self.read(name)
         if before is None or _extent(before) <= _extent(result):
-            write_json(self.path(name), result)
+            write_sealed(self.path(name), result)
         return self.path(name)
 
     def best(self, preset: Preset) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from distillset.reproduction.budget import Budget, OutOfTime, Sitting
 from distillset.reproduction.networks import Networks
 from distillset.reproduction.plan import Plan
 from distillset.reproduction.record import Results, ours, result_of
-from distillset.store import read_json, write_json
+from distillset.store import held, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -184,13 +184,13 @@ class _Desk:
         """The set of a row, whole on the disk."""
         folder, preset = self.out / plan.folder, plan.preset
         if preset.method not in METHODS:
-            made = SyntheticSet.load(folder) if (folder / CARD).is_file() else None
-            origin = made.card.get("data", {}) if made else {}
-            if made is None or origin.get("fingerprint") != data.train.fingerprint():
-                select(
-                    data, preset.method, preset.ipc, seed=self.seed, announce=self.watcher.note, **self.compute
-                ).save(folder)
-            return SyntheticSet.load(folder)
+            with held(folder):
+                made = _whole(folder)
+                if made is None or made.card.get("data", {}).get("fingerprint") != data.train.fingerprint():
+                    select(
+                        data, preset.method, preset.ipc, seed=self.seed, announce=self.watcher.note, **self.compute
+                    ).save(folder)
+                return SyntheticSet.load(folder)
         forget_peak(self.device)
         try:
             distill(
@@ -217,8 +217,10 @@ class _Desk:
         return self.out / "memory" / f"{plan.folder}.json"
 
     def _known_peak(self, plan: Plan) -> int | None:
-        path = self._peak(plan)
-        return int(read_json(path)["memory"]) if path.is_file() else None
+        try:
+            return int(read_json(self._peak(plan))["memory"])
+        except (InputError, KeyError, TypeError, ValueError):  # none yet, or a damaged one: a figure, no result
+            return None
 
     def _write(self, plan: Plan, made: SyntheticSet, rows: Sequence[Row]) -> Path:
         result = result_of(
@@ -231,3 +233,11 @@ class _Desk:
             why=self.why,
         )
         return self.results.write(plan.name, result)
+
+
+def _whole(folder: Path) -> SyntheticSet | None:
+    """The artifact in ``folder``; None where there is none, or a kill or damage left no whole one."""
+    try:
+        return SyntheticSet.load(folder)
+    except InputError:
+        return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from distillset.errors import InputError
 from distillset.run import check_same
-from distillset.store import locked, read_json, write_json
+from distillset.store import held, read_json, write_sealed
 
 STUDY = "study.json"
 """What defines the results in the folder."""
@@ -44,9 +44,6 @@ def opened(out: Path, settings: dict[str, Any]) -> Iterator[Path]:
         if kind != settings["study"]:
             raise InputError(f"--out {out}: holds a study of another kind ({kind}); choose another folder")
         check_same(stored, settings)
-    with locked(out):
-        for cut_off in out.rglob(".*.tmp"):  # what a killed study was writing
-            if cut_off.is_file():
-                cut_off.unlink()
-        write_json(out / STUDY, settings)
+    with held(out):
+        write_sealed(out / STUDY, settings)
         yield out

@@ -27,7 +27,7 @@ from distillset.engine import Engine, FlatLoss, Slopes
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.keys import Key
 from distillset.nets import fresh, mixes_images
-from distillset.store import locked
+from distillset.store import locked, sweep
 from distillset.training.trajectories import ExpertSetting, Layout, Trajectories
 
 OVERHEAD = 600
@@ -160,8 +160,7 @@ def train_experts(
         if missing:
             watcher.note(f"{count} experts of {epochs} epochs in {folder}: {len(missing)} to be trained, {told}")
             _check_precision(trajectories, engine)
-            for cut_off in folder.rglob(".*.tmp"):  # what a killed process was writing
-                cut_off.unlink()
+            sweep(folder)  # what a killed process was writing
             _train(trajectories, ExpertTrainer(engine, module, real, setting), missing, count, epochs, watcher)
     return trajectories
 

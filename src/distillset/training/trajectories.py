@@ -5,6 +5,7 @@ parameters of the first one before its first epoch, as one vector. Each state is
 read and checked against its checksum, so that drawing a segment touches two states and nothing else.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from distillset.data.augment import Augmentation
 from distillset.errors import InputError
 from distillset.nets import State
-from distillset.store import read_json, read_tensors, write_json, write_tensors
+from distillset.store import read_json, read_tensors, write_sealed, write_tensors
 
 SCHEMA = 1
 CARD = "experts.json"
@@ -98,8 +99,12 @@ class Trajectories:
         if not (folder / CARD).is_file():
             raise InputError(f"{folder}: no {CARD}, so not a folder of experts (distillset experts makes one)")
         card = read_json(folder / CARD)
-        if not isinstance(card, dict) or not isinstance(card.get("schema"), int) or "setting" not in card:
-            raise InputError(f"{folder / CARD}: field schema or setting is missing; expected a card of experts")
+        kinds = {"schema": int, "setting": dict, "parameters": list, "compute": dict}
+        for field, kind in kinds.items():
+            if not isinstance(card, dict) or not isinstance(card.get(field), kind):
+                raise InputError(
+                    f"{folder / CARD}: field {field} is missing or of another kind; expected a card of experts"
+                )
         if card["schema"] > SCHEMA:
             raise InputError(f"{folder / CARD}: schema {card['schema']} is newer than this version reads ({SCHEMA})")
         return cls(folder, card)
@@ -119,7 +124,7 @@ class Trajectories:
         if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
             raise InputError(f"--out {folder}: holds other files and no experts; choose another folder")
         card = {"schema": SCHEMA, "setting": asdict(setting), "parameters": layout.to_json(), **more}
-        write_json(folder / CARD, card)
+        write_sealed(folder / CARD, card)
         return cls(folder, card)
 
     def check(self, wanted: dict[str, Any]) -> None:
@@ -159,10 +164,18 @@ class Trajectories:
         Raises:
             InputError: the file is missing or damaged.
         """
-        tensors, meta = read_tensors(self.path(expert, epoch))
+        path = self.path(expert, epoch)
+        try:
+            tensors, meta = read_tensors(path)
+        except InputError as error:
+            raise InputError(f"{error}; without it, what trained these experts trains it again") from None
         if (meta.get("expert"), meta.get("epoch")) != (expert, epoch) or "parameters" not in tensors:
-            raise InputError(f"{self.path(expert, epoch)}: not the state that its name says")
-        return tensors["parameters"].to(device)
+            raise InputError(f"{path}: not the state that its name says")
+        vector = tensors["parameters"]
+        size = sum(math.prod(shape) for _, shape in self.card.get("parameters", ()))
+        if vector.shape != (size,) or vector.dtype != torch.float32:
+            raise InputError(f"{path}: parameters are {vector.dtype} {list(vector.shape)}; float32 [{size}] is needed")
+        return vector.to(device)
 
     def last(self, expert: int) -> int:
         """The last epoch up to which every state is there; -1 if there is none."""

@@ -1,0 +1,57 @@
+"""``distillset verify DIR...``: whether artifacts are what their cards say."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from distillset.commands.options import add_data, load_data
+from distillset.commands.progress import note
+from distillset.data.synthetic import SyntheticSet
+from distillset.errors import InputError
+from distillset.verify import Check, verify
+
+SIGNS = {True: "ok", False: "FAILED", None: "-"}
+
+
+def add(verbs: Any) -> None:
+    """Add the verb."""
+    about = "compute every checksum and fingerprint anew, and check artifacts against their cards"
+    parser = verbs.add_parser("verify", help="whether artifacts are what their cards say", description=about)
+    parser.add_argument("artifacts", type=Path, nargs="+", metavar="DIR", help="folders of the artifacts")
+    add_data(parser, None)
+    parser.add_argument(
+        "--real", action="store_true", help="also the training set: --data, else what the card says it was made from"
+    )
+    parser.add_argument("--json", action="store_true", help="print the checks as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check, and print a line a check.
+
+    Raises:
+        InputError: something does not hold; all checks have been printed by then.
+    """
+    found = {str(folder): _checks(folder, options) for folder in options.artifacts}
+    if options.json:
+        print(json.dumps({name: [check.to_json() for check in checks] for name, checks in found.items()}, indent=2))
+    else:
+        for name, checks in found.items():
+            lines = [f"  {SIGNS[check.holds]:<7}{check.name:<12}{' '.join(check.told.split())}" for check in checks]
+            print("\n".join([name, *lines]))
+    failed = [f"{name}: {check.told}" for name, checks in found.items() for check in checks if check.holds is False]
+    if failed:
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise InputError(f"verify: {failed[0]}{more}")
+    return 0
+
+
+def _checks(folder: Path, options: argparse.Namespace) -> list[Check]:
+    if not (options.real or options.data is not None):
+        return verify(folder)
+    checks = verify(folder)
+    if any(check.holds is False for check in checks):
+        return checks
+    origin = SyntheticSet.load(folder).card.get("data") or {}
+    return verify(folder, load_data(options, note, origin).train)
