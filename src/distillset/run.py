@@ -144,20 +144,29 @@ class RunFolder:
         return dict(sorted(found))
 
 
-def resolve_compute(device: str, precision: str, compile: str, work: Work, stored: dict[str, Any] | None) -> Compute:  # noqa: A002
+def resolve_compute(
+    device: str,
+    precision: str,
+    compile: str,  # noqa: A002
+    work: Work,
+    stored: dict[str, Any] | None,
+    memory: str = "auto",
+) -> Compute:
     """What to compute on; a run that goes on keeps what ``auto`` chose at its start, unless it moved to another device.
+
+    A smaller ``memory`` than it was started with is heeded.
 
     Raises:
         InputError: an explicit flag contradicts the run.
     """
     if stored is None:
-        return Compute.resolve(device, precision, compile, work)
+        return Compute.resolve(device, precision, compile, work, memory=memory)
     before = stored["compute"]
     if precision not in ("auto", before["precision"]):
         raise InputError(
             f"--precision {precision}: the run was started with {before['precision']}; use that or another --out"
         )
-    now = Compute.resolve(device, before["precision"], compile, work, before["threads"])
+    now = Compute.resolve(device, before["precision"], compile, work, before["threads"], memory)
     if now.device.split(":")[0] != before["device"].split(":")[0]:
         return now
     asked = {"on": True, "off": False}.get(compile, before["compile"])
@@ -168,8 +177,9 @@ def resolve_compute(device: str, precision: str, compile: str, work: Work, store
     chosen = Compute.resolve(
         now.device, before["precision"], "on" if before["compile"] else "off", work, before["threads"]
     )
-    kept = ", ".join(f"{name} {value}" for name, value in before.items())
-    return replace(chosen, micro_batch=before["micro_batch"], reasons=(f"computing as this run did before: {kept}",))
+    micro_batch = before["micro_batch"] if memory == "auto" else min(before["micro_batch"], now.micro_batch)
+    kept = ", ".join(f"{name} {value}" for name, value in {**before, "micro_batch": micro_batch}.items())
+    return replace(chosen, micro_batch=micro_batch, reasons=(f"computing as this run did before: {kept}",))
 
 
 def check_same(stored: dict[str, Any], asked: dict[str, Any]) -> None:
