@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from distillset.data.real import RealSet
@@ -41,6 +40,7 @@ def distill(
     device: str = "auto",
     precision: str = "auto",
     compile: str = "auto",  # noqa: A002 (the flag's name)
+    memory: str = "auto",
     snapshots: int = 10,
     evaluate: Callable[[SyntheticSet], float] | None = None,
     evaluate_every: int = 0,
@@ -67,6 +67,8 @@ def distill(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32`` or ``bf16``.
         compile: ``auto``, ``on`` or ``off``.
+        memory: most that one call may take, such as ``2G``: images go in micro-batches so small; ``auto`` is what is
+            fast.
         snapshots: how many intermediate sets to keep in ``out``, evenly spaced.
         evaluate: gives an accuracy to log, every ``evaluate_every`` steps; it has no influence on the run.
         watcher: is told of progress and may ask to stop; or a plain function of (step, steps, loss).
@@ -105,7 +107,7 @@ def distill(
         "data": real.fingerprint(),
         **({} if data.classes is None else {"classes": list(data.classes.names)}),
     }
-    mesh = mesh or join("cuda" if device == "auto" and torch.cuda.is_available() else device)
+    mesh = mesh or join(device)
     watcher = watching(watcher)
     with RunFolder.open(Path(out)) if out is not None and mesh.writes else nullcontext() as folder:
         stored, notes = folder.latest(partial(_same, settings)) if folder else (None, [])
@@ -117,18 +119,18 @@ def distill(
             watcher.note(getattr(method, "batch_norm", ADVICE.format(count=IMAGES)))
         left = steps - (stored.step if stored else 0)
         before = method.images_before(real) if isinstance(method, Prepares) and not stored else 0.0
-        passes = before + method.images_per_step(real, ipc) * left / mesh.size
-        work = measure(net.module, real.spec.shape, passes)
-        compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None)
+        passes = (before + method.images_per_step(real, ipc) * left) / mesh.size
+        work = measure(net.module, real.spec.shape, passes, getattr(method, "second_order", True))
+        compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None, memory)
         settings["compute"] = mesh.agree(compute.to_json())
         compute = Compute(**settings["compute"], reasons=compute.reasons)
         done = _finished(folder.folder, steps) if folder and stored and stored.step == steps else None
         if folder and done and mesh.size == 1:
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
             return done
-        engine, place = Engine(compute), folder.folder if folder else None
-        real = whitened(real, whiten, whiten_large, place, watcher)
-        task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh.size)
+        engine, place = Engine(compute, watcher.note), folder.folder if folder else None
+        real = whitened(real, whiten, whiten_large, place, watcher, mesh)
+        task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh)
         shape = (real.spec.classes * ipc, *real.spec.shape)
         start = _images(stored, shape) if stored else initial(init, real, ipc, Key(seed)("init"))
         for reason in compute.reasons:

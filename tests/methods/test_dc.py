@@ -28,8 +28,8 @@ KEY = Key(7)("step", 4)
 class Exact(RealSet):
     """A real set drawn in float64."""
 
-    def draw(self, label: int, n: int, key: Key, device: torch.device | str = "cpu") -> Tensor:
-        return super().draw(label, n, key, device).double()
+    def rows(self, rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
+        return super().rows(rows, device).double()
 
 
 def added(terms: Sequence[Term], images: Tensor) -> tuple[Tensor, Tensor]:

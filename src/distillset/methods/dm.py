@@ -13,13 +13,14 @@ a class, as in DC, where the authors' DM sends all classes through it in one bat
 networks than ConvNet the learning rate is scaled (`lr_scale`), as embeddings differ in size by orders of magnitude.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.func import grad
 
 from distillset.data.augment import Augmentation, Draw, default_strategy
 from distillset.data.real import RealSet
@@ -57,6 +58,7 @@ class DM:
     name: ClassVar[str] = "dm"
     steps: ClassVar[int] = 20_000
     init: ClassVar[str] = "real"
+    second_order: ClassVar[bool] = False
 
     lr: float | None = None
     lr_scale: float | None = None
@@ -97,10 +99,10 @@ class DistributionMatching:
         self.augmentation = Augmentation.parse(method.augment)
         self.counts = _drawn(task.real, method.batch_real).tolist()
         self.drawn = max(self.counts)
-        self.limit = task.engine.compute.micro_batch
         embed = embedding(task.network)
         self.embed = task.engine.rowwise(embed)
         self.distance = task.engine.whole(partial(distance, embed, task.ipc))
+        self.pull = task.engine.split(partial(pull, embed))
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
         assert self.method.lr is not None, "an unresolved method"
@@ -132,21 +134,41 @@ class DistributionMatching:
             parts = images.split(self.task.ipc)
             return torch.cat([draw.apply(part) for draw, part in zip(draws.values(), parts, strict=True)])
 
-        loss, gradient = pixel_gradient(
-            images[rows], augment, lambda augmented: self.distance(state, augmented, targets)
-        )
-        return Piece(loss, {"images": (rows, gradient)})
+        if rows.stop - rows.start <= self.task.engine.micro_batch:
+            found = pixel_gradient(images[rows], augment, lambda augmented: self.distance(state, augmented, targets))
+        else:
+            found = self._large(images[rows], augment, state, targets)
+        return Piece(found[0], {"images": (rows, found[1])})
+
+    def _large(
+        self, images: Tensor, augment: Callable[[Tensor], Tensor], state: State, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Value and gradient of the distance in the memory of a micro-batch: the mean embeddings first, then what they
+        ask of each image's.
+        """
+        leaf = images.detach().requires_grad_()
+        augmented = augment(leaf)
+        features = self.embed(state, augmented.detach())
+        gap = features.to(targets.dtype).unflatten(0, (-1, self.task.ipc)).mean(1) - targets
+        wanted = (gap * (2 / self.task.ipc)).repeat_interleave(self.task.ipc, 0)
+        _, (asked,) = self.pull((state,), (augmented.detach(), wanted))
+        (gradient,) = torch.autograd.grad(augmented, leaf, asked)
+        return gap.square().sum(), gradient
 
     def _targets(self, state: State, key: Key, draws: Mapping[int, Draw]) -> Tensor:
         """Mean embeddings of augmented real images, ``[classes, features]``; the engine says how many at once."""
         classes, means = list(draws), []
-        for run in blocks(len(classes), self.drawn, self.limit):
-            real = [
-                draws[c].apply(self.task.real.draw(c, self.counts[c], key("real", c), self.task.device))
-                for c in classes[run]
-            ]
-            features = self.embed(state, torch.cat(real))
-            means += [part.mean(0) for part in features.split([len(images) for images in real])]
+        for run in blocks(len(classes), self.drawn, self.task.engine.micro_batch):
+            chosen = classes[run]
+            real: Iterator[Tensor] = (
+                draws[c].apply(images)
+                for c in chosen
+                for images in self.task.portions(c, self.counts[c], key("real", c))
+            )
+            if len(chosen) > 1:  # they go in one call
+                real = iter([torch.cat(list(real))])
+            features = torch.cat([self.embed(state, images) for images in real])
+            means += [part.mean(0) for part in features.split([self.counts[c] for c in chosen])]
         return torch.stack(means)
 
 
@@ -196,3 +218,8 @@ def distance(embed: Rowwise, ipc: int, state: State, images: Tensor, targets: Te
     means = features.to(targets.dtype).unflatten(0, (-1, ipc)).mean(1)
     total: Tensor = (means - targets).square().sum()
     return total
+
+
+def pull(embed: Rowwise, state: State, images: Tensor, wanted: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The gradient in ``images [n, C, H, W]`` of the products of their embeddings with ``wanted [n, features]``."""
+    return (), (grad(lambda images: (embed(state, images) * wanted).sum())(images),)

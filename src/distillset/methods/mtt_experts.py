@@ -122,11 +122,8 @@ def given(folder: str, wanted: Wanted, task: Task) -> Experts:
 def made(wanted: Wanted, task: Task) -> Experts:
     """Experts of the task's own, in the folder of its run; those that are there are gone on with.
 
-    Raises:
-        InputError: several processes share the run: each would train them.
+    Ranks share the work, and the folder.
     """
-    if task.ranks > 1:
-        raise InputError("--experts: none given; make them beforehand (distillset experts) where processes share a run")
     setting = ExpertSetting(
         data=task.real.fingerprint(),
         whiten=_whiten(task),
@@ -137,16 +134,18 @@ def made(wanted: Wanted, task: Task) -> Experts:
         sam=wanted.sam,
         seed=task.key.seed,
     )
-    scratch = tempfile.mkdtemp(prefix="distillset-") if task.folder is None else None
+    scratch = tempfile.mkdtemp(prefix="distillset-") if task.folder is None and task.mesh.writes else None
+    place = Path(task.mesh.agree(str(Path(scratch or task.folder or "").absolute())))
     trajectories = train_experts(
         task.engine,
         task.network,
         task.real,
         setting,
-        Path(scratch or task.folder or "") / "experts",
+        place / "experts",
         wanted.count,
         wanted.reach,
         task.watcher or _Silent(),
+        task.mesh,
     )
     return Experts(trajectories, wanted, scratch)
 
