@@ -31,6 +31,8 @@ class Slopes:
         self._gradient = engine.whole(grad_and_value(loss))
 
         def along(parameters: Tensor, images: Tensor, targets: Tensor, weights: Tensor, direction: Tensor) -> Tensor:
+            # Forward mode in place of this reverse one saves a ninth (measured: 56 for 62 ms), but that of batch norm in
+            # PyTorch 2.13 is wrong once differentiated.
             slope: Tensor = grad(loss)(parameters, images, targets, weights)
             return (slope * direction).sum()
 
