@@ -17,7 +17,7 @@ from distillset.initial import initial
 from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
 from distillset.mesh import Mesh, join
-from distillset.methods import Method, Prepares, Task
+from distillset.methods import Method, Prepares, Task, tiles
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.run import RunFolder, check_same, resolve_compute
@@ -130,7 +130,7 @@ def distill(
         engine, place = Engine(compute), folder.folder if folder else None
         real = whitened(real, whiten, whiten_large, place, watcher)
         task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh.size)
-        start = stored.tensors["leaf.images"] if stored else initial(init, real, ipc, Key(seed)("init"))
+        start = stored.tensors["leaf.images"] if stored else initial(init, real, ipc * tiles(method), Key(seed)("init"))
         for reason in compute.reasons:
             watcher.note(reason)
         loop = Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)
