@@ -1,5 +1,6 @@
 """Distil a real set: settle what the run is, go on where it stopped, and hand it to the loop."""
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -18,7 +19,7 @@ from distillset.initial import initial
 from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
 from distillset.mesh import Mesh, join
-from distillset.methods import Method, Prepares, Task
+from distillset.methods import Method, Prepares, Task, tiles
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.run import Checkpoint, RunFolder, check_same, resolve_compute
@@ -131,8 +132,9 @@ def distill(
         engine, place = Engine(compute, watcher.note), folder.folder if folder else None
         real = whitened(real, whiten, whiten_large, place, watcher, mesh)
         task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh)
-        shape = (real.spec.classes * ipc, *real.spec.shape)
-        start = _images(stored, shape) if stored else initial(init, real, ipc, Key(seed)("init"))
+        channels, *size = real.spec.shape
+        shape = (real.spec.classes * ipc, channels, *(side * math.isqrt(tiles(method)) for side in size))
+        start = _images(stored, shape) if stored else initial(init, real, ipc * tiles(method), Key(seed)("init"))
         for reason in compute.reasons:
             watcher.note(reason)
         loop = Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)

@@ -16,16 +16,8 @@ from distillset.methods.dm import relative_rate
 from distillset.nets import build, fresh
 from distillset.nets.convnet import ConvNet, ConvNetConfig
 from tests import toys
+from tests.methods.exact import KEY, Exact, added
 from tests.oracles import dm_oracle as oracle
-
-KEY = Key(7)("step", 4)
-
-
-class Exact(RealSet):
-    """A real set drawn in float64."""
-
-    def rows(self, rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
-        return super().rows(rows, device).double()
 
 
 @dataclass
@@ -52,12 +44,7 @@ class Step:
         )
         before = images.clone()
         terms = cls.terms_of(method, task, images)
-        loss, gradient = torch.zeros((), dtype=dtype), torch.zeros_like(images)
-        for term in terms:
-            piece = term()
-            loss = loss + piece.loss
-            for rows, part in piece.gradients.values():
-                gradient[rows] += part
+        loss, gradient = added(terms, images)
         assert torch.equal(images, before)
         return cls(loss, gradient, len(terms), method, task, images)
 

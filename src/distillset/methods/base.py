@@ -161,6 +161,15 @@ class Whitens(Protocol):
         """``zca`` or ``none`` for this data."""
 
 
+@runtime_checkable
+class Tiled(Protocol):
+    """A method whose images may be canvases that start from several images each."""
+
+    @property
+    def tiles(self) -> int:
+        """Images that one starts from, as `tiles` tells of any method."""
+
+
 class Method(Protocol):
     """A frozen dataclass whose fields are hyper-parameters, command-line flags and checkpoint record at once.
 
@@ -179,6 +188,11 @@ class Method(Protocol):
 
     def prepare(self, task: Task) -> Matcher:
         """Make what the run needs."""
+
+
+def tiles(method: Method) -> int:
+    """Real images that a synthetic one of ``method`` starts from."""
+    return method.tiles if isinstance(method, Tiled) else 1
 
 
 def pixel_gradient(

@@ -57,16 +57,18 @@ class Experts:
             found: Tensor = run(state, images.float())
         return found
 
-    def correct_images(self, judges: int, task: Task) -> Tensor:
-        """Real images that ``judges`` experts all classify right, ipc a class; where they run out, others fill up."""
+    def correct_images(self, judges: int, task: Task, count: int) -> Tensor:
+        """Real images that ``judges`` experts all classify right, ``count`` a class; where they run out, others fill
+        up.
+        """
         parts = []
         for c in range(task.spec.classes):
-            most = max(task.ipc, min(int(task.real.counts[c]), CANDIDATES * task.ipc))
+            most = max(count, min(int(task.real.counts[c]), CANDIDATES * count))
             images = task.real.draw(c, most, task.key("init", c), task.device)
             right = torch.ones(len(images), dtype=torch.bool, device=task.device)
             for expert in range(min(judges, self.wanted.count)):
                 right &= self.guesses(expert, images, task).argmax(1) == c
-            parts.append(images[torch.argsort((~right).int(), stable=True)[: task.ipc]])
+            parts.append(images[torch.argsort((~right).int(), stable=True)[:count]])
         return torch.cat(parts)
 
     def first_labels(self, images: Tensor, classes: Tensor, task: Task) -> Tensor:
