@@ -242,12 +242,14 @@ def test_other_networks_step_as_far_as_convnet(monkeypatch: pytest.MonkeyPatch) 
     real = toys.toy()
     monkeypatch.setattr(dm, "build", lambda *_: ConvNet(3, 8, 8, 3, ConvNetConfig(width=4, depth=1)))
     task = Task(real, 2, TimesTen(), toys.engine())
-    assert relative_rate(task) == pytest.approx(0.01, rel=1e-5)
+    assert relative_rate(DM(lr=0.5), task) == pytest.approx(0.01, rel=1e-5)
     method = DM(lr=0.5, augment="none")
     images = torch.zeros(6, *real.spec.shape)
     assert method.prepare(task).leaves(images)["images"].rate == 0.5  # a ConvNet, whatever its size
     other = replace(task, network=build("mlp", real.spec))
-    assert method.prepare(other).leaves(images)["images"].rate == pytest.approx(0.5 * relative_rate(other), rel=1e-9)
+    assert method.prepare(other).leaves(images)["images"].rate == pytest.approx(
+        0.5 * relative_rate(method, other), rel=1e-9
+    )
     own = replace(method, lr_scale=3.0)
     assert [own.prepare(each).leaves(images)["images"].rate for each in (task, other)] == [1.5, 1.5]
 

@@ -25,7 +25,7 @@ from torch.func import grad
 from distillset.data.augment import Augmentation, Draw, default_strategy
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.engine import blocks, embedding
+from distillset.engine import Engine, blocks, embedding
 from distillset.engine.engine import Rowwise
 from distillset.errors import InputError
 from distillset.keys import Key
@@ -33,8 +33,8 @@ from distillset.methods.base import Leaf, Leaves, Piece, Task, Term, pixel_gradi
 from distillset.nets import State, build
 from distillset.nets.convnet import ConvNet
 
-PROBED, PROBED_IMAGES = 10, 16
-"""Classes and synthetic images a class, at most, and real images a class that tell the length of a first step."""
+PROBED = 16
+"""Real images a class, at most, that tell the length of a first step."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class DistributionMatching:
     def _scale(self) -> float:
         if self.method.lr_scale is not None or isinstance(self.task.network, ConvNet):
             return self.method.lr_scale or 1.0
-        scale = relative_rate(self.task)
+        scale = relative_rate(self.method, self.task)
         if self.task.watcher:
             self.task.watcher.note(
                 f"rate {self.method.lr:g} x {scale:.3g}: the pixels move as far in the first step as with convnet "
@@ -172,35 +172,28 @@ class DistributionMatching:
         return torch.stack(means)
 
 
-def relative_rate(task: Task) -> float:
+def relative_rate(method: DM, task: Task) -> float:
     """What to multiply a rate that suits ConvNet with, so that the first step on the task's network is as long.
 
-    The ratio of the root-mean-square pixel gradients of `distance` under ConvNet and under the task's network: over up
-    to `PROBED` classes, at real images, not augmented, in fp32. 1 where the task's network has no gradient.
+    The ratio of the root-mean-square pixel gradients under ConvNet and under the task's network: at real images, not
+    augmented, against `PROBED` other ones a class, in fp32. 1 where the task's network has no gradient.
     """
-    like = next(task.network.parameters())
-    reference = build("convnet", task.spec).to(like.dtype)
+    probe = replace(method, batch_real=min(method.batch_real, PROBED), augment="none")
+    engine = Engine(replace(task.engine.compute, precision="fp32", compile=False))
+    reference = build("convnet", task.spec).to(next(task.network.parameters()).dtype)
     wanted, found = (
-        _first_gradient(replace(task, network=network, key=task.key("rate"))) for network in (reference, task.network)
+        _first_gradient(probe, replace(task, network=network, engine=engine, key=task.key("rate")))
+        for network in (reference, task.network)
     )
     return wanted / found if found else 1.0
 
 
-def _first_gradient(task: Task) -> float:
-    """Root mean square of the pixel gradient at the task's real images, under one fresh network."""
-    embed, state, squares = embedding(task.network), task.fresh(task.key), []
-    ipc = min(task.ipc, PROBED)
-    for c in range(min(task.spec.classes, PROBED)):
-        images, real = (
-            task.real.draw(c, n, task.key(name, c), task.device)
-            for name, n in (("synthetic", ipc), ("real", PROBED_IMAGES))
-        )
-        with torch.no_grad():
-            target = embed(state, real).mean(0, keepdim=True)
-        length = partial(distance, embed, ipc, state, targets=target)
-        _, gradient = pixel_gradient(images, lambda x: x, length)
-        squares.append(gradient.square().mean())
-    return float(torch.stack(squares).mean().sqrt())
+def _first_gradient(method: DM, task: Task) -> float:
+    """Root mean square of the pixel gradient at real images, under one fresh network."""
+    real = [task.real.draw(c, task.ipc, task.key("start", c), task.device) for c in range(task.spec.classes)]
+    (terms,) = DistributionMatching(method, task).episode({"images": torch.cat(real)}, 0, task.key)
+    gradients = [gradient for term in terms for _, gradient in term().gradients.values()]
+    return float(torch.cat(gradients).square().mean().sqrt())
 
 
 def _drawn(real: RealSet, batch: int) -> Tensor:
