@@ -59,7 +59,7 @@ def test_a_disk_that_fills_up_during_a_run(tmp_path: Path, uninterrupted: Path) 
     def fill() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
-    with files_of_at_most(2**40), pytest.raises(DiskError, match="safetensors: cannot be written .*File too large"):
+    with files_of_at_most(2**40), pytest.raises(DiskError, match=r"safetensors: cannot be written .*File too large"):
         distil(out, watcher=At(3, fill), **KEEP_ALL)
     assert half_written(tmp_path) == []
     assert temporaries(out) == []
