@@ -261,7 +261,8 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            del _HELD[place]
+            if _HELD.get(place) == mark:  # else it was removed, and another holds one of that name
+                del _HELD[place]
 
 
 @contextmanager
@@ -277,7 +278,8 @@ def held(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if not found and folder.is_dir() and [path.name for path in folder.iterdir()] == [LOCK]:
+            ours = _mark(folder / LOCK) == _HELD.get(folder.resolve())  # else it was removed, and perhaps made anew
+            if not found and ours and [path.name for path in folder.iterdir()] == [LOCK]:
                 (folder / LOCK).unlink()
                 folder.rmdir()
 

@@ -19,7 +19,7 @@ from distillset.data.synthetic import versions
 from distillset.engine.hardware import hardware
 from distillset.reproduction.record import commit
 from distillset.store import write_json
-from tests.faults.battery import Battery, summary
+from tests.faults.battery import MOST, Battery, summary
 from tests.faults.commands import COMMANDS
 
 WARM = ("distill", "experts", "select", "evaluate", "compare", "continual", "nas", "reproduce")
@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=20, help="draws the moments")
     parser.add_argument("--work", type=Path, default=Path("runs/faults"), help="inputs, lives and progress")
     parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
+    parser.add_argument("--most", type=int, default=MOST, help=f"kills in one life (default {MOST})")
     parser.add_argument("--forked", action="store_true", help="compare with a forked run, not with a plain process")
     options = parser.parse_args()
     if os.environ.get("OMP_NUM_THREADS") != "1":  # before any library has read it
@@ -42,13 +43,15 @@ def main() -> int:
         os.execv(sys.executable, [sys.executable, "-m", "tests.faults", *sys.argv[1:]])
     for verb in WARM:
         import_module(f"distillset.commands.{verb}")
-    battery = Battery(options.work, options.seed, lambda line: print(line, flush=True))
+    battery = Battery(options.work, options.seed, lambda line: print(line, flush=True), options.most)
     battery.prepare()
     start, began = time.monotonic(), datetime.now(UTC)
     each = -(-options.kills // len(options.commands))
     for name in options.commands:
         left = None if options.seconds is None else options.seconds - (time.monotonic() - start)
         battery.command(name, each, left, not options.forked)
+        if "stops" not in battery.done[name]:
+            battery.stops(name)
     found = summary(battery.done, options.commands)
     record = {
         "what": "SIGKILL at random moments; every life compared bit for bit with an uninterrupted plain process",

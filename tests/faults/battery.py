@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ from tests.faults.sitting import Ended, Moment, plain, sit, writes
 MOST = 6
 """Kills in one life."""
 
+SOON = 5.0
+"""Seconds of processor time within which a process that was asked to stop has to end."""
+
 
 class Battery:
     """The state of a battery in a folder: the same call goes on where it stopped.
@@ -24,10 +28,11 @@ class Battery:
         work: for inputs, lives and progress.
         seed: draws all moments.
         tell: is told of every life.
+        most: kills in one life.
     """
 
-    def __init__(self, work: Path, seed: int, tell: Callable[[str], None]) -> None:
-        self.work, self.seed, self.tell = work.resolve(), seed, tell
+    def __init__(self, work: Path, seed: int, tell: Callable[[str], None], most: int = MOST) -> None:
+        self.work, self.seed, self.tell, self.most = work.resolve(), seed, tell, most
         self.inputs = Inputs(self.work / "inputs")
         self.progress = self.work / "progress.json"
         self.done: dict[str, Any] = read_json(self.progress) if self.progress.is_file() else {}
@@ -69,6 +74,20 @@ class Battery:
             write_json(self.progress, self.done)
             self.tell(f"{name}: {record['kills']} kills in {len(record['lives'])} lives")
 
+    def stops(self, name: str) -> None:
+        """One life that is asked to stop by SIGTERM and one by Ctrl-C: exit 130 soon, and on to the same end."""
+        record = self.done[name]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            told, life = f"stopped by {signal.Signals(number).name}", self._fresh("life")
+            arguments = COMMANDS[name](self.inputs, life / "out")
+            ended = sit(arguments, life, Moment(seconds=record["seconds_untouched"] / 2, signal=number))
+            said = (life / "stderr").read_text()
+            if ended.code != 130 or ended.used > SOON or "Traceback" in said or not said.startswith("distillset: "):
+                record["failures"].append(f"{told}: exit {ended.code} after {ended.used:.1f} s: {said[-1500:]}")
+            self._finish(name, record, life, sit(arguments, life), told)
+            record.setdefault("stops", []).append(round(ended.used, 3))
+        write_json(self.progress, self.done)
+
     def _keep(self, record: dict[str, Any], start: float) -> None:
         record["seconds"] = round(record["seconds"] + time.monotonic() - start, 3)
         write_json(self.progress, self.done)
@@ -92,7 +111,7 @@ class Battery:
         draw, life = random.Random(f"{self.seed} {name} {number}"), self._fresh("life")
         arguments, moments, ended = COMMANDS[name](self.inputs, life / "out"), [], None
         failures = len(record["failures"])
-        for _ in range(draw.randint(2, MOST)):
+        for _ in range(draw.randint(min(2, self.most), self.most)):
             moment = self._moment(draw, record)
             ended = sit(arguments, life, moment)
             if not ended.killed:
@@ -101,19 +120,24 @@ class Battery:
             record["failures"] += [f"life {number} after {moments}: half-written: {f}" for f in half_written(life)]
         if ended is None or ended.killed:
             ended = sit(arguments, life)
-        self._check(name, record, life, ended, f"life {number} after {moments}")
-        if (found := outcome(life)) != record["untouched"]:
-            record["failures"].append(f"life {number} after {moments}: differs: {_unlike(found, record)}")
-        if left := temporaries(life / "out"):
-            record["failures"].append(f"life {number} after {moments}: left behind: {left}")
+        found = self._finish(name, record, life, ended, f"life {number} after {moments}")
         if len(record["failures"]) > failures:
             shutil.copytree(life, self.work / f"failed-{name.replace(' ', '-')}-{number}", dirs_exist_ok=True)
         return {"moments": moments, "files": len(found)}
 
+    def _finish(self, name: str, record: dict[str, Any], life: Path, ended: Ended, told: str) -> dict[str, str]:
+        """What a life left at its end, which has to be what one that nobody touched leaves."""
+        self._check(name, record, life, ended, told)
+        if (found := outcome(life)) != record["untouched"]:
+            record["failures"].append(f"{told}: differs: {_unlike(found, record)}")
+        if left := temporaries(life / "out"):
+            record["failures"].append(f"{told}: left behind: {left}")
+        return found
+
     def _moment(self, draw: random.Random, record: dict[str, Any]) -> Moment:
         """By its processor time or at a write, both over the length of an untouched run."""
         if draw.random() < 0.5:
-            return Moment(seconds=draw.random() * record["seconds_untouched"])
+            return Moment(seconds=0.9 * draw.random() * record["seconds_untouched"])
         return Moment(write=draw.randint(1, record["writes"]))
 
     def _check(self, name: str, record: dict[str, Any], life: Path, ended: Ended, told: str) -> None:
@@ -142,6 +166,7 @@ def summary(done: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
                 "most_kills_in_one_life": max((len(life["moments"]) for life in record["lives"]), default=0),
                 "kills_at_a_write": sum(m.startswith("w") for life in record["lives"] for m in life["moments"]),
                 "files_compared": sum(life["files"] for life in record["lives"]),
+                "seconds_to_stop": record.get("stops", []),
                 "seconds": record["seconds"],
                 "seconds_untouched": record["seconds_untouched"],
                 "writes_untouched": record["writes"],

@@ -35,6 +35,8 @@ class Moment:
 
     seconds: float | None = None
     write: int | None = None
+    signal: int = signal.SIGKILL
+    """What a process is sent after its seconds."""
 
     def __str__(self) -> str:
         return f"{self.seconds:.3f}s" if self.seconds is not None else f"w{self.write}"
@@ -42,10 +44,15 @@ class Moment:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a sitting ended, after how many seconds of processor time: ``code`` is negative where a signal ended it."""
+    """How a sitting ended, after how many seconds of processor time: ``code`` is negative where a signal ended it.
+
+    ``used`` and ``waited``: seconds of processor time, and by the clock, that it took after it was asked to stop.
+    """
 
     code: int
     seconds: float
+    used: float = 0.0
+    waited: float = 0.0
 
     @property
     def killed(self) -> bool:
@@ -76,14 +83,18 @@ def sit(arguments: list[str], life: Path, moment: Moment | None = None) -> Ended
         finally:
             os._exit(code)
     wanted = moment.seconds if moment and moment.seconds is not None else None
+    asked, at = 0.0, start
     while True:
         pid, status, used = os.wait4(child, os.WNOHANG)
+        now = time.monotonic()
         if pid:
-            return Ended(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)
-        if time.monotonic() - start > PATIENCE or (wanted is not None and _processor_time(child) >= wanted):
+            seconds = used.ru_utime + used.ru_stime
+            return Ended(os.waitstatus_to_exitcode(status), seconds, seconds - asked, now - at)
+        if now - start > PATIENCE:
             os.kill(child, signal.SIGKILL)
-            _, status, used = os.wait4(child, 0)
-            return Ended(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)
+        elif moment and wanted is not None and (spent := _processor_time(child)) >= wanted:
+            os.kill(child, moment.signal)
+            wanted, asked, at = None, spent, now
         time.sleep(0.001)
 
 

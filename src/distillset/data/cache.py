@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from distillset import store
+from distillset.data.measure import content_fingerprint
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.errors import InputError
@@ -33,6 +34,8 @@ SCHEMA = 1
 PARTS = ("train", "test")
 STAGE = ".building-"
 STALE_SECONDS = 60.0
+CHECKED_BYTES = 2**30
+"""Read through at every start: about a second. Of larger sets that would be most of the start."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,18 @@ def files_of(path: Path) -> list[tuple[str, int, int]]:
 
 
 def read(entry: Path) -> Entry | None:
-    """The sets of an entry, memory-mapped; None where there is none or it is damaged."""
+    """The sets of an entry, memory-mapped; None where there is none or it is damaged.
+
+    Pixels are checked against their fingerprint up to `CHECKED_BYTES` a part, and by their number beyond.
+    """
     if not (entry / "card.json").is_file():
         return None
     try:
         card = store.read_json(entry / "card.json")
         labels, _ = store.read_tensors(entry / "labels.safetensors")
         spec = Spec.from_json(card["spec"])
+        for part in PARTS:
+            _check(entry / f"{part}.bin", labels[part], spec, card["fingerprints"][part])
         sets = [
             RealSet(
                 _mapped(entry / f"{part}.bin", (len(labels[part]), *spec.shape)),
@@ -178,6 +186,17 @@ def _remove_stale(root: Path) -> None:
                     shutil.rmtree(stage, ignore_errors=True)
         except (InputError, OSError):
             continue
+
+
+def _check(path: Path, labels: Tensor, spec: Spec, fingerprint: str) -> None:
+    """Whether the pixels are those that were written.
+
+    Raises:
+        InputError: they are not.
+    """
+    pixels = _mapped(path, (len(labels), *spec.shape))
+    if pixels.numel() <= CHECKED_BYTES and content_fingerprint(pixels, labels, spec.class_names) != fingerprint:
+        raise InputError(f"{path}: its checksum does not match")
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -22,20 +23,9 @@ def render(runs: Sequence[Run]) -> str:
     Raises:
         InputError: Jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError:
-        raise InputError("report: Jinja2 is not installed; pip install jinja2") from None
-    places = Environment(
-        loader=PackageLoader("distillset.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     script, style = _file("page.js"), _file("page.css")
     charts = _charts(runs)
-    page: str = places.get_template("page.html.j2").render(
+    page: str = _template().render(
         title=", ".join(run.name for run in runs),
         runs=runs,
         charts=charts,
@@ -54,6 +44,23 @@ def render(runs: Sequence[Run]) -> str:
         version=versions()["distillset"],
     )
     return page
+
+
+@lru_cache(maxsize=1)
+def _template() -> Any:
+    """Compiled once a process: each time anew it would take longer than the page, and hold memory that never returns."""
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise InputError("report: Jinja2 is not installed; pip install jinja2") from None
+    places = Environment(
+        loader=PackageLoader("distillset.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return places.get_template("page.html.j2")
 
 
 def _file(name: str) -> str:
