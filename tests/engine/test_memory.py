@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from distillset import MTT
 from distillset.commands import main
+from distillset.data.real import RealSet
 from distillset.engine import Compute, Engine, Work, measure
 from distillset.engine.compute import bytes_of
 from distillset.errors import InputError
@@ -157,14 +158,14 @@ def test_no_call_sees_more_images_than_the_budget_allows(name: str, monkeypatch:
 def test_real_images_are_drawn_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     """A class whose real images are too many to be floats at once gives the same update."""
     most = 0
-    rows = toys.RealSet.rows
+    rows = RealSet.rows
 
-    def counted(self: toys.RealSet, chosen: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    def counted(self: RealSet, chosen: Tensor, device: torch.device | str = "cpu") -> Tensor:
         nonlocal most
         most = max(most, len(chosen))
         return rows(self, chosen, device)
 
-    monkeypatch.setattr(toys.RealSet, "rows", counted)
+    monkeypatch.setattr(RealSet, "rows", counted)
     memory = str(2 * 32 * (3 * 512 + 128 + 3))
     for name in ("dm", "dc"):
         monkeypatch.setattr("distillset.engine.engine.PORTION", 2**24)
