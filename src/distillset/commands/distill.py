@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
     told = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
     logs = open_logs(options.log, options.out, told)
     with Terminal(options.quiet, logs=logs) as terminal:
-        data = load_data(options, terminal.note)
+        data = load_data(options, terminal.note, stop=terminal.stop)
 
         def accuracy(synthetic: SyntheticSet) -> float:
             with terminal.at_once():

@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         if value is not None and value < minimum:
             raise InputError(f"--{name} {value}: must be at least {minimum}")
     with Terminal(options.quiet) as terminal:
-        data = load_data(options, terminal.note)
+        data = load_data(options, terminal.note, stop=terminal.stop)
         trajectories, epochs = _make(options, data, terminal)
     size = trajectories.bytes(range(options.count))
     print(f"{options.out}: {options.count} experts, epochs 0 to {epochs} each; {size / 1e6:,.1f} MB")

@@ -71,11 +71,14 @@ def size(text: str) -> tuple[int, int]:
 
 
 def load_data(
-    options: argparse.Namespace, announce: Callable[[str], None], origin: Mapping[str, Any] | None = None
+    options: argparse.Namespace,
+    announce: Callable[[str], None],
+    origin: Mapping[str, Any] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Data:
     """The data that the flags name; what ``origin`` (of an artifact's card) says where they do not.
 
-    Other data than the artifact's are brought to its classes and size, too.
+    Other data than the artifact's are brought to its classes and size, too. ``stop`` as in `load`.
 
     Raises:
         InputError: neither says what the data are, or they cannot be used.
@@ -99,4 +102,5 @@ def load_data(
         resize=resize,
         crop=crop,
         announce=announce,
+        stop=stop,
     )

@@ -13,7 +13,7 @@ a class, as in DC, where the authors' DM sends all classes through it in one bat
 networks than ConvNet the learning rate is scaled (`lr_scale`), as embeddings differ in size by orders of magnitude.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -160,13 +160,13 @@ class DistributionMatching:
         classes, means = list(draws), []
         for run in blocks(len(classes), self.drawn, self.task.engine.micro_batch):
             chosen = classes[run]
-            real: Iterator[Tensor] = (
+            real: Iterable[Tensor] = (
                 draws[c].apply(images)
                 for c in chosen
                 for images in self.task.portions(c, self.counts[c], key("real", c))
             )
             if len(chosen) > 1:  # they go in one call
-                real = iter([torch.cat(list(real))])
+                real = [torch.cat(list(real))]
             features = torch.cat([self.embed(state, images) for images in real])
             means += [part.mean(0) for part in features.split([self.counts[c] for c in chosen])]
         return torch.stack(means)
