@@ -118,6 +118,14 @@ def train_expert(epochs: int, call: Callable[[], object]) -> None:
         call()
 
 
+def state_bytes() -> int:
+    """Bytes on disk of one epoch of an expert."""
+    with tempfile.TemporaryDirectory() as folder:
+        trajectories = Trajectories(Path(folder), {})
+        trajectories.save(0, 0, segment()[0])
+        return trajectories.bytes([0])
+
+
 def textbook_expert() -> Callable[[int], float]:
     """One textbook epoch of an expert, given its number."""
     real = real_set(EPOCH)
