@@ -87,7 +87,7 @@ def match(steps: int, ipc: int, runs: int, call: Callable[[], object]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         module = build("convnet", real.spec)
         setting = ExpertSetting(real.fingerprint(), "none", "convnet")
-        trajectories = Trajectories.make(Path(folder) / "experts", setting, Layout(module), {})
+        trajectories = Trajectories.make(Path(folder) / "experts", setting, Layout(module), Compute.resolve().to_json())
         for epoch, vector in enumerate(segment()):
             trajectories.save(0, epoch, vector)
         method = MTT(
