@@ -38,8 +38,19 @@ def test_each_improvement_is_run_and_recorded(
     data = ["--data", "mnist", "--data-dir", str(shards)]
     made = ["--ipc", "1", "--count", "2", "--whiten", "none", "--network", toys.NETWORK, "--out", str(tmp_path / "e")]
     assert main(["experts", *data, *made, "--quiet", *EAGER]) == 0
-    arguments = ["run", ROW.name, "--steps", "5", "--networks", "2", "--out", runs, "--experts", tmp_path / "e"]
-    more = ["--data-dir", shards, *EAGER]
+    arguments: list[str | Path] = [
+        "run",
+        ROW.name,
+        "--steps",
+        "5",
+        "--networks",
+        "2",
+        "--out",
+        runs,
+        "--experts",
+        tmp_path / "e",
+    ]
+    more: list[str | Path] = ["--data-dir", shards, *EAGER]
     with pytest.raises(SystemExit, match="sam: needs --flat-experts"):
         called(monkeypatch, *arguments, *more, "--only", "sam")
     with pytest.raises(SystemExit, match="--only nothing: choose from published, average, grow"):
