@@ -1,6 +1,5 @@
 """Distil a real set: settle what the run is, go on where it stopped, and hand it to the loop."""
 
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
+from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Engine, measure
 from distillset.errors import InputError
@@ -19,7 +19,7 @@ from distillset.initial import initial
 from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
 from distillset.mesh import Mesh, join
-from distillset.methods import Method, Prepares, Task, tiles
+from distillset.methods import Method, Prepares, Task, canvas
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.run import Checkpoint, RunFolder, check_same, resolve_compute
@@ -132,9 +132,9 @@ def distill(
         engine, place = Engine(compute, watcher.note), folder.folder if folder else None
         real = whitened(real, whiten, whiten_large, place, watcher, mesh)
         task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh)
-        channels, *size = real.spec.shape
-        shape = (real.spec.classes * ipc, channels, *(side * math.isqrt(tiles(method)) for side in size))
-        start = _images(stored, shape) if stored else initial(init, real, ipc * tiles(method), Key(seed)("init"))
+        side = canvas(method)
+        begun = _images(stored, real.spec, ipc, side) if stored else None
+        start = initial(init, real, ipc * side**2, Key(seed)("init")) if begun is None else begun
         for reason in compute.reasons:
             watcher.note(reason)
         loop = Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)
@@ -160,13 +160,14 @@ def _same(settings: dict[str, Any], stored: Checkpoint) -> None:
     check_same(was, settings)
 
 
-def _images(stored: Checkpoint, shape: tuple[int, ...]) -> Tensor:
-    """The images of a checkpoint.
+def _images(stored: Checkpoint, spec: Spec, ipc: int, canvas: int) -> Tensor:
+    """The images of a checkpoint, or canvases.
 
     Raises:
         InputError: there are none, or others than this run has.
     """
     images = stored.tensors.get("leaf.images")
+    shape = (spec.classes * ipc, spec.channels, canvas * spec.height, canvas * spec.width)
     if images is None or tuple(images.shape) != shape:
         found = "missing" if images is None else f"of shape {list(images.shape)}"
         raise InputError(f"checkpoint of step {stored.step}: its images are {found}; this run has {list(shape)}")

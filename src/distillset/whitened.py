@@ -9,7 +9,7 @@ from distillset.data.spec import Spec
 from distillset.data.whiten import FILE, WHITENINGS, Whitening, check_size
 from distillset.errors import InputError
 from distillset.mesh import Mesh, Solo
-from distillset.methods import Method, Whitens, tiles
+from distillset.methods import Method, Whitens, canvas
 
 
 class Told(Protocol):
@@ -65,7 +65,7 @@ def chosen(whiten: str, method: Method, spec: Spec, ipc: int) -> str:
     Raises:
         InputError: an unknown name, or images that cannot be whitened.
     """
-    if whiten == "zca" and tiles(method) > 1:
+    if whiten == "zca" and canvas(method) > 1:
         raise InputError("--whiten zca: whitens single images, no canvases; use none, or --canvas 1")
     if whiten == "auto":
         return method.whitening(spec, ipc) if isinstance(method, Whitens) else "none"

@@ -82,6 +82,9 @@ def test_speeds(tmp_path: Path) -> None:
     told = speed(path)
     assert "| 2.00 s | 4.0 | - |" in told
     assert "Measured on a GPU, by" in told
+    assert "on disk" not in told
+    path.write_text(json.dumps({**BENCH, "expert": {**BENCH["dm"], "state_bytes": 1_280_296}}))
+    assert "by `make bench`. An epoch of an expert takes 1.28 MB on disk.\n" in speed(path)
 
 
 def test_every_case_of_the_benchmark_has_its_line() -> None:

@@ -65,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
         data = load_data(options, terminal.note, stop=terminal.stop)
         trajectories, epochs = _make(options, data, terminal)
     size = trajectories.bytes(range(options.count))
-    print(f"{options.out}: {options.count} experts, epochs 0 to {epochs} each; {size / 1e6:,.1f} MB")
+    told = f"{size / 1e6:,.1f} MB, {size / options.count / 1e6:,.2f} an expert"
+    print(f"{options.out}: {options.count} experts, epochs 0 to {epochs} each; {told}")
     return 0
 
 

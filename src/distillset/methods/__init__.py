@@ -10,9 +10,9 @@ from distillset.methods.base import (
     Prepares,
     Task,
     Term,
-    Tiled,
+    Textured,
     Whitens,
-    tiles,
+    canvas,
 )
 from distillset.methods.dc import DC, DSA
 from distillset.methods.dm import DM
@@ -35,7 +35,7 @@ __all__ = [
     "Prepares",
     "Task",
     "Term",
-    "Tiled",
+    "Textured",
     "Whitens",
-    "tiles",
+    "canvas",
 ]

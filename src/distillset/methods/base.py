@@ -162,12 +162,12 @@ class Whitens(Protocol):
 
 
 @runtime_checkable
-class Tiled(Protocol):
-    """A method whose images may be canvases that start from several images each."""
+class Textured(Protocol):
+    """A method whose images may be canvases, see `distillset.data.canvas`."""
 
     @property
-    def tiles(self) -> int:
-        """Images that one starts from, as `tiles` tells of any method."""
+    def canvas(self) -> int:
+        """Images across and down one of its images."""
 
 
 class Method(Protocol):
@@ -190,9 +190,9 @@ class Method(Protocol):
         """Make what the run needs."""
 
 
-def tiles(method: Method) -> int:
-    """Real images that a synthetic one of ``method`` starts from."""
-    return method.tiles if isinstance(method, Tiled) else 1
+def canvas(method: Method) -> int:
+    """Images across and down a synthetic one of ``method``: 1 unless it learns textures."""
+    return method.canvas if isinstance(method, Textured) else 1
 
 
 def pixel_gradient(

@@ -155,13 +155,8 @@ class MTT:
     def whitening(self, spec: Spec, ipc: int) -> str:
         """``zca`` where it was published for this data, and the images are of the published size at most."""
         row, _ = published(spec.name, spec.classes, ipc)
-        small = spec.channels * spec.height * spec.width <= LARGEST and self.tiles == 1
+        small = spec.channels * spec.height * spec.width <= LARGEST and self.canvas == 1
         return row.whiten if spec.name in SETTINGS and small else "none"
-
-    @property
-    def tiles(self) -> int:
-        """Images that a canvas starts from."""
-        return self.canvas**2
 
     def images_per_step(self, real: RealSet, ipc: int) -> float:
         """A student's step is a gradient (3 passes) and a product with its Jacobian (9)."""
@@ -216,8 +211,8 @@ class TrajectoryMatching:
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
         method = self.method
         if method.correct:
-            images = self.experts.correct_images(method.correct, self.task, self.task.ipc * method.tiles).to(images)
-        if len(images) == len(self.hard) * method.tiles:  # a run that goes on has canvases already
+            images = self.experts.correct_images(method.correct, self.task, self.task.ipc * method.canvas**2).to(images)
+        if len(images) == len(self.hard) * method.canvas**2:  # a run that goes on has canvases already
             images = assembled(images, method.canvas)
         rate = images.new_tensor([known(method.lr_start)])
         found = {

@@ -100,7 +100,9 @@ def speed(path: Path) -> str:
             f"| {told} | {row['fast_s']:.2f} s | {row['textbook_s']:.2f} s | {row['ratio']:.1f} | {_megabytes(row)} |"
         )
     where = hardware.get("gpu") or f"{hardware['processor']}, {hardware['threads']} threads"
-    lines += ["", f"Measured on {where}, by `make bench`."]
+    disk = found.get("expert", {}).get("state_bytes")
+    told = f" An epoch of an expert takes {disk / 1e6:.2f} MB on disk." if disk else ""
+    lines += ["", f"Measured on {where}, by `make bench`.{told}"]
     return "\n".join(lines) + "\n"
 
 

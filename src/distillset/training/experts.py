@@ -163,7 +163,7 @@ def train_experts(
     with locked(folder) if mesh.writes else nullcontext():
         begun: list[Any] = [[], 0, ""]
         if mesh.writes:
-            trajectories = Trajectories.make(folder, setting, layout, {"compute": engine.compute.to_json()})
+            trajectories = Trajectories.make(folder, setting, layout, engine.compute.to_json())
             sweep(folder)  # what a killed process was writing
             ends = [min(trajectories.last(expert), epochs) for expert in range(count)]
             begun = [
