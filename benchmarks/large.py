@@ -64,7 +64,7 @@ def measured(source: str, ipc: int, network: str) -> dict[str, Any]:
         began = time.monotonic() - start
         run(loop, *arguments)
 
-    Loop.run = noting  # type: ignore[method-assign]
+    Loop.run = noting  # type: ignore[method-assign, assignment]
     data = load(source, announce=lambda note: None, progress=False)
     loaded = time.monotonic() - start
     ends: list[float] = []

@@ -54,7 +54,13 @@ def test_larger_images_on_the_published_network(name: str, size: int) -> None:
 def test_a_large_synthetic_set_takes_its_own_bytes_and_a_budget() -> None:
     """1,000 images on a network that puts out 70,000 numbers for each: at once they would take 700 MB."""
     real, cpu = toys.toy([4] * 20, (3, 32, 32)), torch.device("cpu")
-    arguments = {"data": real, "method": DM(batch_real=4), "network": "ConvNetW16", "init": "noise", "memory": "40M"}
+    arguments: dict[str, Any] = {
+        "data": real,
+        "method": DM(batch_real=4),
+        "network": "ConvNetW16",
+        "init": "noise",
+        "memory": "40M",
+    }
     distil(ipc=1, steps=1, **arguments)
     forget_peak(cpu)
     before = peak(cpu)
