@@ -17,7 +17,7 @@ from tests import toys
 from tests.runs import distil
 
 METHODS: dict[str, Method] = {
-    "dm": DM(batch_real=2),
+    "dm": DM(batch_real=3),  # of other images than the two that it starts from
     "dc": DC(batch_real=2, outer=2, inner=1),
     "dsa": DSA(batch_real=2, outer=1, inner=1),
     "mtt": MTT(syn_steps=2, expert_count=1, expert_epochs=1, max_start=1, expert_batch=4, lr=10.0, limit=1e9),
