@@ -262,7 +262,7 @@ def test_images_per_step_counts_what_is_drawn() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("lr_scale", 0.0), ("lr_scale", float("nan")),
+        ("lr_scale", -1.0), ("lr_scale", float("nan")), ("lr_scale", float("inf")),
         ("lr", 0.0), ("lr", -1.0), ("lr", float("nan")), ("lr", float("inf")), ("momentum", 1.0), ("momentum", -0.1),
         ("momentum", float("nan")), ("batch_real", 0), ("augment", "crop_bend"), ("augment", "crop_crop"),
         ("augment", ""),

@@ -44,8 +44,8 @@ class DM:
     Args:
         lr: learning rate of the images; auto (None) is the published 1 up to 50 images a class and 10 from 100 on
             (between: the nearer one, in ratio).
-        lr_scale: factor on ``lr``; auto (None) is 1 for every ConvNet, and for another network what makes the pixels
-            move as far in the first step as those of ConvNet do, see `relative_rate`.
+        lr_scale: factor on ``lr``; 0 is 1 for every ConvNet, and for another network what makes the pixels move as far
+            in the first step as those of ConvNet do, see `relative_rate`.
         momentum: of the images' SGD.
         batch_real: real images a class and step.
         augment: siamese strategy such as ``color_crop_cutout_flip_scale_rotate``, ``none``, or ``auto``: that one,
@@ -61,15 +61,16 @@ class DM:
     second_order: ClassVar[bool] = False
 
     lr: float | None = None
-    lr_scale: float | None = None
+    lr_scale: float = 0.0
     momentum: float = 0.5
     batch_real: int = 256
     augment: str = "auto"
 
     def __post_init__(self) -> None:
-        for flag, rate in (("--lr", self.lr), ("--lr-scale", self.lr_scale)):
-            if rate is not None and not 0 < rate < float("inf"):
-                raise InputError(f"{flag} {rate}: must be a finite number above 0")
+        if self.lr is not None and not 0 < self.lr < float("inf"):
+            raise InputError(f"--lr {self.lr}: must be a finite number above 0")
+        if not 0 <= self.lr_scale < float("inf"):
+            raise InputError(f"--lr-scale {self.lr_scale}: must be finite and above 0, or 0 for automatic")
         if not 0 <= self.momentum < 1:
             raise InputError(f"--momentum {self.momentum}: must be at least 0 and below 1")
         if self.batch_real < 1:
@@ -109,7 +110,7 @@ class DistributionMatching:
         return {"images": Leaf(images, self.method.lr * self._scale(), self.method.momentum)}
 
     def _scale(self) -> float:
-        if self.method.lr_scale is not None or isinstance(self.task.network, ConvNet):
+        if self.method.lr_scale or isinstance(self.task.network, ConvNet):
             return self.method.lr_scale or 1.0
         scale = relative_rate(self.method, self.task)
         if self.task.watcher:
