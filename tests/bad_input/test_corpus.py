@@ -15,8 +15,9 @@ from tests import toys
 from tests.bad_input.case import Case, Place
 from tests.bad_input.option_cases import OPTIONS_AND_ARTIFACTS
 from tests.bad_input.source_cases import SOURCES
+from tests.bad_input.state_cases import STATES
 
-CASES = [*SOURCES, *OPTIONS_AND_ARTIFACTS]
+CASES = [*SOURCES, *OPTIONS_AND_ARTIFACTS, *STATES]
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +93,6 @@ def test_the_same_from_a_shell(name: str, place: Place, shared: Path) -> None:
 
 
 def test_the_corpus_is_large_and_its_names_are_distinct() -> None:
-    assert len(CASES) >= 150
+    assert len(CASES) >= 280
     twice = [name for name, count in Counter(case.name for case in CASES).items() if count > 1]
     assert twice == []

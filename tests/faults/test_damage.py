@@ -157,6 +157,28 @@ def test_a_damaged_card_of_experts_is_named(tmp_path: Path, damage: Damage) -> N
         distil(out, method=MTT_SMALL)
 
 
+@pytest.mark.parametrize(
+    ("vector", "fields", "told"),
+    [
+        (torch.zeros(3), {}, r"parameters are torch\.float32 \[3\]; float32 \[\d+\] is needed"),
+        (torch.zeros(3, dtype=torch.int64), {}, r"parameters are torch\.int64 \[3\]"),
+        (None, {"epoch": 9}, "not the state that its name says"),
+    ],
+)
+def test_a_state_of_other_numbers_is_named(
+    tmp_path: Path, vector: torch.Tensor | None, fields: dict[str, int], told: str
+) -> None:
+    """With a checksum that is right: only a program could write it."""
+    out = tmp_path / "run"
+    with pytest.raises(InterruptedRun):
+        distil(out, method=MTT_SMALL, watcher=Recorder(stop_after=1))
+    for path in (out / "experts").glob("expert-*/*.safetensors"):
+        inside, meta = read_tensors(path)
+        write_tensors(path, inside if vector is None else {"parameters": vector}, {**meta, **fields})
+    with pytest.raises(InputError, match=told):
+        distil(out, method=MTT_SMALL)
+
+
 # --- caches ----------------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from distillset.data import arrays
+from distillset.data.bounds import check_npz
 from distillset.data.splits import Split, rows_of_tensor
 from distillset.errors import InputError
 
@@ -139,8 +140,11 @@ def _read_npz(path: Path) -> _Arrays:
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: damaged, or not an .npz file as numpy.savez writes it")
     try:
+        check_npz(path)
         with np.load(path, allow_pickle=False) as file:
             return file.files, {name: file[name] for name in file.files if name in NAMES}, None
+    except InputError:
+        raise
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error):
             raise InputError(

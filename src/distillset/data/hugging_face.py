@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from distillset.data import labels
+from distillset.data.bounds import check_parquet
 from distillset.data.columns import class_names, flattened, image_reader, label_column
 from distillset.data.image_folder import TABLES, listing
 from distillset.data.known import Known
@@ -35,6 +36,7 @@ def open_folder(path: Path, scratch: Path) -> dict[str, Split]:
     """
     datasets = _package()
     files: dict[str, Sequence[Any]] = {}
+    check_parquet(path)
     with _quiet(datasets):
         try:
             if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():

@@ -226,19 +226,29 @@ def versions() -> dict[str, str]:
     return found
 
 
+UNMARKED = str.maketrans({"`": "'", "<": "‹", ">": "›", "|": "/", "[": "(", "]": ")"})
+
+
+def inline(text: object) -> str:
+    """Text of data or a card that cannot break out of a line of Markdown, nor mark anything up in it."""
+    plain = " ".join(str(text).translate(UNMARKED).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
+
+
 def _readme(card: dict[str, Any]) -> str:
-    spec, method, data = card["spec"], card.get("method", "unknown"), card.get("data", {}).get("source", "unknown")
+    spec, method = card["spec"], inline(card.get("method", "unknown"))
+    data = inline(card.get("data", {}).get("source", "unknown"))
     normalised = f"""normalised as `(pixel / 255 - mean) / std`,
   mean {spec["mean"]}, std {spec["std"]}"""
     if card["whiten"] == "zca":
         normalised = "whitened: `(pixel / 255 - zca_mean) @ zca_matrix`,\n  each image as one vector"
-    names = ", ".join(spec["class_names"][:20]) + (", ..." if len(spec["class_names"]) > 20 else "")
+    names = ", ".join(map(inline, spec["class_names"][:20])) + (", ..." if len(spec["class_names"]) > 20 else "")
     if card["canvas"] > 1:
         side, size = card["canvas"], f"{spec['height']}x{spec['width']}"
         normalised += f"""
 - Each is a canvas of {side}x{side} images: a network is shown a crop of {size}, drawn anew every time, anywhere, with
   wrap-around (`distillset.data.canvas.Crop`)"""
-    return f"""# {card["images"][0]} images for {spec["name"]}
+    return f"""# {card["images"][0]} images for {inline(spec["name"])}
 
 ![the images, a row a class]({GRID})
 

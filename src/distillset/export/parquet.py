@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from distillset.data.grid import GRID
-from distillset.data.synthetic import EXPORTED, SyntheticSet
+from distillset.data.synthetic import EXPORTED, SyntheticSet, inline
 from distillset.data.synthetic import versions as made_by
 from distillset.errors import InputError
 from distillset.export.pixels import clipped, pngs
@@ -62,19 +62,19 @@ def dataset_card(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> st
 
     spec, card, count = synthetic.spec, synthetic.card, len(synthetic)
     head = {
-        "pretty_name": f"{_inline(spec.name)}, distilled to {synthetic.ipc} images a class",
+        "pretty_name": f"{inline(spec.name)}, distilled to {synthetic.ipc} images a class",
         "task_categories": ["image-classification"],
         "tags": ["dataset-distillation", "distillset"],
         "size_categories": ["n<1K" if count < 1000 else "1K<n<10K" if count < 10_000 else "10K<n<100K"],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": EXPORTED}]}],
     }
     data, versions = card.get("data", {}), card.get("versions") or made_by()
-    method, source = _inline(card.get("method", "unknown")), _inline(data.get("source", "unknown"))
+    method, source = inline(card.get("method", "unknown")), inline(data.get("source", "unknown"))
     settings = json.dumps(card.get("settings", {}), indent=2, ensure_ascii=False)
     return f"""---
 {yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---
 
-# {count} images for {_inline(spec.name)}
+# {count} images for {inline(spec.name)}
 
 ![the images, a row a class]({GRID})
 
@@ -120,7 +120,7 @@ def _cost(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> str:
     if measured is None:
         return f"{share} The accuracy that this costs was not measured."
     lines = [
-        f"{share} Test accuracy of {_inline(measured['network'])}, protocol {_inline(measured['protocol'])}, over "
+        f"{share} Test accuracy of {inline(measured['network'])}, protocol {inline(measured['protocol'])}, over "
         f"{measured['n']} networks:",
         "",
         "| images | accuracy % |",
@@ -131,11 +131,6 @@ def _cost(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> str:
         + ", ".join(f"{name} {value}" for name, value in measured["recipe"].items()) + ".",
     ]  # fmt: skip
     return "\n".join(lines)
-
-
-def _inline(text: object) -> str:
-    """Text that cannot break out of a line of Markdown."""
-    return " ".join(str(text).replace("`", "'").replace("<", "‹").replace(">", "›").replace("|", "/").split())
 
 
 def _numbers(values: tuple[float, ...]) -> str:

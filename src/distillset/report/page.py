@@ -48,7 +48,7 @@ def render(runs: Sequence[Run]) -> str:
 
 @lru_cache(maxsize=1)
 def _template() -> Any:
-    """Compiled once a process: anew each time it would take longer than the page, and hold memory for good."""
+    """Compiled once a process: each time anew would hold memory that never returns."""
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:

@@ -1,0 +1,66 @@
+"""What a file may grow to when it is unpacked: a small one that declares more is refused before anything is read.
+
+Pictures have a bound of their own, Pillow's: one of more than 179 million pixels is refused as a decompression bomb.
+"""
+
+import zipfile
+from pathlib import Path
+
+from distillset.errors import InputError
+
+HARMLESS = 2**28
+"""Bytes that anything may unpack to."""
+
+RATIO = 200
+"""Beyond that, how many times its size a file may declare. Images pack 2 to 5 times, blank ones 20 or so."""
+
+ROWS = 10**8
+"""Rows of a parquet file; the largest published sets have a seventh of that."""
+
+
+def check_declared(path: Path, declared: int, what: str) -> None:
+    """Refuse a file that says it unpacks to far more than it can hold.
+
+    Args:
+        path: the file.
+        declared: bytes.
+        what: names them in the message.
+
+    Raises:
+        InputError: it is a bomb.
+    """
+    size = path.stat().st_size
+    if declared > HARMLESS and declared > RATIO * size:
+        raise InputError(
+            f"{path}: {what} would unpack to {declared:,} bytes from {size:,}: a decompression bomb; allowed are "
+            f"{HARMLESS:,}, or {RATIO} times the file"
+        )
+
+
+def check_npz(path: Path) -> None:
+    """The members of an ``.npz`` file by what its directory declares; reading stops there whatever follows.
+
+    Raises:
+        InputError: it is a bomb.
+    """
+    with zipfile.ZipFile(path) as archive:
+        check_declared(path, sum(member.file_size for member in archive.infolist()), "its arrays")
+
+
+def check_parquet(folder: Path) -> None:
+    """The parquet files below a folder by their own metadata, where `pyarrow` can read that.
+
+    Raises:
+        InputError: one is a bomb.
+    """
+    import pyarrow.parquet
+
+    for path in sorted(folder.rglob("*.parquet")):
+        try:
+            found = pyarrow.parquet.read_metadata(path)
+        except (OSError, ValueError):  # what reads the data says it better
+            continue
+        if found.num_rows > ROWS:
+            raise InputError(f"{path}: {found.num_rows:,} rows; allowed are {ROWS:,}")
+        declared = sum(found.row_group(group).total_byte_size for group in range(found.num_row_groups))
+        check_declared(path, declared, "its columns")
