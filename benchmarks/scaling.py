@@ -192,6 +192,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
     panels[3].bar(names, ratios, color="0.6")
     panels[3].axhline(1.0, color="black", linewidth=0.8)
     panels[3].set(ylabel="time of two ranks / one process", ylim=(0, max(1.25, *ratios)))
+    panels[3].tick_params(axis="x", rotation=20)
     figure.tight_layout()
     figure.savefig(path, dpi=70)
 
