@@ -12,6 +12,7 @@ from distillset import load, select
 from distillset.commands import main
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
+from distillset.methods import MTT
 from distillset.store import read_tensors, write_sealed, write_tensors
 from distillset.verify import verify
 from tests import toys
@@ -131,3 +132,9 @@ def test_a_learned_rate_is_part_of_what_is_checked(run: Path) -> None:
     tensors, meta = read_tensors(run / "synthetic.safetensors")
     write_tensors(run / "synthetic.safetensors", {**tensors, "lr": tensors["lr"] * 2}, meta)
     assert verify(run)[1].told.endswith("does not match the fingerprint in card.json")
+
+
+def test_a_learned_rate_is_that_of_the_last_snapshot(tmp_path: Path) -> None:
+    method = MTT(expert_count=1, max_start=1, expert_epochs=1, syn_steps=1)
+    distil(tmp_path / "run", method=method, steps=1)
+    assert {check.name: check.holds for check in verify(tmp_path / "run")}["snapshots"]

@@ -127,7 +127,8 @@ def _snapshots(folder: Path, synthetic: SyntheticSet) -> str | None:
     if last is not None:
         tensors, own = read_tensors(last)[0], synthetic.tensors()
         for name in tensors.keys() & own.keys():
-            if not torch.equal(tensors[name].to(own[name].dtype), own[name]):
+            # The rate is one number in a snapshot, as a leaf of the run, and a scalar in the set.
+            if not torch.equal(tensors[name].to(own[name].dtype).flatten(), own[name].flatten()):
                 raise InputError(f"{last}: its {name} are not those of the set, which has as many steps")
     return f"{len(paths)} whole" if paths else None
 
