@@ -123,9 +123,8 @@ def test_a_terminal_gets_no_control_codes(
 @given(text=st.text())
 def test_what_is_shown_is_harmless_and_plain_text_stays(text: str) -> None:
     shown = printable(text)
-    assert not any(
-        ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u202a\u202b\u202d\u202e\u2066\u2067\u2068" for c in shown
-    )
+    moves = {"\u202a", "\u202b", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068"}
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 or c in moves for c in shown)
     assert printable("größe 猫 🐈‍⬛ नमस्ते") == "größe 猫 🐈‍⬛ नमस्ते"
 
 
@@ -145,21 +144,8 @@ def test_nothing_that_a_card_names_is_imported_or_run(
     assert main(["evaluate", str(folder), *few]) == 0
     assert main(["verify", str(folder)]) == 0
     assert main(["report", str(folder), "--out", str(tmp_path / "page.html")]) == 0
-    again = [
-        "distill",
-        "dm",
-        "--data",
-        str(toy),
-        "--ipc",
-        "1",
-        "--steps",
-        "1",
-        "--batch-real",
-        "4",
-        "--init",
-        str(folder),
-    ]
-    assert main([*again, "--network", toys.NETWORK, "--out", str(tmp_path / "run"), *EAGER]) == 0
+    again = ["distill", "dm", "--data", str(toy), "--ipc", "1", "--steps", "1", "--batch-real", "4"]
+    assert main([*again, "--init", str(folder), "--network", toys.NETWORK, "--out", str(tmp_path / "run"), *EAGER]) == 0
     assert "it ran" not in capsys.readouterr().err
 
 
@@ -174,8 +160,8 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
-FIELDS = ["schema", "images", "ipc", "spec", "whiten", "fingerprint", "versions", "created", "method", "settings", "data",
-          "metrics", "steps"]  # fmt: skip
+FIELDS = ["schema", "images", "ipc", "spec", "whiten", "fingerprint", "versions", "created", "method", "settings"]
+FIELDS += ["data", "metrics", "steps"]
 SPEC_FIELDS = ["name", "channels", "height", "width", "class_names", "mean", "std", "flip"]
 
 
@@ -186,11 +172,13 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def loads_or_is_named(folder: Path) -> None:
     """One line that names the file or the field, or a set that is what its card says."""
+    refusal = ""
     try:
         made = SyntheticSet.load(folder)
     except InputError as error:
-        assert str(error)
-        assert "\n" not in str(error)
+        refusal = str(error)
+    if refusal:
+        assert "\n" not in refusal
         return
     assert made.fingerprint() == made.card["fingerprint"]
 
