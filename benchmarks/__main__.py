@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.cases import CASES, memory, times
+from benchmarks.cases import CASES, memory, state_bytes, times
 from distillset.data.synthetic import versions
 from distillset.engine import Compute
 from distillset.engine.hardware import hardware
@@ -34,6 +34,8 @@ def main() -> int:
     for case in options.cases:
         found[case] = {**times(case, options.pairs), **_memory(case)}
         row = found[case]
+        if case == "expert":
+            row["state_bytes"] = state_bytes()
         print(
             f"{case}: {row['fast_s']} s against {row['textbook_s']} s a step, {row['ratio']} times faster "
             f"({row['ratio_min']} to {row['ratio_max']}); peak {row['fast_mb']} MB against {row['textbook_mb']} MB"

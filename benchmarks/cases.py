@@ -87,7 +87,7 @@ def match(steps: int, ipc: int, runs: int, call: Callable[[], object]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         module = build("convnet", real.spec)
         setting = ExpertSetting(real.fingerprint(), "none", "convnet")
-        trajectories = Trajectories.make(Path(folder) / "experts", setting, Layout(module), {})
+        trajectories = Trajectories.make(Path(folder) / "experts", setting, Layout(module), Compute.resolve().to_json())
         for epoch, vector in enumerate(segment()):
             trajectories.save(0, epoch, vector)
         method = MTT(
@@ -116,6 +116,14 @@ def train_expert(epochs: int, call: Callable[[], object]) -> None:
     for epoch in range(epochs):
         vector, _ = trainer.epoch(vector, 0, epoch)
         call()
+
+
+def state_bytes() -> int:
+    """Bytes on disk of one epoch of an expert."""
+    with tempfile.TemporaryDirectory() as folder:
+        trajectories = Trajectories(Path(folder), {})
+        trajectories.save(0, 0, segment()[0])
+        return trajectories.bytes([0])
 
 
 def textbook_expert() -> Callable[[int], float]:

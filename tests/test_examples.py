@@ -50,6 +50,15 @@ def test_the_method_is_no_longer_than_it_says() -> None:
     assert len(lines) <= 40
 
 
+def test_continual_learning(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two classes first, all ten at last; two are easily told apart, where luck is half."""
+    curves = run("continual_learning.py", "--steps", "2", "--epochs", "20", "--orders", "1")
+    for points in curves.values():
+        assert [point.classes for point in points] == [2, 4, 6, 8, 10]
+        assert points[0].mean > 0.6
+    assert len(capsys.readouterr().out.splitlines()) == 6
+
+
 def test_hyperparameter_search(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """0.001 without momentum learns next to nothing in 60 updates; any of the others is better."""
     assert run("hyperparameter_search.py", "--steps", "2", "--updates", "60", "--check") != (0.001, 0.0)

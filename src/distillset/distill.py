@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
+from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Engine, measure
 from distillset.errors import InputError
@@ -19,7 +19,7 @@ from distillset.initial import initial
 from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
 from distillset.mesh import Mesh, join
-from distillset.methods import Method, Prepares, Task
+from distillset.methods import Method, Prepares, Task, canvas
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.run import Checkpoint, RunFolder, check_same, resolve_compute
@@ -41,6 +41,7 @@ def distill(
     device: str = "auto",
     precision: str = "auto",
     compile: str = "auto",  # noqa: A002 (the flag's name)
+    memory: str = "auto",
     snapshots: int = 10,
     evaluate: Callable[[SyntheticSet], float] | None = None,
     evaluate_every: int = 0,
@@ -67,6 +68,8 @@ def distill(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32`` or ``bf16``.
         compile: ``auto``, ``on`` or ``off``.
+        memory: most that one call may take, such as ``2G``: images go in micro-batches so small; ``auto`` is what is
+            fast.
         snapshots: how many intermediate sets to keep in ``out``, evenly spaced.
         evaluate: gives an accuracy to log, every ``evaluate_every`` steps; it has no influence on the run.
         watcher: is told of progress and may ask to stop; or a plain function of (step, steps, loss).
@@ -105,7 +108,7 @@ def distill(
         "data": real.fingerprint(),
         **({} if data.classes is None else {"classes": list(data.classes.names)}),
     }
-    mesh = mesh or join("cuda" if device == "auto" and torch.cuda.is_available() else device)
+    mesh = mesh or join(device)
     watcher = watching(watcher)
     with RunFolder.open(Path(out)) if out is not None and mesh.writes else nullcontext() as folder:
         stored, notes = folder.latest(partial(_same, settings)) if folder else (None, [])
@@ -117,20 +120,21 @@ def distill(
             watcher.note(getattr(method, "batch_norm", ADVICE.format(count=IMAGES)))
         left = steps - (stored.step if stored else 0)
         before = method.images_before(real) if isinstance(method, Prepares) and not stored else 0.0
-        passes = before + method.images_per_step(real, ipc) * left / mesh.size
-        work = measure(net.module, real.spec.shape, passes)
-        compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None)
+        passes = (before + method.images_per_step(real, ipc) * left) / mesh.size
+        work = measure(net.module, real.spec.shape, passes, getattr(method, "second_order", True))
+        compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None, memory)
         settings["compute"] = mesh.agree(compute.to_json())
         compute = Compute(**settings["compute"], reasons=compute.reasons)
         done = _finished(folder.folder, steps) if folder and stored and stored.step == steps else None
         if folder and done and mesh.size == 1:
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
             return done
-        engine, place = Engine(compute), folder.folder if folder else None
-        real = whitened(real, whiten, whiten_large, place, watcher)
-        task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh.size)
-        shape = (real.spec.classes * ipc, *real.spec.shape)
-        start = _images(stored, shape) if stored else initial(init, real, ipc, Key(seed)("init"))
+        engine, place = Engine(compute, watcher.note), folder.folder if folder else None
+        real = whitened(real, whiten, whiten_large, place, watcher, mesh)
+        task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh)
+        side = canvas(method)
+        begun = _images(stored, real.spec, ipc, side) if stored else None
+        start = initial(init, real, ipc * side**2, Key(seed)("init")) if begun is None else begun
         for reason in compute.reasons:
             watcher.note(reason)
         loop = Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)
@@ -156,13 +160,14 @@ def _same(settings: dict[str, Any], stored: Checkpoint) -> None:
     check_same(was, settings)
 
 
-def _images(stored: Checkpoint, shape: tuple[int, ...]) -> Tensor:
-    """The images of a checkpoint.
+def _images(stored: Checkpoint, spec: Spec, ipc: int, canvas: int) -> Tensor:
+    """The images of a checkpoint, or canvases.
 
     Raises:
         InputError: there are none, or others than this run has.
     """
     images = stored.tensors.get("leaf.images")
+    shape = (spec.classes * ipc, spec.channels, canvas * spec.height, canvas * spec.width)
     if images is None or tuple(images.shape) != shape:
         found = "missing" if images is None else f"of shape {list(images.shape)}"
         raise InputError(f"checkpoint of step {stored.step}: its images are {found}; this run has {list(shape)}")

@@ -51,6 +51,8 @@ def from_artifact(folder: str, real: RealSet, ipc: int) -> Tensor:
         InputError: other classes or another image size, or fewer images a class.
     """
     synthetic = SyntheticSet.load(folder)
+    if synthetic.canvas > 1:
+        raise InputError(f"--init {folder}: holds canvases of {synthetic.canvas}x{synthetic.canvas} images, not images")
     if synthetic.spec.shape != real.spec.shape or synthetic.spec.class_names != real.spec.class_names:
         raise InputError(
             f"--init {folder}: images {synthetic.spec.shape} of {synthetic.spec.name} do not fit {real.spec.name}"

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
@@ -14,7 +14,7 @@ from distillset.engine.hardware import hardware, memory
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.keys import Key
 from distillset.mesh import Mesh
-from distillset.methods import Forgiving, Leaf, Matcher, Piece, Task
+from distillset.methods import Forgiving, Leaf, Matcher, Task, Term
 from distillset.run import Checkpoint, RunFolder
 
 CHECKPOINT_SECONDS = 30.0
@@ -75,12 +75,13 @@ def watching(watcher: Watcher | Callable[[int, int, float], object] | None) -> W
 
 
 def _finite(*tensors: Tensor) -> bool:
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+    return _largest(tensors) < math.inf
 
 
 def _largest(tensors: Iterable[Tensor]) -> float:
-    """The largest magnitude; NaN and infinity count as infinite."""
-    return max(float(tensor.abs().nan_to_num(nan=torch.inf, posinf=torch.inf).max()) for tensor in tensors)
+    """The largest magnitude; NaN and infinity count as infinite. Nothing as large as a tensor is made on the way."""
+    ends = (float(end) for tensor in tensors for end in torch.aminmax(tensor.detach()))
+    return max(math.inf if math.isnan(end) else abs(end) for end in ends)
 
 
 class Loop:
@@ -104,6 +105,7 @@ class Loop:
         self.positive = [name for name, leaf in leaves.items() if leaf.positive]
         self.decay = {name: leaf.average for name, leaf in leaves.items() if leaf.average}
         self.averages = {name: self.leaves[name].clone() for name in self.decay}
+        self.rates = {name: leaf.rate for name, leaf in leaves.items()}
         groups = [
             {"params": [self.leaves[name]], "lr": leaf.rate, "momentum": leaf.momentum} for name, leaf in leaves.items()
         ]
@@ -179,8 +181,7 @@ class Loop:
             if losses and self.mesh.any(self.watcher.stop()):
                 self._save()
                 raise self._stopped(steps)
-            pieces = [term() for term in self.mesh.share(terms)]
-            loss, gradients = self._total(pieces)
+            loss, gradients = self._total(self.mesh.share(terms))
             self.mesh.add([loss, *gradients.values()])
             if isinstance(self.matcher, Forgiving) and self._skips(self.matcher, loss, gradients):
                 losses.append(loss)
@@ -232,10 +233,12 @@ class Loop:
             f"diverged at step {self.done + 1}: {what}; the last good state is kept; try a smaller --lr"
         )
 
-    def _total(self, pieces: list[Piece]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _total(self, terms: Sequence[Term]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and gradients of the terms together; each is let go before the next."""
         gradients = {name: torch.zeros_like(leaf) for name, leaf in self.leaves.items()}
         loss = torch.zeros((), device=self.task.device)
-        for piece in pieces:
+        for term in terms:
+            piece = self.task.engine.adapting(term)
             loss = loss + piece.loss
             for name, (rows, gradient) in piece.gradients.items():
                 gradients[name][rows] += gradient
@@ -247,7 +250,7 @@ class Loop:
         seconds = 0.0
         for _ in range(2):  # the first pass compiles and warms up
             start = time.monotonic()
-            float(sum(term().loss for term in self.mesh.share(terms)))
+            float(sum(self.task.engine.adapting(term).loss for term in self.mesh.share(terms)))
             seconds = (time.monotonic() - start) * self.matcher.updates
         total = seconds * steps
         took = f"{total / 60:.1f} min" if total >= 60 else f"{total:.0f} s"
@@ -265,6 +268,7 @@ class Loop:
             "method": self.settings["method"],
             "settings": {name: value for name, value in self.settings.items() if name != "data"},
             "steps": self.done,
+            "rates": self.rates,
             "data": self.origin,
             "metrics": metrics,
             "hardware": hardware(self.task.device),
@@ -326,4 +330,5 @@ class Loop:
         """A checkpoint of the last whole episode."""
         if self.folder:
             counts = (self.skipped, self.in_a_row)
+            self.settings["compute"]["micro_batch"] = self.task.engine.micro_batch
             self.folder.save(Checkpoint(self.done, self._whole, self.settings, self.seconds, self.loss, counts))

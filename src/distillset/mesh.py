@@ -16,7 +16,7 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from distillset.errors import LostRankError
+from distillset.errors import InputError, LostRankError
 
 T = TypeVar("T")
 TIMEOUT = 600.0
@@ -47,6 +47,12 @@ class Mesh(Protocol):
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on any rank."""
 
+    def lead(self, work: Callable[[Callable[[], object]], T]) -> T | None:
+        """``work(beat)`` on the writing rank while the others wait, to whom it gives None.
+
+        It calls ``beat`` now and then, so that none of them gives up.
+        """
+
 
 class Solo:
     """The mesh of one process."""
@@ -68,6 +74,9 @@ class Solo:
 
     def any(self, flag: bool) -> bool:
         return flag
+
+    def lead(self, work: Callable[[Callable[[], object]], T]) -> T | None:
+        return work(lambda: None)
 
 
 class Torch:
@@ -111,6 +120,15 @@ class Torch:
         self._call(dist.all_reduce, found)
         return bool(found.item())
 
+    def lead(self, work: Callable[[Callable[[], object]], T]) -> T | None:
+        if not self.writes:
+            while self.any(False):
+                pass
+            return None
+        found = work(lambda: self.any(True))
+        self.any(False)
+        return found
+
     def _together(self, tensors: Sequence[Tensor], operation: Callable[[Tensor], object]) -> None:
         """One message for all tensors of a type."""
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
@@ -135,12 +153,17 @@ def join(device: str) -> Mesh:
     """The mesh this process belongs to: that of `torchrun`, or itself alone.
 
     Args:
-        device: ``cpu`` or ``cuda``; each rank takes the GPU of its local rank.
+        device: ``cpu``, ``cuda`` or ``auto``; each rank takes the GPU of its local rank.
+
+    Raises:
+        InputError: a GPU is named by its number, which only the local rank can say.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or not dist.is_available():
         return Solo()
-    cuda = device.startswith("cuda")
+    if device.startswith("cuda:"):
+        raise InputError(f"--device {device}: each rank takes the GPU of its local rank; choose auto, cuda or cpu")
+    cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(place)

@@ -170,14 +170,23 @@ def _read(path: Path, step: int) -> Checkpoint:
     return Checkpoint(step, tensors, meta["settings"], float(meta["seconds"]), loss, (skipped[0], skipped[1]))
 
 
-def resolve_compute(device: str, precision: str, compile: str, work: Work, stored: dict[str, Any] | None) -> Compute:  # noqa: A002
+def resolve_compute(
+    device: str,
+    precision: str,
+    compile: str,  # noqa: A002
+    work: Work,
+    stored: dict[str, Any] | None,
+    memory: str = "auto",
+) -> Compute:
     """What to compute on; a run that goes on keeps what ``auto`` chose at its start, unless it moved to another device.
+
+    A smaller ``memory`` than it was started with is heeded.
 
     Raises:
         InputError: an explicit flag contradicts the run.
     """
     if stored is None:
-        return Compute.resolve(device, precision, compile, work)
+        return Compute.resolve(device, precision, compile, work, memory=memory)
     before = stored.get("compute")
     needed = {"device": str, "precision": str, "compile": bool, "threads": int, "micro_batch": int}
     if not isinstance(before, dict) or not all(isinstance(before.get(name), kind) for name, kind in needed.items()):
@@ -186,7 +195,7 @@ def resolve_compute(device: str, precision: str, compile: str, work: Work, store
         raise InputError(
             f"--precision {precision}: the run was started with {before['precision']}; use that or another --out"
         )
-    now = Compute.resolve(device, before["precision"], compile, work, before["threads"])
+    now = Compute.resolve(device, before["precision"], compile, work, before["threads"], memory)
     if now.device.split(":")[0] != before["device"].split(":")[0]:
         return now
     asked = {"on": True, "off": False}.get(compile, before["compile"])
@@ -197,8 +206,9 @@ def resolve_compute(device: str, precision: str, compile: str, work: Work, store
     chosen = Compute.resolve(
         now.device, before["precision"], "on" if before["compile"] else "off", work, before["threads"]
     )
-    kept = ", ".join(f"{name} {value}" for name, value in before.items())
-    return replace(chosen, micro_batch=before["micro_batch"], reasons=(f"computing as this run did before: {kept}",))
+    micro_batch = before["micro_batch"] if memory == "auto" else min(before["micro_batch"], now.micro_batch)
+    kept = ", ".join(f"{name} {value}" for name, value in {**before, "micro_batch": micro_batch}.items())
+    return replace(chosen, micro_batch=micro_batch, reasons=(f"computing as this run did before: {kept}",))
 
 
 def check_same(stored: dict[str, Any], asked: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.data.whiten import FILE, WHITENINGS, Whitening, check_size
 from distillset.errors import InputError
-from distillset.methods import Method, Whitens
+from distillset.mesh import Mesh, Solo
+from distillset.methods import Method, Whitens, canvas
 
 
 class Told(Protocol):
@@ -18,7 +19,9 @@ class Told(Protocol):
         """A line worth telling."""
 
 
-def whitened(real: RealSet, whiten: str, large: bool, folder: Path | None, watcher: Told) -> RealSet:
+def whitened(
+    real: RealSet, whiten: str, large: bool, folder: Path | None, watcher: Told, mesh: Mesh | None = None
+) -> RealSet:
     """``real`` under ``whiten``: ``none``, or ``zca`` fitted on it.
 
     What was fitted is found in ``folder``, if `keep` put it there, else in the cache, else it is fitted and cached.
@@ -29,6 +32,7 @@ def whitened(real: RealSet, whiten: str, large: bool, folder: Path | None, watch
         large: whether images above 32x32x3 may be whitened.
         folder: of a run; None if there is none.
         watcher: is told.
+        mesh: ranks that are all to have the writing one's.
 
     Raises:
         InputError: images that are too large, or another set's whitening in ``folder``.
@@ -37,24 +41,32 @@ def whitened(real: RealSet, whiten: str, large: bool, folder: Path | None, watch
         return real
     channels, height, width = real.spec.shape
     check_size(channels * height * width, large)
+    whitening = _found(real, folder, watcher)
+    (mesh or Solo()).copy([whitening.matrix, whitening.mean])
+    return real.whitened(whitening)
+
+
+def _found(real: RealSet, folder: Path | None, watcher: Told) -> Whitening:
     kept = folder / FILE if folder else None
     if kept and kept.is_file():
-        return real.whitened(Whitening.load(kept, real.fingerprint()))
+        return Whitening.load(kept, real.fingerprint())
     cached = cache_folder() / "whitenings" / f"{real.fingerprint()[:32]}.safetensors"
     whitening = _known(cached, real.fingerprint())
     if whitening is None:
         watcher.note(f"fitting ZCA whitening to {len(real)} images")
         whitening = Whitening.fit(real.images)
         whitening.save(cached, real.fingerprint())
-    return real.whitened(whitening)
+    return whitening
 
 
 def chosen(whiten: str, method: Method, spec: Spec, ipc: int) -> str:
     """``auto`` replaced by what was published for the method and data.
 
     Raises:
-        InputError: an unknown name.
+        InputError: an unknown name, or images that cannot be whitened.
     """
+    if whiten == "zca" and canvas(method) > 1:
+        raise InputError("--whiten zca: whitens single images, no canvases; use none, or --canvas 1")
     if whiten == "auto":
         return method.whitening(spec, ipc) if isinstance(method, Whitens) else "none"
     if whiten not in WHITENINGS:

@@ -10,8 +10,9 @@ from distillset.data.known import KNOWN
 from distillset.data.spec import Spec
 from distillset.evaluation import PROTOCOLS
 from distillset.methods import METHODS
-from distillset.presets import PRESETS, Preset, passes
+from distillset.presets import PRESETS, Preset, improvements, passes, variants
 from distillset.reproduction import Results
+from distillset.reproduction.plan import plan
 from distillset.reproduction.record import ours
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -101,3 +102,33 @@ def test_costs_by_hand() -> None:
     # 100 experts of 3 epochs (starts at 0 or 1, two epochs on), 5000 steps of 50 on 10 images
     assert passes(PRESETS["mtt-cifar10-1"], 5000, 0) == 3 * 100 * 50_000 * 3 + 12 * 5000 * 50 * 10
     assert passes(PRESETS["random-cifar10-1"], 0, 2) == 3 * 10 * 301 * 2
+
+
+@pytest.mark.parametrize("name", [name for name, preset in DISTILLED.items() if preset.method == "mtt"])
+def test_improvements_are_off_as_published_and_fields_of_the_method(name: str) -> None:
+    preset = PRESETS[name]
+    fields = improvements(preset, preset.steps)
+    plain = METHODS["mtt"](**preset.settings)
+    better = METHODS["mtt"](**{**preset.settings, **fields})
+    assert set(fields) == {"average", "grow", "lr_labels", "correct", "sam"}
+    assert all(not getattr(plain, field) and getattr(better, field) == value for field, value in fields.items())
+
+
+def test_an_improved_plan_is_a_run_of_its_own() -> None:
+    """Its fields depend on the steps, so runs of other lengths do not share a folder; every field is told."""
+    one, other = (plan(PRESETS["mtt-cifar10-1"], 3, steps, improved=True) for steps in (5000, 40))
+    assert (one.folder, other.folder) == ("mtt-cifar10-1-improved-5000-steps", "mtt-cifar10-1-improved-40-steps")
+    assert other.name == "mtt-cifar10-1-improved-40-steps"
+    assert other.departures == ["average 0.875", "grow 8", "lr_labels 5.0", "correct 3", "sam 0.01"]
+    assert plan(PRESETS["dm-cifar10-1"], 3, improved=True) == plan(PRESETS["dm-cifar10-1"], 3)
+
+
+def test_improvements_by_hand() -> None:
+    """Over the last fifth of a run a decay of 1 - 5/K keeps exp(-1) of what was there; 0.999 in 5,000 steps."""
+    fields = {"average": 0.999, "grow": 1000, "lr_labels": 5.0, "correct": 3, "sam": 0.01}
+    assert improvements(PRESETS["mtt-cifar10-1"], 5000) == fields
+    assert improvements(PRESETS["mtt-cifar10-1"], 40)["average"] == 0.875
+    assert improvements(PRESETS["mtt-cifar100-50"], 5000) == {**fields, "lr_labels": 2.0}
+    assert improvements(PRESETS["mtt-cifar10-1"], 3)["average"] == 0
+    assert improvements(PRESETS["dm-cifar10-1"], 5000) == {}
+    assert variants({"a": 1, "b": 2}) == {"published": {}, "a": {"a": 1}, "b": {"b": 2}, "all": {"a": 1, "b": 2}}

@@ -1,7 +1,9 @@
-import json
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -106,31 +108,45 @@ sources.load(Path(sys.argv[1]), announce=lambda note: None)
 """
 
 
-def test_a_kill_leaves_no_half_entry(pets: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_leaves_no_half_entry(pets: Path, cache: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(pets)], check=False)
     assert killed.returncode == -9
     (left,) = entries(cache)
     assert left.name.startswith(".building-")
-    assert len(quietly(pets).train) == 5
-    assert left in entries(cache)  # too young to be told from one that is being built
+    other = write_classes(cache.parent / "others", {"a": [picture(1)] * 2, "b": [picture(2)] * 2})
+    quietly(other)
+    assert left in entries(cache)  # somebody may go on with it
     os.utime(left, (0, 0))
-    monkeypatch.setenv("DISTILLSET_CACHE", str(cache))
-    quietly(pets, resize=(3, 3))
+    quietly(other, resize=(3, 3))
     assert left not in entries(cache)
     assert len(entries(cache)) == 2
 
 
-def test_of_two_processes_at_once_one_wins_and_both_are_right(pets: Path, cache: Path) -> None:
+def test_two_processes_at_once_do_the_work_once(pets: Path, cache: Path) -> None:
+    """The second waits for the first's entry; where the first fails, it makes its own."""
     from distillset.data import cache as module
 
     done = quietly(pets)
     (entry,) = entries(cache)
-    with module.building(entry) as stage:  # the second one finishes after the first
-        assert stage in entries(cache)
-        (stage / "card.json").write_text("of the second")
-    assert json.loads((entry / "card.json").read_text())["counts"] == {"train": 5, "test": 2}
-    assert entries(cache) == [entry]
-    assert quietly(pets).train.fingerprint() == done.train.fingerprint()
+    shutil.move(entry, cache.parent / "made")
+    for fails in (False, True):
+        notes: list[str] = []
+        found: list[Data] = []
+        waiting = threading.Thread(target=lambda told=notes, out=found: out.append(load(pets, announce=told.append)))
+        with contextlib.suppress(ZeroDivisionError), module.building(entry) as stage:
+            assert stage is not None
+            waiting.start()
+            while not notes:
+                time.sleep(0.01)
+            assert "another process is decoding these images; waiting for it" in notes[0]
+            if fails:
+                raise ZeroDivisionError
+            shutil.copytree(cache.parent / "made", stage, dirs_exist_ok=True)
+        waiting.join(60)
+        assert found[0].train.fingerprint() == done.train.fingerprint()
+        assert any("decoded 7 images" in note for note in notes) == fails
+        assert entries(cache) == [entry]
+        shutil.rmtree(entry)
 
 
 @pytest.mark.parametrize("damage", ["card.json", "labels.safetensors", "train.bin"])
@@ -148,6 +164,7 @@ def test_an_entry_being_built_elsewhere_is_left_alone(pets: Path, cache: Path) -
     from distillset.data import cache as module
 
     with module.building(cache / "other") as stage:
+        assert stage is not None
         os.utime(stage, (0, 0))
         quietly(pets)
         assert stage.is_dir()

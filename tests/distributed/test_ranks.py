@@ -1,9 +1,6 @@
 """Ranks of `torchrun` on loopback: they compute the bits of one process, and one that dies does not hang the others."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +8,7 @@ import torch
 
 from distillset.data.synthetic import SyntheticSet
 from tests import toys
+from tests.distributed.launch import alone, torchrun
 
 STEPS = 6
 DRIVER = """
@@ -31,16 +29,6 @@ sys.exit(main(sys.argv[1:]))
 FLAGS = {"dm": [], "dsa": ["--outer", "2", "--inner", "1"], "dc": ["--match", "all"]}
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "DISTILLSET_TIMEOUT": "120"}
-
-
-def torchrun(ranks: int, *arguments: str, restarts: int = 0) -> subprocess.CompletedProcess[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-    command = [*launcher, "--max-restarts", str(restarts), *arguments]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=500, check=False)
-
-
 def arguments(method: str, folder: Path, out: Path) -> list[str]:
     return [
         "distill", method, "--data", str(folder / "toy.npz"), "--ipc", "2", "--out", str(out), "--steps", str(STEPS),
@@ -56,12 +44,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def alone(method: str, folder: Path) -> SyntheticSet:
-    """The same run in one process of as many threads."""
+def of_one(method: str, folder: Path) -> SyntheticSet:
     out = folder / f"alone-{method}"
     if not out.exists():
-        command = [sys.executable, "-m", "distillset", *arguments(method, folder, out)]
-        subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=500)
+        alone(arguments(method, folder, out))
     return SyntheticSet.load(out)
 
 
@@ -72,20 +58,17 @@ def test_ranks_compute_the_bits_of_one(folder: Path, method: str, ranks: int) ->
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("grid.png") == 1, "one rank speaks"
     assert done.stderr.count("estimate:") == 1
-    assert torch.equal(SyntheticSet.load(out).images, alone(method, folder).images)
+    assert torch.equal(SyntheticSet.load(out).images, of_one(method, folder).images)
     assert (out / "metrics.jsonl").read_text().count("\n") == STEPS
 
 
 def test_ranks_share_the_networks_of_an_evaluation(folder: Path) -> None:
-    alone("dm", folder)
+    of_one("dm", folder)
     flags = ["--networks", toys.NETWORK, "--epochs", "3", "--repeats", "3", "--compile", "off", "--json", "--no-cache"]
     command = ["-m", "distillset", "evaluate", str(folder / "alone-dm"), *flags]
     done = torchrun(2, *command)
     assert done.returncode == 0, done.stderr
-    one = subprocess.run(
-        [sys.executable, *command], env=environment(), check=True, capture_output=True, text=True, timeout=500
-    )
-    accuracies = [[row["accuracies"] for row in json.loads(out)] for out in (done.stdout, one.stdout)]
+    accuracies = [[row["accuracies"] for row in json.loads(out)] for out in (done.stdout, alone(command[2:]))]
     assert accuracies[0] == accuracies[1]
     assert [len(row) for row in accuracies[0]] == [3, 3]
 
@@ -100,7 +83,7 @@ def test_a_rank_that_dies_stops_the_others_and_a_restart_goes_on(folder: Path) -
     assert not (out / "synthetic.safetensors").exists()
     again = torchrun(2, str(driver), *arguments("dm", folder, folder / "restarted"), restarts=1)
     assert again.returncode == 0, again.stderr
-    assert torch.equal(SyntheticSet.load(folder / "restarted").images, alone("dm", folder).images)
+    assert torch.equal(SyntheticSet.load(folder / "restarted").images, of_one("dm", folder).images)
 
 
 def test_wrong_input_is_one_line_of_one_rank(folder: Path) -> None:

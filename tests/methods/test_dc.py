@@ -1,7 +1,6 @@
 """DC and DSA against their equation in float64, finite differences, and what their page promises."""
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,33 +13,13 @@ from distillset.data.augment import Augmentation
 from distillset.data.real import RealSet
 from distillset.engine import Engine, compiler
 from distillset.errors import InputError
-from distillset.keys import Key
-from distillset.methods import DC, DSA, Task, Term
+from distillset.methods import DC, DSA, Task
 from distillset.methods.dc import GradientMatching, loops
 from distillset.nets import build
 from distillset.nets.pools import pool
 from tests import toys
+from tests.methods.exact import KEY, Exact, added
 from tests.oracles import dc_oracle as oracle
-
-KEY = Key(7)("step", 4)
-
-
-class Exact(RealSet):
-    """A real set drawn in float64."""
-
-    def draw(self, label: int, n: int, key: Key, device: torch.device | str = "cpu") -> Tensor:
-        return super().draw(label, n, key, device).double()
-
-
-def added(terms: Sequence[Term], images: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss and pixel gradient of one update."""
-    loss, gradient = torch.zeros((), dtype=images.dtype), torch.zeros_like(images)
-    for term in terms:
-        piece = term()
-        loss = loss + piece.loss
-        for rows, part in piece.gradients.values():
-            gradient[rows] += part
-    return loss, gradient
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """DM against its equation in float64, finite differences, and what its page promises."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -12,19 +11,13 @@ from distillset.data.real import RealSet
 from distillset.engine import Engine, compiler
 from distillset.errors import InputError
 from distillset.keys import Key
-from distillset.methods import DM, Task, Term
+from distillset.methods import DM, Task, Term, dm
+from distillset.methods.dm import relative_rate
 from distillset.nets import build, fresh
+from distillset.nets.convnet import ConvNet, ConvNetConfig
 from tests import toys
+from tests.methods.exact import KEY, Exact, added
 from tests.oracles import dm_oracle as oracle
-
-KEY = Key(7)("step", 4)
-
-
-class Exact(RealSet):
-    """A real set drawn in float64."""
-
-    def draw(self, label: int, n: int, key: Key, device: torch.device | str = "cpu") -> Tensor:
-        return super().draw(label, n, key, device).double()
 
 
 @dataclass
@@ -51,12 +44,7 @@ class Step:
         )
         before = images.clone()
         terms = cls.terms_of(method, task, images)
-        loss, gradient = torch.zeros((), dtype=dtype), torch.zeros_like(images)
-        for term in terms:
-            piece = term()
-            loss = loss + piece.loss
-            for rows, part in piece.gradients.values():
-                gradient[rows] += part
+        loss, gradient = added(terms, images)
         assert torch.equal(images, before)
         return cls(loss, gradient, len(terms), method, task, images)
 
@@ -225,7 +213,7 @@ def test_published_settings() -> None:
     assert (DM.steps, DM.init) == (20_000, "real")
     assert (method.momentum, method.batch_real) == (0.5, 256)
     assert method.augment == "color_crop_cutout_flip_scale_rotate"
-    digits = dataclasses.replace(toys.toy().spec, flip=False)
+    digits = replace(toys.toy().spec, flip=False)
     assert DM().resolve(digits, 10).augment == "color_crop_cutout_scale_rotate"
     assert DM(lr=3.0, augment="none").resolve(digits, 100) == DM(lr=3.0, augment="none")
 
@@ -240,6 +228,32 @@ def test_leaves_are_the_pixels_under_their_sgd() -> None:
     assert torch.equal(leaves["images"].start, images)
 
 
+class TimesTen(ConvNet):
+    """ConvNet with features ten times as large: its loss, and so its gradient, is a hundred times as large."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 8, 8, 3, ConvNetConfig(width=4, depth=1))
+
+    def embed(self, images: Tensor) -> Tensor:
+        return 10 * super().embed(images)
+
+
+def test_other_networks_step_as_far_as_convnet(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = toys.toy()
+    monkeypatch.setattr(dm, "build", lambda *_: ConvNet(3, 8, 8, 3, ConvNetConfig(width=4, depth=1)))
+    task = Task(real, 2, TimesTen(), toys.engine())
+    assert relative_rate(DM(lr=0.5), task) == pytest.approx(0.01, rel=1e-5)
+    method = DM(lr=0.5, augment="none")
+    images = torch.zeros(6, *real.spec.shape)
+    assert method.prepare(task).leaves(images)["images"].rate == 0.5  # a ConvNet, whatever its size
+    other = replace(task, network=build("mlp", real.spec))
+    assert method.prepare(other).leaves(images)["images"].rate == pytest.approx(
+        0.5 * relative_rate(method, other), rel=1e-9
+    )
+    own = replace(method, lr_scale=3.0)
+    assert [own.prepare(each).leaves(images)["images"].rate for each in (task, other)] == [1.5, 1.5]
+
+
 def test_images_per_step_counts_what_is_drawn() -> None:
     # min(count, 6) real images a class once, and three passes of every synthetic image.
     assert DM(batch_real=6).images_per_step(toys.toy((12, 7, 5)), 4) == 6 + 6 + 5 + 3 * 4 * 3
@@ -248,6 +262,7 @@ def test_images_per_step_counts_what_is_drawn() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("lr_scale", -1.0), ("lr_scale", float("nan")), ("lr_scale", float("inf")),
         ("lr", 0.0), ("lr", -1.0), ("lr", float("nan")), ("lr", float("inf")), ("momentum", 1.0), ("momentum", -0.1),
         ("momentum", float("nan")), ("batch_real", 0), ("augment", "crop_bend"), ("augment", "crop_crop"),
         ("augment", ""),

@@ -40,6 +40,19 @@ def convnet(vector: Tensor, images: Tensor, width: int, depth: int, classes: int
     return logits
 
 
+def slope(network: Callable[[Tensor, Tensor], Tensor], parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+    """The gradient of the cross entropy in the parameters, with its graph."""
+    error = F.cross_entropy(network(parameters, images), labels)
+    (gradient,) = torch.autograd.grad(error, parameters, create_graph=True)
+    return gradient
+
+
+def distance(reached: Tensor, start: Tensor, target: Tensor) -> Tensor:
+    """How far from the target, beside the start."""
+    result: Tensor = (reached - target).square().sum() / (start - target).square().sum()
+    return result
+
+
 def loss(
     network: Callable[[Tensor, Tensor], Tensor],
     images: Tensor,
@@ -52,11 +65,8 @@ def loss(
     """The loss, differentiable in images, labels and rate."""
     parameters = start.detach().requires_grad_()
     for rows, augment in steps:
-        error = F.cross_entropy(network(parameters, augment(images[rows])), labels[rows])
-        (gradient,) = torch.autograd.grad(error, parameters, create_graph=True)
-        parameters = parameters - rate * gradient
-    result: Tensor = (parameters - target).square().sum() / (start - target).square().sum()
-    return result
+        parameters = parameters - rate * slope(network, parameters, augment(images[rows]), labels[rows])
+    return distance(parameters, start, target)
 
 
 def truncated(
@@ -71,13 +81,10 @@ def truncated(
     """The same value, differentiated as TESLA does: what a step's images do to later gradients is left out."""
     parameters, moved = start.detach(), torch.zeros_like(start)
     for rows, augment in steps:
-        leaf = parameters.detach().requires_grad_()
-        error = F.cross_entropy(network(leaf, augment(images[rows])), labels[rows])
-        (gradient,) = torch.autograd.grad(error, leaf, create_graph=True)
+        gradient = slope(network, parameters.requires_grad_(), augment(images[rows]), labels[rows])
         moved = moved + gradient
-        parameters = parameters - rate.detach() * gradient.detach()
-    result: Tensor = (start - rate * moved - target).square().sum() / (start - target).square().sum()
-    return result
+        parameters = (parameters - rate * gradient).detach()
+    return distance(start - rate * moved, start, target)
 
 
 def minibatch_training(
@@ -85,7 +92,6 @@ def minibatch_training(
 ) -> Tensor:
     """Plain SGD over (images, labels): an expert's epoch."""
     for images, labels in batches:
-        leaf = vector.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(F.cross_entropy(network(leaf, images), labels), leaf)
-        vector = vector - rate * gradient
+        parameters = vector.detach().requires_grad_()
+        vector = parameters - rate * slope(network, parameters, images, labels)
     return vector.detach()

@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks.cases import CASES
 from distillset.errors import InputError
+from distillset.presets import Preset
 from distillset.reproduction import Results, measured, refreshed, result_of, speed
-from distillset.reproduction.tables import BEGIN, END, STEPS_TIMED, verdict
+from distillset.reproduction.tables import ABLATIONS, BEGIN, END, STEPS_TIMED, ablated, verdict
 
 BENCH: dict[str, dict[str, Any]] = {
     "dm": {"fast_s": 0.5, "textbook_s": 2.0, "ratio": 4.0, "fast_mb": 10.0, "textbook_mb": 40.4},
@@ -81,6 +82,9 @@ def test_speeds(tmp_path: Path) -> None:
     told = speed(path)
     assert "| 2.00 s | 4.0 | - |" in told
     assert "Measured on a GPU, by" in told
+    assert "on disk" not in told
+    path.write_text(json.dumps({**BENCH, "expert": {**BENCH["dm"], "state_bytes": 1_280_296}}))
+    assert "by `make bench`. An epoch of an expert takes 1.28 MB on disk.\n" in speed(path)
 
 
 def test_every_case_of_the_benchmark_has_its_line() -> None:
@@ -104,6 +108,45 @@ def test_a_stale_page_is_found(tmp_path: Path) -> None:
     page.write_text("no marks")
     with pytest.raises(InputError, match="no <!-- results"):
         refreshed([page], results.folder)
+
+
+def trained(mean: float, **changes: Any) -> dict[str, Any]:
+    """MTT on CIFAR-10 at 1 image a class, 40 steps beside 2 experts, evaluated on 3 networks."""
+    row = {**made(mean)["rows"][0], "artifact": "mtt", "protocol": "mtt", "n": 3, "networks": 3}
+    more = {"method": "mtt", "ipc": 1, "steps": 40, "steps_published": 5000, "settings": {"expert_count": 2}}
+    return made(**{"rows": [row], "departures": [], **more, **changes})
+
+
+TRAINED = Preset("mtt", "cifar10", 1, 10, 5000, "mtt", "a paper")
+
+
+def test_an_ablation_is_in_points_beside_the_published_setting(tmp_path: Path, table: dict[str, Preset]) -> None:
+    table[TRAINED.name] = TRAINED
+    assert ablated(tmp_path / "none") == ""
+    results = Results(tmp_path / "mtt-cifar10-1")
+    results.write("all", trained(0.35, departures=["average 0.9", "sam 0.01"]))
+    results.write("sam", trained(0.29, departures=["sam 0.01"]))
+    assert ablated(tmp_path).splitlines()[-1] == "| average 0.9, sam 0.01 | 35.0 ± 0.2 (3) | - |"
+    results.write("published", trained(0.3))
+    assert ablated(tmp_path).splitlines() == [
+        "mtt-cifar10-1, 40 steps of 5000, 2 experts:",
+        "",
+        "| on top of the published setting | accuracy % (networks) | points |",
+        "|---|---|---|",
+        "| nothing | 30.0 ± 0.2 (3) | - |",
+        "| sam 0.01 | 29.0 ± 0.2 (3) | -1.0 |",
+        "| average 0.9, sam 0.01 | 35.0 ± 0.2 (3) | +5.0 |",
+    ]
+
+
+def test_a_page_of_ablations_is_refreshed(tmp_path: Path, table: dict[str, Preset]) -> None:
+    table[TRAINED.name] = TRAINED
+    page, (begin, end) = tmp_path / "page.md", ABLATIONS
+    page.write_text(f"above\n{begin}\nold\n{end}\nbelow\n")
+    Results(tmp_path / "ablations" / "mtt-cifar10-1").write("published", trained(0.3))
+    fresh = refreshed([page], tmp_path)[page]
+    assert fresh == f"above\n{begin}\n{ablated(tmp_path / 'ablations')}{end}\nbelow\n"
+    assert "30.0" in fresh
 
 
 def test_a_result_from_a_card_and_rows() -> None:

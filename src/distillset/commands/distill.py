@@ -33,7 +33,7 @@ def add(verbs: Any) -> None:
             kind, default = field_type(method, field.name), field.default
             told = f"{field_help(method, field.name)} (default {'auto' if default is None else default})"
             group.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default, help=told)
-        add_compute(parser)
+        add_compute(parser, memory=True)
         parser.set_defaults(run=run, method=name)
 
 
@@ -85,11 +85,16 @@ def run(options: argparse.Namespace) -> int:
     """Distil, and say where the result is."""
     kind = METHODS[options.method]
     method = kind(**{field.name: getattr(options, field.name) for field in dataclasses.fields(kind)})
-    compute = {"device": options.device, "precision": options.precision, "compile": options.compile}
+    compute = {
+        "device": options.device,
+        "precision": options.precision,
+        "compile": options.compile,
+        "memory": options.memory,
+    }
     told = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
     logs = open_logs(options.log, options.out, told)
     with Terminal(options.quiet, logs=logs) as terminal:
-        data = load_data(options, terminal.note)
+        data = load_data(options, terminal.note, stop=terminal.stop)
 
         def accuracy(synthetic: SyntheticSet) -> float:
             with terminal.at_once():

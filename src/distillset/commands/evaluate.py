@@ -65,7 +65,7 @@ def add(verbs: Any) -> None:
         "--save", action="store_true", help=f"also keep the rows in the artifact's folder ({ACCURACY}), for the report"
     )
     parser.add_argument("--json", action="store_true", help="print a list of rows as JSON")
-    add_compute(parser)
+    add_compute(parser, memory=True)
     parser.set_defaults(run=run)
 
 
@@ -98,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         precision=options.precision,
         compile=options.compile,
+        memory=options.memory,
         save_networks=options.save_networks,
         ledger=None if options.no_cache else Ledger(cache_folder() / "accuracies"),
         report=lambda artifact, done, accuracy: note(

@@ -8,8 +8,9 @@ from distillset.commands.options import add_compute, add_data, add_whiten, load_
 from distillset.commands.progress import Terminal
 from distillset.data.augment import default_strategy
 from distillset.data.sources import Data
-from distillset.engine import Engine, measure
+from distillset.engine import Compute, Engine, measure
 from distillset.errors import InputError
+from distillset.mesh import join
 from distillset.methods import MTT
 from distillset.methods.mtt_settings import reach
 from distillset.nets import Network
@@ -50,7 +51,7 @@ def add(verbs: Any) -> None:
     add_whiten(parser, "auto: as published for the data and --ipc")
     parser.add_argument("--seed", type=int, default=0, help="names all random numbers (default 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    add_compute(parser)
+    add_compute(parser, memory=True)
     parser.set_defaults(run=run)
 
 
@@ -61,10 +62,11 @@ def run(options: argparse.Namespace) -> int:
         if value is not None and value < minimum:
             raise InputError(f"--{name} {value}: must be at least {minimum}")
     with Terminal(options.quiet) as terminal:
-        data = load_data(options, terminal.note)
+        data = load_data(options, terminal.note, stop=terminal.stop)
         trajectories, epochs = _make(options, data, terminal)
     size = trajectories.bytes(range(options.count))
-    print(f"{options.out}: {options.count} experts, epochs 0 to {epochs} each; {size / 1e6:,.1f} MB")
+    told = f"{size / 1e6:,.1f} MB, {size / options.count / 1e6:,.2f} an expert"
+    print(f"{options.out}: {options.count} experts, epochs 0 to {epochs} each; {told}")
     return 0
 
 
@@ -85,19 +87,20 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
         sam=options.sam,
         seed=options.seed,
     )
-    module = net.module
-    stored = None
+    module, mesh, stored = net.module, join(options.device), None
     if (out / CARD).is_file():
         found = Trajectories.open(out)
         found.check(vars(setting))
         found.check_network(Layout(module))
         stored = found.card
-    work = measure(module, spec.shape, (6.0 if options.sam else 3.0) * len(real) * epochs * options.count)
-    compute = resolve_compute(options.device, options.precision, options.compile, work, stored)
+    work = measure(module, spec.shape, (6.0 if options.sam else 3.0) * len(real) * epochs * options.count / mesh.size)
+    compute = resolve_compute(options.device, options.precision, options.compile, work, stored, options.memory)
+    compute = Compute(**mesh.agree(compute.to_json()), reasons=compute.reasons)
     for reason in compute.reasons:
         terminal.note(reason)
-    real = whitened(real, whiten, options.whiten_large, None, terminal)
-    made = train_experts(Engine(compute), module, real, setting, out, options.count, epochs, terminal)
+    real = whitened(real, whiten, options.whiten_large, None, terminal, mesh)
+    engine = Engine(compute, terminal.note)
+    made = train_experts(engine, module, real, setting, out, options.count, epochs, terminal, mesh)
     return made, epochs
 
 

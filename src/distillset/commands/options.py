@@ -37,14 +37,21 @@ def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
     )
 
 
-def add_compute(parser: argparse.ArgumentParser) -> None:
-    """``--device``, ``--precision`` and ``--compile``."""
+def add_compute(parser: argparse.ArgumentParser, memory: bool = False) -> None:
+    """``--device``, ``--precision``, ``--compile`` and, where it is heeded, ``--memory``."""
     group = parser.add_argument_group("compute")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
     group.add_argument(
         "--precision", default="auto", help="auto, fp32 or bf16 (default auto: bf16 where the hardware has it)"
     )
     group.add_argument("--compile", default="auto", help="auto, on or off (default auto: where the run is long enough)")
+    if memory:
+        group.add_argument(
+            "--memory",
+            default="auto",
+            metavar="SIZE",
+            help="most that a call may take, such as 500M or 2G: images go in micro-batches so small (default auto)",
+        )
 
 
 def add_whiten(parser: argparse.ArgumentParser, default: str) -> None:
@@ -64,11 +71,14 @@ def size(text: str) -> tuple[int, int]:
 
 
 def load_data(
-    options: argparse.Namespace, announce: Callable[[str], None], origin: Mapping[str, Any] | None = None
+    options: argparse.Namespace,
+    announce: Callable[[str], None],
+    origin: Mapping[str, Any] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Data:
     """The data that the flags name; what ``origin`` (of an artifact's card) says where they do not.
 
-    Other data than the artifact's are brought to its classes and size, too.
+    Other data than the artifact's are brought to its classes and size, too. ``stop`` as in `load`.
 
     Raises:
         InputError: neither says what the data are, or they cannot be used.
@@ -92,4 +102,5 @@ def load_data(
         resize=resize,
         crop=crop,
         announce=announce,
+        stop=stop,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from distillset.errors import InputError
 from distillset.evaluation import PROTOCOLS
-from distillset.presets import PRESETS, Preset, passes
+from distillset.presets import PRESETS, Preset, improvements, passes
 from distillset.reproduction import Results
 from distillset.reproduction.record import ours
 from distillset.reproduction.tables import percent
@@ -69,6 +69,7 @@ def _row(preset: Preset, results: Results) -> dict[str, Any]:
         "recipe": protocol.source if protocol else None,
         "work": passes(preset, preset.steps, NETWORKS),
         "recommended": asdict(preset.ours) if preset.ours else None,
+        "improvements": improvements(preset, preset.steps),
         "ours": measured,
     }
 

@@ -33,6 +33,9 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--recommended", action="store_true", help="this library's steps and settings, where it recommends others"
     )
+    parser.add_argument(
+        "--improved", action="store_true", help="with the improvements of this library's own preset, where it has any"
+    )
     parser.add_argument("--networks", type=int, default=5, help="fresh networks a row (default 5)")
     parser.add_argument("--no-baseline", action="store_true", help="never evaluate random images beside the rows")
     parser.add_argument("--why", default="", help="reason to keep with results that fall short of their paper")
@@ -49,7 +52,7 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run, and say how far each row came. Partial rows go on when the command is given again."""
     budget = Budget(duration(options.budget))
-    plans = choose(options.rows, options.networks, options.steps, options.recommended)
+    plans = choose(options.rows, options.networks, options.steps, options.recommended, options.improved)
     if options.list:
         print("\n".join(f"{plan.name}: {plan.steps} steps, {plan.passes / 1e6:.3g} M images" for plan in plans))
         return 0

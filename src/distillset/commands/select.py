@@ -6,6 +6,7 @@ from typing import Any
 
 from distillset.commands.options import add_compute, add_data, load_data
 from distillset.commands.progress import note
+from distillset.commands.ranks import speaks
 from distillset.coresets import SELECTORS, select
 from distillset.coresets.expert import NETWORK
 from distillset.data.grid import GRID
@@ -25,7 +26,7 @@ def add(verbs: Any) -> None:
     group = parser.add_argument_group("expert", "the network trained on the whole set that all but random see with")
     group.add_argument("--network", default=NETWORK, help=f"default {NETWORK}; kept in the cache once it is trained")
     group.add_argument("--epochs", type=int, help="passes, less one (default: 4, more for small sets)")
-    add_compute(parser)
+    add_compute(parser, memory=True)
     parser.set_defaults(run=run)
 
 
@@ -56,8 +57,10 @@ def _select(options: argparse.Namespace, out: Path) -> int:
         device=options.device,
         precision=options.precision,
         compile=options.compile,
+        memory=options.memory,
         announce=note,
     )
-    synthetic.save(out)
+    if speaks():
+        synthetic.save(out)
     print(f"{out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {out / GRID}")
     return 0

@@ -20,6 +20,7 @@ from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.keys import Key
+from distillset.mesh import Mesh, Solo, join
 from distillset.nets import Source
 
 
@@ -46,8 +47,10 @@ SELECTORS: dict[str, Selector] = {
 }
 
 
-def choose_rows(selector: str, real: RealSet, ipc: int, key: Key, taught: Expert | None = None) -> Tensor:
-    """The chosen rows, ``ipc`` a class, class by class: ``int64 [classes*ipc]``.
+def choose_rows(
+    selector: str, real: RealSet, ipc: int, key: Key, taught: Expert | None = None, mesh: Mesh | None = None
+) -> Tensor:
+    """The chosen rows, ``ipc`` a class, class by class: ``int64 [classes*ipc]``. Ranks share the classes.
 
     Of a class smaller than ``ipc`` every image is taken as often as it goes, and the rest is drawn.
 
@@ -57,19 +60,22 @@ def choose_rows(selector: str, real: RealSet, ipc: int, key: Key, taught: Expert
         ipc: images per class.
         key: names the random streams.
         taught: the expert of ``real``, for selectors that see features or events.
+        mesh: the ranks; None is this process alone.
     """
-    row, parts = SELECTORS[selector], []
-    for c in range(real.spec.classes):
+    row, mesh = SELECTORS[selector], mesh or Solo()
+    chosen = torch.zeros(real.spec.classes, ipc, dtype=torch.int64)
+    for c in mesh.share(range(real.spec.classes)):
         rows = real.index(c)
         if len(rows) < ipc:
-            parts.append(real.draw_rows(c, ipc, key(c)))
+            chosen[c] = real.draw_rows(c, ipc, key(c))
             continue
         seen = rows
         if row.sees != "rows":
             assert taught is not None, f"{selector} needs an expert"
             seen = taught.features(real, rows) if row.sees == "features" else taught.events[rows]
-        parts.append(rows[row.choose(seen, ipc, key(c))])
-    return torch.cat(parts)
+        chosen[c] = rows[row.choose(seen, ipc, key(c))]
+    mesh.add([chosen])
+    return chosen.flatten()
 
 
 def select(
@@ -83,17 +89,18 @@ def select(
     device: str = "auto",
     precision: str = "auto",
     compile: str = "auto",  # noqa: A002 (the flag's name)
+    memory: str = "auto",
     cache: str | Path | None = None,
     announce: Callable[[str], None] = lambda line: None,
 ) -> SyntheticSet:
-    """Choose ``ipc`` real images a class.
+    """Choose ``ipc`` real images a class; ranks of `torchrun` share the classes, and all return the same.
 
     Args:
         data: the set, or `Data` whose training set is meant.
         selector: a name in `SELECTORS`.
         ipc: images per class.
         seed: names all random streams.
-        network, epochs, device, precision, compile, cache: of the expert, where the selector needs one; see
+        network, epochs, device, precision, compile, memory, cache: of the expert, where the selector needs one; see
             `distillset.coresets.expert.expert`.
         announce: is told how the expert comes on, and how long things took.
 
@@ -109,7 +116,7 @@ def select(
         data = Data(data, data, data.spec.name)
     real = data.train
     settings: dict[str, Any] = {"method": selector, "ipc": ipc, "seed": seed}
-    taught, metrics = None, {}
+    mesh, taught, metrics = join(device), None, {}
     if SELECTORS[selector].sees != "rows":
         folder = None if cache is None else Path(cache)
         taught = expert(
@@ -120,13 +127,15 @@ def select(
             device=device,
             precision=precision,
             compile=compile,
+            memory=memory,
             cache=folder,
             announce=announce,
+            mesh=mesh,
         )
         settings["expert"] = taught.to_json()
         metrics["expert_seconds"] = round(taught.seconds, 3)
     start = time.monotonic()
-    rows = choose_rows(selector, real, ipc, Key(seed)("select", selector), taught)
+    rows = choose_rows(selector, real, ipc, Key(seed)("select", selector), taught, mesh)
     metrics["seconds"] = round(time.monotonic() - start, 2)
     if taught:
         announce(f"{selector}: {len(rows)} of {len(real)} images in {metrics['seconds']:.1f} s, the expert apart")

@@ -24,6 +24,7 @@ from distillset.data.synthetic import versions
 from distillset.engine import Compute, Engine, embedding, measure
 from distillset.errors import InputError
 from distillset.keys import Key
+from distillset.mesh import Mesh, Solo
 from distillset.nets import Network, Source, State, fresh
 from distillset.store import read_tensors, write_tensors
 from distillset.training import Recipe, Trainer
@@ -32,7 +33,7 @@ NETWORK = "ConvNetW64"
 PASSES = 5
 UPDATES = 1000
 CHUNK = 2048
-"""Images normalised at a time."""
+"""Most images normalised at a time."""
 
 
 def expert_recipe(images: int, epochs: int | None = None) -> Recipe:
@@ -67,7 +68,8 @@ class Expert:
         """Embeddings of ``rows [n]``, ``float32 [n, d]`` on the CPU."""
         device, module = self.trainer.engine.device, self.trainer.module.eval()
         embed = self.trainer.engine.rowwise(embedding(module))
-        parts = [embed(self.state, real.rows(part, device), CHUNK).cpu() for part in rows.split(CHUNK)]
+        chunk = min(CHUNK, self.trainer.engine.portion(real.spec.shape))
+        parts = [embed(self.state, real.rows(part, device), chunk).cpu() for part in rows.split(chunk)]
         return torch.cat(parts)
 
     def probabilities(self, images: Tensor) -> Tensor:
@@ -89,8 +91,10 @@ def expert(
     device: str = "auto",
     precision: str = "auto",
     compile: str = "auto",  # noqa: A002 (the flag's name)
+    memory: str = "auto",
     cache: Path | None = None,
     announce: Callable[[str], None] = lambda line: None,
+    mesh: Mesh | None = None,
 ) -> Expert:
     """The expert of a real set: from the cache, else trained now and kept there.
 
@@ -99,16 +103,17 @@ def expert(
         network: a published name, or your own: see ``network`` of `distillset.distill`.
         epochs: passes, less one; None is what `expert_recipe` says.
         seed: names its random streams.
-        device, precision, compile: as in `distillset.distill`.
+        device, precision, compile, memory: as in `distillset.distill`.
         cache: the folder of the cache; None is ``experts`` in the library's.
         announce: is told of each pass.
+        mesh: ranks that need it; the one that writes trains it, alone, and hands it to the others.
 
     Raises:
         InputError: an argument out of its range.
     """
     recipe, asked = expert_recipe(len(real), epochs), Network.of(network, real.spec)
     work = measure(asked.module, real.spec.shape, 4.0 * len(real) * (recipe.epochs + 1))
-    compute = Compute.resolve(device, precision, compile, work)
+    compute, mesh = Compute.resolve(device, precision, compile, work, memory=memory), mesh or Solo()
     entry = {
         "data": real.fingerprint(),
         "spec": real.spec.to_json(),
@@ -121,20 +126,36 @@ def expert(
     }
     name = hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:32]
     path = (cache or cache_folder() / "experts") / f"{name}.safetensors"
-    trainer = Trainer(Engine(compute), asked.module, recipe)
-    stored = _read(path)
-    if stored is None:
-        tensors, meta = _train(trainer, real, Key(seed)("expert"), announce)
-        _write(path, tensors, {**meta, **entry}, announce)
+    trainer = Trainer(Engine(compute, announce), asked.module, recipe)
+    found = _read(path) if mesh.writes else None
+    known = bool(mesh.agree(found is not None))
+    if known:
+        took = f", in {found[1]['seconds']:.0f} s" if found else ""
+        announce(f"expert {asked.title}: trained before{took}; kept in {path}")
     else:
-        tensors, meta = stored
-        announce(f"expert {asked.title}: trained before, in {meta['seconds']:.0f} s; kept in {path}")
+        found = mesh.lead(lambda beat: _train(trainer, real, Key(seed)("expert"), announce, beat))
+        if found:
+            _write(path, found[0], {**found[1], **entry}, announce)
+    tensors, meta = _everywhere(found, trainer, len(real), mesh)
     state = {name[6:]: value.to(compute.device) for name, value in tensors.items() if name.startswith("state.")}
-    return Expert(asked.title, trainer, state, tensors["events"], meta["accuracy"], meta["seconds"], stored is not None)
+    return Expert(asked.title, trainer, state, tensors["events"], meta["accuracy"], meta["seconds"], known)
+
+
+def _everywhere(
+    found: tuple[dict[str, Tensor], dict[str, Any]] | None, trainer: Trainer, images: int, mesh: Mesh
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and figures of the writing rank, on every rank."""
+    if found is None:
+        blank = fresh(trainer.module, Key(0))
+        events = torch.zeros(images, dtype=torch.int64)
+        found = {**{f"state.{name}": value for name, value in blank.items()}, "events": events}, {}
+    tensors, meta = found
+    mesh.copy([tensors[name] for name in sorted(tensors)])
+    return tensors, mesh.agree({name: meta.get(name) for name in ("accuracy", "seconds")})
 
 
 def _train(
-    trainer: Trainer, real: RealSet, key: Key, announce: Callable[[str], None]
+    trainer: Trainer, real: RealSet, key: Key, announce: Callable[[str], None], beat: Callable[[], object]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and figures to keep: the state, and the forgetting events on the way."""
     start, device, passes = time.monotonic(), trainer.engine.device, trainer.recipe.epochs + 1
@@ -145,6 +166,7 @@ def _train(
 
     def after(epoch: int, state: State) -> None:
         nonlocal accuracy, told
+        beat()
         right = trainer.predict(state, examples, len(real)).argmax(1) == real.labels
         forgotten.add(right)
         accuracy, now = float(right.float().mean()), time.monotonic()

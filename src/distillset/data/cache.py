@@ -1,8 +1,9 @@
 """Decoded sets on disk: flat bytes that are memory-mapped, so that a second start neither decodes nor holds them.
 
 An entry is a folder ``NAME-KEY`` with ``card.json`` (spec, counts, fingerprints, notes), ``labels.safetensors``,
-``train.bin`` and ``test.bin`` (uint8 [N, C, H, W], contiguous). It is written beside its place and renamed whole: of
-two processes at once the second finds the first's; one that was killed leaves a hidden folder, which the next removes.
+``train.bin`` and ``test.bin`` (uint8 [N, C, H, W], contiguous). It is written in a hidden folder beside its place, the
+stage, and renamed whole. A stage is held under a lock: of two processes at once the second waits for the first's. One
+that was killed leaves its stage, where the next goes on; nobody's for a week, it is removed.
 """
 
 import errno
@@ -10,11 +11,10 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,17 @@ from distillset import store
 from distillset.data.measure import content_fingerprint
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.errors import InputError
+from distillset.errors import InputError, InterruptedRun
 
 SCHEMA = 1
 """Part of every key: raise it when what is written for the same source changes."""
 
 PARTS = ("train", "test")
-STAGE = ".building-"
-STALE_SECONDS = 60.0
+STAGE, LOCK = ".building-", ".lock"
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+STALE_SECONDS = 7 * 86_400.0
+PATIENCE = 0.2
+"""Seconds between looks at a stage that another process holds."""
 CHECKED_BYTES = 2**30
 """Read through at every start: about a second. Of larger sets that would be most of the start."""
 
@@ -69,22 +72,23 @@ def files_of(path: Path) -> list[tuple[str, int, int]]:
     if path.is_file():
         status = path.stat()
         return [(path.name, status.st_size, status.st_mtime_ns)]
-    found, followed = [], {path.resolve()}
-    for folder, folders, names in os.walk(path, followlinks=True):
+    found, followed, top = [], {path.resolve()}, str(path)
+    for folder, folders, names in os.walk(top, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in folders[:]:
             if (target := Path(folder, name)).is_symlink():
                 if target.resolve() in followed:  # it may lead round
                     folders.remove(name)
                 followed.add(target.resolve())
+        # Text and not `Path`: of 100,000 files this is what a second start waits for.
+        within = os.path.relpath(folder, top) + os.sep if folder != top else ""
         for name in sorted(names):
             if not name.startswith("."):
-                file = Path(folder, name)
                 try:
-                    status = file.stat()
+                    status = os.stat(f"{folder}{os.sep}{name}")  # noqa: PTH116
                 except OSError as error:  # a link that leads nowhere, say
-                    raise InputError(f"{file}: cannot be read ({error.strerror})") from None
-                found.append((str(file.relative_to(path)), status.st_size, status.st_mtime_ns))
+                    raise InputError(f"{Path(folder, name)}: cannot be read ({error.strerror})") from None
+                found.append((within + name, status.st_size, status.st_mtime_ns))
     return found
 
 
@@ -135,53 +139,94 @@ def write_card(
 
 
 @contextmanager
-def building(entry: Path) -> Iterator[Path]:
-    """A folder beside ``entry`` to build it in; it takes the entry's place if the block succeeds, and is gone if not.
+def building(
+    entry: Path, announce: Callable[[str], object] = lambda note: None, stop: Callable[[], bool] = lambda: False
+) -> Iterator[Path | None]:
+    """A folder beside ``entry`` to build it in, which takes its place if the block succeeds; None where meanwhile
+    another process has built it.
+
+    Where the block is interrupted, or killed, the folder stays, and is given again the next time; where it fails
+    otherwise, it is gone.
+
+    Args:
+        entry: the entry's place.
+        announce: is told of another process that is waited for.
+        stop: whether to wait no longer.
 
     Raises:
         InputError: the cache cannot be written, or the disk is full.
+        InterruptedRun: ``stop`` said so.
     """
     root = entry.parent
+    stage = root / f"{STAGE}{entry.name}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        _remove_stale(root)
-        # Not tempfile.mkdtemp: its folders are closed to the group, and a cache may be shared.
-        stage = root / f"{STAGE}{os.getpid()}-{secrets.token_hex(4)}"
-        stage.mkdir()
+        stage.mkdir(exist_ok=True)
     except OSError as error:
         raise _unwritable(root, error) from None
     try:
-        with store.locked(stage):
-            yield stage
-            (stage / ".lock").unlink()
+        _remove_stale(root, stage)
+        with _held(stage, announce, stop):
+            if read(entry) is not None:
+                shutil.rmtree(stage, ignore_errors=True)
+                yield None
+                return
+            try:
+                yield stage
+            except Exception as error:
+                if not isinstance(error, InterruptedRun):
+                    shutil.rmtree(stage, ignore_errors=True)
+                raise
             _move(stage, entry)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno in UNWRITABLE:
             raise _unwritable(root, error) from None
         raise
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextmanager
+def _held(stage: Path, announce: Callable[[str], object], stop: Callable[[], bool]) -> Iterator[None]:
+    """Hold ``stage``, as soon as no other process does."""
+    told = False
+    while True:
+        with ExitStack() as stack:
+            stage.mkdir(exist_ok=True)
+            try:
+                stack.enter_context(store.locked(stage))
+            except InputError as busy:
+                if not isinstance(busy.__context__, BlockingIOError):
+                    raise
+            else:
+                # Who held it before may have moved or removed the folder that was locked here.
+                if (stage / LOCK).is_file():
+                    yield
+                    return
+        if stop():
+            raise InterruptedRun("stopped while another process decodes these images; nothing is lost")
+        if not told:
+            announce(f"{stage.parent}: another process is decoding these images; waiting for it")
+            told = True
+        time.sleep(PATIENCE)
 
 
 def _move(stage: Path, entry: Path) -> None:
-    try:
+    """Put ``stage`` in the place of ``entry``, which is missing or damaged."""
+    (stage / LOCK).unlink(missing_ok=True)
+    if entry.exists():
+        # Renaming what is damaged first keeps the moment without an entry short.
+        damaged = stage.with_name(f"{stage.name}-damaged")
+        shutil.rmtree(damaged, ignore_errors=True)
+        entry.rename(damaged)
         stage.rename(entry)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        if read(entry) is None:
-            # What lies there is damaged. Renaming it first keeps the moment without an entry short.
-            damaged = stage.with_name(f"{stage.name}-damaged")
-            entry.rename(damaged)
-            stage.rename(entry)
-            shutil.rmtree(damaged, ignore_errors=True)
+        shutil.rmtree(damaged, ignore_errors=True)
+    else:
+        stage.rename(entry)
 
 
-def _remove_stale(root: Path) -> None:
+def _remove_stale(root: Path, own: Path) -> None:
     for stage in root.glob(f"{STAGE}*"):
         try:
-            # A folder this young may belong to a process that has not locked it yet.
-            if time.time() - stage.stat().st_mtime > STALE_SECONDS:
+            if stage != own and time.time() - stage.stat().st_mtime > STALE_SECONDS:
                 with store.locked(stage):
                     shutil.rmtree(stage, ignore_errors=True)
         except (InputError, OSError):

@@ -1,12 +1,16 @@
 """From the splits of a source to the pixels of a cache entry, block by block, so that memory stays small."""
 
+import math
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
+import torch
 from torch import Tensor
 
 from distillset.data import cache
@@ -16,10 +20,15 @@ from distillset.data.progress import Bar
 from distillset.data.resize import Resize
 from distillset.data.spec import CHANNELS, Spec
 from distillset.data.splits import Split
+from distillset.errors import InputError, InterruptedRun
+from distillset.store import read_json, write_json
 
 BLOCK_BYTES = 16 * 2**20
 BLOCK_IMAGES = 256
 THREADS = 4
+PROGRESS = "progress.json"
+PROGRESS_SECONDS = 5.0
+"""A kill costs at most about this much decoding."""
 SMALL = 64 * 64
 """Images of so few pixels are decoded without threads, which would only wait for each other in the interpreter."""
 
@@ -60,28 +69,63 @@ class Plan:
         return {"train": self.train.labels[~self.held], "test": self.train.labels[self.held]}
 
 
-def write_entry(folder: Path, plan: Plan, notes: Sequence[str], progress: bool | None) -> None:
-    """Decode both parts of ``plan`` into ``folder`` as an entry of the cache.
+def write_entry(
+    folder: Path,
+    plan: Plan,
+    notes: Sequence[str],
+    progress: bool | None,
+    announce: Callable[[str], object] = lambda note: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Decode both parts of ``plan`` into ``folder`` as an entry of the cache, from where it was interrupted before.
 
     Raises:
         InputError: a picture cannot be used; the message names its file and row.
+        InterruptedRun: ``stop`` said so.
     """
-    form = form_of(plan.train.read(range(1)), plan.train.row, plan.resize)
+    form, done = form_of(plan.train.read(range(1)), plan.train.row, plan.resize), _Done.read(folder)
+    if done.rows and done.channels > form.channels:
+        form = replace(form, channels=done.channels)
     threaded = form.resize is not None or form.height * form.width > SMALL
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) if threaded else nullcontext() as pool:
         while True:
             writer = _Writer(folder, plan, form)
             try:
-                widened = writer.run(pool, progress)
+                widened = writer.run(done, pool, progress, announce, stop)
             except Wider as wider:
-                form = replace(form, channels=wider.channels)
+                form, done = replace(form, channels=wider.channels), _Done()
             else:
                 break
     kind = CHANNELS.get(form.channels, f"{form.channels} channels")
     converted = [f"{plan.name}: {widened} images were converted to {kind}, as the others are"] if widened else []
+    (folder / PROGRESS).unlink(missing_ok=True)
     cache.write_card(
         folder, writer.spec(), plan.labels(), writer.fingerprints(), [*notes, *converted], plan.class_indices
     )
+
+
+@dataclass(frozen=True)
+class _Done:
+    """How far a decoding has come: rows of all splits one after the other, whose pixels are on the disk."""
+
+    rows: int = 0
+    widened: int = 0
+    channels: int = 0
+
+    @classmethod
+    def read(cls, folder: Path) -> "_Done":
+        """What was kept in ``folder``; nothing, where that cannot be read."""
+        try:
+            return cls(**read_json(folder / PROGRESS))
+        except (InputError, TypeError):
+            return cls()
+
+    def write(self, folder: Path, files: Iterable[BinaryIO]) -> None:
+        """Keep it, after the pixels."""
+        for file in files:
+            file.flush()
+            os.fsync(file.fileno())
+        write_json(folder / PROGRESS, asdict(self))
 
 
 class _Writer:
@@ -97,32 +141,70 @@ class _Writer:
             for part, labels in plan.labels().items()
         }
 
-    def run(self, pool: Executor | None, progress: bool | None) -> int:
-        """Write the files; returns how many images were given more channels."""
-        widened = 0
+    def run(
+        self,
+        done: _Done,
+        pool: Executor | None,
+        progress: bool | None,
+        announce: Callable[[str], object],
+        stop: Callable[[], bool],
+    ) -> int:
+        """Write the files, after what is there already; returns how many images were given more channels."""
         splits = [split for split in (self.plan.train, self.plan.test) if split is not None]
+        total, offset = sum(map(len, splits)), 0
         with ExitStack() as stack:
-            files = {part: stack.enter_context((self.folder / f"{part}.bin").open("wb")) for part in cache.PARTS}
-            bar = stack.enter_context(Bar(f"decoding {self.plan.name}", sum(map(len, splits)), progress))
+            files = {part: stack.enter_context((self.folder / f"{part}.bin").open("a+b")) for part in cache.PARTS}
+            done = self._take_up(files, done)
+            if done.rows:
+                announce(f"{self.plan.name}: going on after {done.rows} of {total} images")
+            bar = stack.enter_context(Bar(f"decoding {self.plan.name}", total, progress))
+            bar.advance(done.rows)
+            kept = time.monotonic()
             for split in splits:
-                for start, stop in self._blocks(len(split)):
-                    pixels, count = decode(split.read(range(start, stop)), self.form, split.row_after(start), pool)
-                    widened += count
+                for start, stop_row in self._blocks(len(split), max(0, done.rows - offset)):
+                    pixels, count = decode(split.read(range(start, stop_row)), self.form, split.row_after(start), pool)
                     for part, chunk in self._parts(split, start, pixels):
                         files[part].write(chunk.numpy().data)
-                        self._prints[part].add(chunk)
-                        if part == "train" and self._statistics is not None:
-                            self._statistics.add(chunk)
-                    bar.advance(stop - start)
-            for file in files.values():
-                file.flush()
-                os.fsync(file.fileno())
-        return widened
+                        self._count(part, chunk)
+                    bar.advance(stop_row - start)
+                    done = _Done(offset + stop_row, done.widened + count, self.form.channels)
+                    asked = done.rows < total and stop()
+                    if asked or time.monotonic() - kept > PROGRESS_SECONDS:
+                        done.write(self.folder, files.values())
+                        kept = time.monotonic()
+                    if asked:
+                        raise InterruptedRun(
+                            f"stopped after decoding {done.rows} of {total} images; the same command goes on"
+                        )
+                offset += len(split)
+            done.write(self.folder, files.values())
+        return done.widened
 
-    def _blocks(self, rows: int) -> Iterator[tuple[int, int]]:
+    def _take_up(self, files: Mapping[str, BinaryIO], done: _Done) -> _Done:
+        """Count in what is on the disk, and cut off what came after it; begin anew where that is less than was kept."""
+        size = math.prod(self.shape)
+        train = min(done.rows, len(self.plan.train))
+        held = 0 if self.plan.held is None else int(self.plan.held[:train].sum())
+        counts = {"train": train - held, "test": done.rows - train + held}
+        if any(file.seek(0, os.SEEK_END) < counts[part] * size for part, file in files.items()):
+            done, counts = _Done(), dict.fromkeys(counts, 0)
+        for part, file in files.items():
+            file.truncate(counts[part] * size)
+            file.seek(0)
+            for start, stop in self._blocks(counts[part]):
+                pixels = bytearray(file.read((stop - start) * size))
+                self._count(part, torch.frombuffer(pixels, dtype=torch.uint8).view(-1, *self.shape))
+        return done
+
+    def _count(self, part: str, chunk: Tensor) -> None:
+        self._prints[part].add(chunk)
+        if part == "train" and self._statistics is not None:
+            self._statistics.add(chunk)
+
+    def _blocks(self, rows: int, first: int = 0) -> Iterator[tuple[int, int]]:
         channels, height, width = self.shape
         size = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // (channels * height * width)))
-        return ((start, min(start + size, rows)) for start in range(0, rows, size))
+        return ((start, min(start + size, rows)) for start in range(first, rows, size))
 
     def _parts(self, split: Split, start: int, pixels: Tensor) -> list[tuple[str, Tensor]]:
         if split is self.plan.test:

@@ -86,6 +86,7 @@ def load(
     crop: bool = False,
     announce: Callable[[str], None] | None = None,
     progress: bool | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Data:
     """Training and test set of a source.
 
@@ -104,16 +105,18 @@ def load(
         crop: whether to keep the proportions and cut the centre out, instead of scaling each side by itself.
         announce: takes each note, one line; written to stderr by default.
         progress: whether decoding shows a bar on stderr; by default on a terminal.
+        stop: asked between blocks of images whether to decode no further; the same call then goes on from there.
 
     Raises:
         InputError: the source does not exist or cannot be used; the message names what and where.
+        InterruptedRun: ``stop`` said so.
     """
     announce = _to_stderr if announce is None else announce
     if crop and resize is None:
         raise InputError("--crop: it says how to resize, so --resize HxW is needed")
     scale = None if resize is None else Resize(*resize, crop=crop)
     if isinstance(data, str | os.PathLike):
-        return _load_placed(data, data_dir, test, _Shape(classes, scale), announce, progress)
+        return _load_placed(data, data_dir, test, _Shape(classes, scale), announce, progress, stop)
     if isinstance(test, str | os.PathLike):
         raise InputError(f"test: {test} is a name, but the data lie in memory; give the test set in the same way")
     train, test, found, choice = load_in_memory(data, test, scale, classes, progress)
@@ -149,6 +152,7 @@ def _load_placed(
     shape: _Shape,
     announce: Callable[[str], None],
     progress: bool | None,
+    stop: Callable[[], bool],
 ) -> Data:
     if test is not None and not isinstance(test, str | os.PathLike):
         raise InputError(f"test: {type(test).__name__} found; where the data are named the test set must be as well")
@@ -159,15 +163,18 @@ def _load_placed(
     where = cache.place(place.name, identity)
     entry = cache.read(where)
     if entry is None:
-        with cache.building(where) as stage:
-            plan, notes = _plan(place, test_place, shape, stage)
-            write_entry(stage, plan, notes, progress)
-            shutil.rmtree(stage / SCRATCH, ignore_errors=True)
+        with cache.building(where, announce, stop) as stage:
+            if stage:
+                shutil.rmtree(stage / SCRATCH, ignore_errors=True)  # of one that was killed
+                plan, notes = _plan(place, test_place, shape, stage)
+                write_entry(stage, plan, notes, progress, announce, stop)
+                shutil.rmtree(stage / SCRATCH, ignore_errors=True)
         entry = cache.read(where)
         if entry is None:
             raise InputError(f"{where}: cannot be read back; DISTILLSET_CACHE names another folder")
-        count = len(entry.train) + len(entry.test)
-        announce(f"{place.source}: decoded {count} images; they are kept in {where.parent}")
+        if stage:
+            count = len(entry.train) + len(entry.test)
+            announce(f"{place.source}: decoded {count} images; they are kept in {where.parent}")
     told = (*entry.notes, *shape.notes(place.source))
     for note in told:
         announce(note)

@@ -31,7 +31,8 @@ class SyntheticSet:
     """A small labelled set of images in normalised space.
 
     Args:
-        images: ``float32 [N, C, H, W]``, normalised with the mean and std of ``spec`` or whitened, class by class.
+        images: ``float32 [N, C, H, W]``, normalised with the mean and std of ``spec`` or whitened, class by class; or
+            canvases ``[N, C, k*H, k*W]``, of which networks are shown crops.
         labels: ``int64 [N]``, or ``float32 [N, classes]`` probabilities.
         spec: shape, class names and normalisation.
         card: how it was made: method, resolved settings, data, seed, versions, metrics. Plain JSON values.
@@ -51,11 +52,12 @@ class SyntheticSet:
 
     def __post_init__(self) -> None:
         images, labels, spec = self.images, self.labels, self.spec
+        shape = (images.shape[1], *(k // self.canvas for k in images.shape[2:])) if images.dim() == 4 else ()
         if (
             images.dtype != torch.float32
-            or images.dim() != 4
-            or tuple(images.shape[1:]) != spec.shape
+            or shape != spec.shape
             or not len(images)
+            or any(side % self.canvas for side in images.shape[2:])
         ):
             expected = f"float32 [N, {', '.join(map(str, spec.shape))}], N at least 1"
             raise InputError(f"images {images.dtype} {list(images.shape)}: expected {expected}")
@@ -87,6 +89,11 @@ class SyntheticSet:
         return self.labels if self.labels.dim() == 1 else self.labels.argmax(1)
 
     @property
+    def canvas(self) -> int:
+        """Images across and down a canvas; 1 where the images are just images. See `distillset.data.canvas`."""
+        return max(1, self.images.shape[-1] // self.spec.width)
+
+    @property
     def ipc(self) -> int:
         """Images per class, of the largest class."""
         return int(torch.bincount(self.classes, minlength=self.spec.classes).max())
@@ -99,7 +106,7 @@ class SyntheticSet:
         return self.spec.denormalise(self.images)
 
     def dataset(self) -> TensorDataset:
-        """A ``torch.utils.data.Dataset`` of (normalised image, label)."""
+        """A ``torch.utils.data.Dataset`` of (normalised image, label); canvases are whole in it."""
         return TensorDataset(self.images, self.labels)
 
     def _repr_png_(self) -> bytes | None:
@@ -149,6 +156,7 @@ class SyntheticSet:
             **self.card,
             "images": list(self.images.shape),
             "ipc": self.ipc,
+            "canvas": self.canvas,
             "spec": self.spec.to_json(),
             "whiten": "none" if self.whitening is None else "zca",
             "fingerprint": self.fingerprint(),
@@ -235,6 +243,11 @@ def _readme(card: dict[str, Any]) -> str:
     if card["whiten"] == "zca":
         normalised = "whitened: `(pixel / 255 - zca_mean) @ zca_matrix`,\n  each image as one vector"
     names = ", ".join(map(inline, spec["class_names"][:20])) + (", ..." if len(spec["class_names"]) > 20 else "")
+    if card["canvas"] > 1:
+        side, size = card["canvas"], f"{spec['height']}x{spec['width']}"
+        normalised += f"""
+- Each is a canvas of {side}x{side} images: a network is shown a crop of {size}, drawn anew every time, anywhere, with
+  wrap-around (`distillset.data.canvas.Crop`)"""
     return f"""# {card["images"][0]} images for {inline(spec["name"])}
 
 ![the images, a row a class]({GRID})

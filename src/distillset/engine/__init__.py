@@ -1,6 +1,6 @@
 """Device, compilation, compute precision and micro-batches: the only place that knows them."""
 
-from distillset.engine.adjoint import FlatLoss, Slopes
+from distillset.engine.adjoint import FlatLoss, Slopes, along
 from distillset.engine.compute import Compute, Work, compiler, has_bf16
 from distillset.engine.engine import Engine, blocks, embedding, logits, measure
 
@@ -10,6 +10,7 @@ __all__ = [
     "FlatLoss",
     "Slopes",
     "Work",
+    "along",
     "blocks",
     "compiler",
     "embedding",

@@ -1,9 +1,10 @@
 """The one place that owns speed: compilation, precision and micro-batches. Methods and training never see them."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +14,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from distillset.engine.compute import Compute, Work
 from distillset.engine.features import features
+from distillset.errors import InputError
 
 State = dict[str, Tensor]
 """Parameters and buffers of a network by name."""
 Rowwise = Callable[[State, Tensor], Tensor]
 Loss = Callable[..., Tensor]
+Split = Callable[..., tuple[list[Tensor], list[Tensor]]]
+T = TypeVar("T")
+
+PORTION = 2**24
+"""Numbers of the real images that are drawn and augmented at once: 64 MB as floats, some times as much on the way."""
 
 
 def embedding(network: nn.Module) -> Rowwise:
@@ -35,8 +42,11 @@ def logits(network: nn.Module) -> Rowwise:
     return lambda state, images: functional_call(network, state, (images,))
 
 
-def measure(network: nn.Module, shape: tuple[int, int, int], images: float) -> Work:
-    """The work of ``images`` forward passes of ``network``, from one pass over a blank image."""
+def measure(network: nn.Module, shape: tuple[int, int, int], images: float, second: bool = False) -> Work:
+    """The work of ``images`` forward passes of ``network``, from one pass over a blank image.
+
+    ``second`` says whether second derivatives are taken.
+    """
     widest, numbers = 0, 0
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -53,7 +63,7 @@ def measure(network: nn.Module, shape: tuple[int, int, int], images: float) -> W
         network.train(training)
         for hook in hooks:
             hook.remove()
-    return Work(counter.get_total_flops() * images, numbers * images, activations=max(widest, 1))
+    return Work(counter.get_total_flops() * images, numbers * images, max(widest, 1), max(numbers, 1), second)
 
 
 def _own_code(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,11 +81,17 @@ class Engine:
 
     The functions it returns are compiled for the shapes they meet, compute in the chosen precision and return float32
     (float64 stays float64, so the same code is its own oracle on double inputs).
+
+    Args:
+        compute: how.
+        announce: is told of a micro-batch that had to be made smaller.
     """
 
-    def __init__(self, compute: Compute) -> None:
-        self.compute = compute
+    def __init__(self, compute: Compute, announce: Callable[[str], object] = lambda line: None) -> None:
+        self.compute, self._announce = compute, announce
         self.device = torch.device(compute.device)
+        self.micro_batch = compute.micro_batch
+        """The most images in one call: what was chosen, or less once the device has run out of memory."""
         torch.set_num_threads(compute.threads)
 
     def whole(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,16 +116,13 @@ class Engine:
             function: gives one result row an image, whatever the other images are.
 
         Returns:
-            A function ``(state, images, full=None) -> rows``; ``full`` is the usual number of images, from which the
-            micro-batch is derived so that a short last batch needs no other shape.
+            A function ``(state, images, full=None) -> rows``; ``full`` as in `split`.
         """
-        run = self.whole(function)
+        run = self.split(lambda state, images: ((), (function(state, images),)))
 
         def apply(state: State, images: Tensor, full: int | None = None) -> Tensor:
-            with torch.no_grad():
-                size = self._even(full or len(images))
-                parts = [run(state, self._padded(part, size)) for part in images.split(size)]
-                return torch.cat(parts)[: len(images)]
+            _, (rows,) = run((state,), (images,), full)
+            return rows
 
         return apply
 
@@ -118,47 +131,93 @@ class Engine:
 
         Args:
             loss: ``loss(state, *rows, weights)`` gives ``sum_i weights[i] * loss_i``; rows are tensors ``[n, ...]``.
-            mixes: whether an image's loss depends on the others (batch norm in training); then all go in one call.
+            mixes: as in `split`.
 
         Returns:
             A function ``(state, trainable, rows, weights, full) -> gradients`` for the names in ``trainable``; ``full``
-            as in `rowwise`.
+            as in `split`.
         """
         run = self.whole(loss)
 
         def apply(state: State, trainable: Sequence[str], rows: Sequence[Tensor], weights: Tensor, full: int) -> State:
             leaves = [state[name].detach().requires_grad_() for name in trainable]
             inputs = {**state, **dict(zip(trainable, leaves, strict=True))}
-            size = len(weights) if mixes else self._even(full)
-            total: list[Tensor] | None = None
-            for start in range(0, len(weights), size):
-                part = [self._padded(tensor[start : start + size], size) for tensor in (*rows, weights)]
-                found = torch.autograd.grad(run(inputs, *part), leaves)
-                if total is None:
-                    total = list(found)
-                else:
-                    torch._foreach_add_(total, found)
-            assert total is not None, "no rows"
-            return dict(zip(trainable, total, strict=True))
+
+            def once() -> list[Tensor]:
+                total: list[Tensor] | None = None
+                for part in self._parts((*rows, weights), full, mixes):
+                    found = torch.autograd.grad(run(inputs, *part), leaves)
+                    total = _added(total, found)
+                assert total is not None, "no rows"
+                return total
+
+            return dict(zip(trainable, self.adapting(once, full), strict=True))
 
         return apply
 
-    def split(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """``function(*fixed, *rows)``, one result row a row, in micro-batches; what it differentiates is its affair.
+    def split(self, function: Callable[..., tuple[Sequence[Tensor], Sequence[Tensor]]], mixes: bool = False) -> Split:
+        """``function(*fixed, *rows)`` in micro-batches, without gradients but those it takes itself.
+
+        Args:
+            function: gives tensors that are sums over rows, and tensors of one row a row. Where a micro-batch is filled
+                up, the rows are zero.
+            mixes: whether an image's result depends on the others (batch norm in training); then all go in one call.
 
         Returns:
-            A function ``(fixed, rows) -> rows``. Where a micro-batch is filled up, the rows are zero.
+            A function ``(fixed, rows, full=None) -> (sums, rows)``; ``full`` is the usual number of rows, from which
+            the micro-batch is derived so that a short last batch needs no other shape.
         """
         run = self.whole(function)
 
-        def apply(fixed: Sequence[Any], rows: Sequence[Tensor]) -> Tensor:
+        def apply(
+            fixed: Sequence[Any], rows: Sequence[Tensor], full: int | None = None
+        ) -> tuple[list[Tensor], list[Tensor]]:
             count = len(rows[0])
-            size = self._even(count)
-            starts = range(0, count, size)
-            parts = ([self._padded(tensor[at : at + size], size) for tensor in rows] for at in starts)
-            return torch.cat([run(*fixed, *part) for part in parts])[:count]
+
+            def once() -> tuple[list[Tensor], list[Tensor]]:
+                total: list[Tensor] | None = None
+                kept: list[Sequence[Tensor]] = []
+                with torch.no_grad():
+                    for part in self._parts(rows, full or count, mixes):
+                        sums, own = run(*fixed, *part)
+                        total = _added(total, sums)
+                        kept.append(own)
+                    return total or [], [torch.cat(parts)[:count] for parts in zip(*kept, strict=True)]
+
+            return self.adapting(once, full or count)
 
         return apply
+
+    def adapting(self, call: Callable[[], T], images: int | None = None) -> T:
+        """``call()``, and where the device runs out of memory again with half the micro-batch, from there on.
+
+        Args:
+            call: computes with as many images at a time as `micro_batch` says, and may be begun anew.
+            images: how many it is about, where that is known.
+
+        Raises:
+            InputError: even a single image at a time is too much.
+        """
+        while True:
+            try:
+                return call()
+            except torch.OutOfMemoryError:
+                if self.micro_batch == 1:
+                    raise InputError(
+                        f"--device {self.device}: out of memory with a single image at a time; smaller images, batches "
+                        "or networks need less"
+                    ) from None
+            # Not in the handler, where what failed still holds its tensors.
+            self.micro_batch = max(1, min(self.micro_batch, images or self.micro_batch) // 2)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            self._announce(f"out of memory: micro-batches of {self.micro_batch} from here on")
+
+    def portion(self, shape: Sequence[int]) -> int:
+        """Real images of ``shape`` that are drawn and augmented at once: so few that their floats stay small, but no
+        fewer than one call takes.
+        """
+        return max(self.compute.micro_batch, PORTION // math.prod(shape))
 
     def block(self, rows: int, classes: int) -> int:
         """Images of the classes, ``rows`` each, that make a term: the unit of work that ranks share.
@@ -177,9 +236,15 @@ class Engine:
         """
         return rows if self.device.type == "cpu" else min(self.compute.micro_batch, 10 * rows)
 
+    def _parts(self, rows: Sequence[Tensor], full: int, mixes: bool) -> Iterator[list[Tensor]]:
+        count = len(rows[0])
+        size = count if mixes else self._even(full)
+        for start in range(0, count, size):
+            yield [self._padded(tensor[start : start + size], size) for tensor in rows]
+
     def _even(self, count: int) -> int:
         """The micro-batch for ``count`` rows: even parts, so that little of the last one is padding."""
-        parts = -(-count // self.compute.micro_batch)
+        parts = -(-count // self.micro_batch)
         return -(-count // parts)
 
     def _padded(self, rows: Tensor, size: int) -> Tensor:
@@ -188,6 +253,15 @@ class Engine:
         if short <= 0 or not self.compute.compile:
             return rows
         return torch.cat([rows, rows.new_zeros(short, *rows.shape[1:])])
+
+
+def _added(total: list[Tensor] | None, found: Sequence[Tensor]) -> list[Tensor]:
+    """``total`` with ``found`` added in place."""
+    if total is None:
+        return list(found)
+    if total:
+        torch._foreach_add_(total, list(found))
+    return total
 
 
 def blocks(count: int, rows: int, limit: int) -> list[slice]:

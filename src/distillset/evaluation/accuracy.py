@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from distillset.coresets import Expert, expert
 from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
@@ -45,6 +43,7 @@ def evaluate(
     device: str = "auto",
     precision: str = "auto",
     compile: str = "auto",  # noqa: A002 (the flag's name)
+    memory: str = "auto",
     save_networks: str | Path | None = None,
     ledger: Ledger | None = None,
     report: Report | None = None,
@@ -72,7 +71,7 @@ def evaluate(
         best_on_test: whether the snapshot that is best on the test set has a row under that name. It has been chosen by
             what it is measured with: its accuracy is not one to report as the set's.
         seed: names all random streams.
-        device, precision, compile: as in `distillset.distill`.
+        device, precision, compile, memory: as in `distillset.distill`.
         save_networks: a folder for the trained networks, one safetensors file each.
         ledger: remembers the accuracy of every network trained, so that nothing is trained twice.
         report: is told of each network.
@@ -98,11 +97,13 @@ def evaluate(
     chosen = choose(protocol, method, synthetic.spec).with_epochs(epochs).with_augmentation(augment)
 
     def compute(work: Work) -> Compute:
-        return Compute.resolve(device, precision, compile, work)
+        return Compute.resolve(device, precision, compile, work, memory=memory)
 
-    mesh = join("cuda" if device == "auto" and torch.cuda.is_available() else device)
+    mesh = join(device)
     folder = Path(save_networks) if save_networks else None
-    bench = Bench(synthetic.spec, alike(data.test, synthetic), seed, compute, ledger, folder, report, mesh=mesh)
+    bench = Bench(
+        synthetic.spec, alike(data.test, synthetic), seed, compute, ledger, folder, report, mesh=mesh, announce=announce
+    )
     taught = None
     if soft_random and synthetic.whitening is not None:
         raise InputError("--soft-random: its labels come from a network that knows no whitened images; leave it out")
@@ -113,14 +114,16 @@ def evaluate(
             device=device,
             precision=precision,
             compile=compile,
+            memory=memory,
             announce=announce,
+            mesh=mesh,
         )
     others = _others(synthetic, data, chosen, seed, baseline, taught, with_whole)
     rows = []
     for network in built:
         if select == "validation" and snapshots:
             held = alike(data.train.split(VALIDATION, VALIDATION_KEY)[1], synthetic)
-            referee = Bench(synthetic.spec, held, seed, compute, ledger, None, report, "validation", mesh)
+            referee = Bench(synthetic.spec, held, seed, compute, ledger, None, report, "validation", mesh, announce)
             step, found = trial(referee, snapshots, artifact, chosen, network, repeats)
             row = bench.row(of_set(snapshots[step], artifact, chosen), network, repeats)
             why = f"validation: step {step} of {', '.join(map(str, snapshots))}; {found.mean:.4f} on {len(held)} "

@@ -40,6 +40,7 @@ class Bench:
         report: is told of each network.
         purpose: ``evaluate``; networks that serve another purpose are others.
         mesh: the ranks among which the networks of a row are shared; None is this process alone.
+        announce: is told of micro-batches that had to be made smaller.
     """
 
     def __init__(
@@ -53,10 +54,11 @@ class Bench:
         report: Report | None = None,
         purpose: str = "evaluate",
         mesh: Mesh | None = None,
+        announce: Callable[[str], object] = lambda line: None,
     ) -> None:
         self.spec, self.test, self.seed, self.compute = spec, test.normalised(spec), seed, compute
         self.ledger, self.save_networks, self.report, self.purpose = ledger, save_networks, report, purpose
-        self.mesh = mesh or Solo()
+        self.mesh, self.announce = mesh or Solo(), announce
         self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
 
     def row(self, subject: Subject, network: Network, repeats: int) -> Row:
@@ -121,7 +123,7 @@ class Bench:
         """Kept, so that what was compiled for one set serves the next."""
         wanted = (network.name, recipe, replace(compute, reasons=()))
         if wanted not in self._trainers:
-            self._trainers[wanted] = Trainer(Engine(compute), network.module, recipe)
+            self._trainers[wanted] = Trainer(Engine(compute, self.announce), network.module, recipe)
         return self._trainers[wanted]
 
     def _entry(self, subject: Subject, network: Network, compute: Compute, i: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What is put on trial: a set to train on, redrawn for every network or not, with the protocol it is trained by."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from distillset.coresets import Expert, choose_rows
+from distillset.data.canvas import Crop
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
 from distillset.evaluation.protocol import Protocol, whole
@@ -45,10 +47,17 @@ def alike(real: RealSet, synthetic: SyntheticSet) -> RealSet:
 
 def of_set(synthetic: SyntheticSet, artifact: str, protocol: Protocol) -> Subject:
     """An artifact, trained on with its own labels, hard or soft."""
-    images, labels = synthetic.images, synthetic.labels
+    images, labels, canvas = synthetic.images, synthetic.labels, synthetic.canvas
     labelled = replace(protocol, labels="hard").at(synthetic.lr, soft=labels.dim() > 1)
     stored = images.nbytes + labels.nbytes
-    return Subject(artifact, labelled, synthetic.fingerprint(), lambda i: (_held(images), labels), len(images), stored)
+    height, width = synthetic.spec.shape[1:]
+
+    def draw(i: int) -> tuple[Examples, Tensor]:
+        if canvas == 1:
+            return _held(images), labels
+        return _cropped(images, (height, width), canvas, Key(0)("crops", i)), labels
+
+    return Subject(artifact, labelled, synthetic.fingerprint(), draw, len(images), stored)
 
 
 def of_random(real: RealSet, ipc: int, seed: int, protocol: Protocol, taught: Expert | None = None) -> Subject:
@@ -84,6 +93,16 @@ def of_whole(real: RealSet) -> Subject:
     stored = real.images.nbytes + real.labels.nbytes
     protocol = whole(len(real), real.spec)
     return Subject("whole", protocol, real.fingerprint(), lambda i: (real.rows, real.labels), len(real), stored)
+
+
+def _cropped(canvases: Tensor, size: tuple[int, int], canvas: int, key: Key) -> Examples:
+    """Crops drawn anew at every call, the same for every training that calls as often."""
+    calls = itertools.count()
+
+    def examples(rows: Tensor) -> Tensor:
+        return Crop.draw(key(next(calls)), len(rows), size, canvas).apply(canvases[rows])
+
+    return examples
 
 
 def _held(images: Tensor) -> Examples:

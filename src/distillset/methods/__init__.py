@@ -1,6 +1,19 @@
 """Distillation methods by name."""
 
-from distillset.methods.base import Forgiving, Leaf, Leaves, Matcher, Method, Piece, Prepares, Task, Term, Whitens
+from distillset.methods.base import (
+    Forgiving,
+    Leaf,
+    Leaves,
+    Matcher,
+    Method,
+    Piece,
+    Prepares,
+    Task,
+    Term,
+    Textured,
+    Whitens,
+    canvas,
+)
 from distillset.methods.dc import DC, DSA
 from distillset.methods.dm import DM
 from distillset.methods.mtt import MTT
@@ -22,5 +35,7 @@ __all__ = [
     "Prepares",
     "Task",
     "Term",
+    "Textured",
     "Whitens",
+    "canvas",
 ]

@@ -13,6 +13,7 @@ from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.engine import Engine
 from distillset.keys import Key
+from distillset.mesh import Mesh, Solo
 from distillset.nets import State, calibrated, fresh, mixes_images
 from distillset.nets.batch_norm import IMAGES
 from distillset.training import Watching
@@ -68,7 +69,7 @@ class Task:
         key: the run's, below which `prepare` draws.
         folder: where a method may keep what it makes for the run; None if nothing is kept.
         watcher: is told what making it takes, and may ask to stop.
-        ranks: processes that share the run.
+        mesh: the ranks that share the run.
     """
 
     real: RealSet
@@ -79,7 +80,7 @@ class Task:
     key: Key = field(default_factory=partial(Key, 0))
     folder: Path | None = None
     watcher: Watching | None = None
-    ranks: int = 1
+    mesh: Mesh = field(default_factory=Solo)
 
     def __post_init__(self) -> None:
         self.network.eval()  # no image's result depends on the others: see `calibrated`
@@ -95,6 +96,11 @@ class Task:
     def rows(self, classes: slice) -> slice:
         """The rows of the leaf ``images`` that belong to a run of classes."""
         return slice(classes.start * self.ipc, classes.stop * self.ipc)
+
+    def portions(self, label: int, count: int, key: Key) -> Iterator[Tensor]:
+        """``count`` real images of a class as `RealSet.draw` gives them, in portions of bounded memory (mostly one)."""
+        for rows in self.real.draw_rows(label, count, key).split(self.engine.portion(self.spec.shape)):
+            yield self.real.rows(rows, self.device)
 
     def fresh(self, key: Key) -> State:
         """A newly drawn network, its batch norm (if there is any) calibrated."""
@@ -155,6 +161,15 @@ class Whitens(Protocol):
         """``zca`` or ``none`` for this data."""
 
 
+@runtime_checkable
+class Textured(Protocol):
+    """A method whose images may be canvases, see `distillset.data.canvas`."""
+
+    @property
+    def canvas(self) -> int:
+        """Images across and down one of its images."""
+
+
 class Method(Protocol):
     """A frozen dataclass whose fields are hyper-parameters, command-line flags and checkpoint record at once.
 
@@ -173,6 +188,11 @@ class Method(Protocol):
 
     def prepare(self, task: Task) -> Matcher:
         """Make what the run needs."""
+
+
+def canvas(method: Method) -> int:
+    """Images across and down a synthetic one of ``method``: 1 unless it learns textures."""
+    return method.canvas if isinstance(method, Textured) else 1
 
 
 def pixel_gradient(

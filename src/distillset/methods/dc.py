@@ -22,7 +22,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from distillset.data.augment import Augmentation, default_strategy
+from distillset.data.augment import Augmentation, Draw, default_strategy
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.engine import blocks
@@ -193,8 +193,7 @@ class GradientMatching:
         shots = [self._shot(c, part.detach()) for c, part in zip(every, parts, strict=True)]
         targets = []
         for c, draw in zip(every, draws, strict=True):
-            real = draw.apply(self.task.real.draw(c, self.counts[c], key("real", c), self.task.device))
-            targets.append(self.distance.target(state, self._shot(c, real), max(self.counts)))
+            targets.append(self._target(state, c, draw, key("real", c)))
         if self.method.match == "all":
             images, labels, weights = (torch.cat(tensors) for tensors in zip(*shots, strict=True))
             shots = [(images, labels, weights)]
@@ -203,8 +202,17 @@ class GradientMatching:
         (gradient,) = torch.autograd.grad(torch.cat(parts), leaf, torch.cat(found))
         return Piece(value, {"images": (rows, gradient)})
 
-    def _shot(self, label: int, images: Tensor) -> Shot:
-        """Images of one class whose mean loss is taken."""
-        count = len(images)
-        labels = torch.full((count,), label, device=images.device)
-        return images, labels, torch.full((count,), 1 / count, device=images.device, dtype=images.dtype)
+    def _target(self, state: State, label: int, draw: Draw, key: Key) -> State:
+        """The gradient of the mean loss of real images of one class."""
+        count = self.counts[label]
+        found: State = {}
+        for real in self.task.portions(label, count, key):
+            part = self.distance.target(state, self._shot(label, draw.apply(real), count), max(self.counts))
+            found = {name: found[name] + part[name] if found else part[name] for name in part}
+        return found
+
+    def _shot(self, label: int, images: Tensor, count: int | None = None) -> Shot:
+        """Images of one class whose mean loss is taken, or their part of that of ``count``."""
+        n, device = len(images), images.device
+        labels = torch.full((n,), label, device=device)
+        return images, labels, torch.full((n,), 1 / (count or n), device=device, dtype=images.dtype)

@@ -9,26 +9,32 @@ with ``phi`` the features before the classifier and ``A_c`` one siamese augmenta
 
 Deviations from the authors' code: random numbers come from named streams, not from the clock; a class smaller than the
 real batch is used whole; any number of images per class is accepted; batch norm keeps the statistics of 16 real images
-a class, as in DC, where the authors' DM sends all classes through it in one batch, real and synthetic apart.
+a class, as in DC, where the authors' DM sends all classes through it in one batch, real and synthetic apart; on other
+networks than ConvNet the learning rate is scaled (`lr_scale`), as embeddings differ in size by orders of magnitude.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.func import grad
 
 from distillset.data.augment import Augmentation, Draw, default_strategy
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.engine import blocks, embedding
+from distillset.engine import Engine, blocks, embedding
 from distillset.engine.engine import Rowwise
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.methods.base import Leaf, Leaves, Piece, Task, Term, pixel_gradient
-from distillset.nets import State
+from distillset.nets import State, build
+from distillset.nets.convnet import ConvNet
+
+PROBED = 16
+"""Real images a class, at most, that tell the length of a first step."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class DM:
     Args:
         lr: learning rate of the images; auto (None) is the published 1 up to 50 images a class and 10 from 100 on
             (between: the nearer one, in ratio).
+        lr_scale: factor on ``lr``; 0 is 1 for every ConvNet, and for another network what makes the pixels move as far
+            in the first step as those of ConvNet do, see `relative_rate`.
         momentum: of the images' SGD.
         batch_real: real images a class and step.
         augment: siamese strategy such as ``color_crop_cutout_flip_scale_rotate``, ``none``, or ``auto``: that one,
@@ -50,8 +58,10 @@ class DM:
     name: ClassVar[str] = "dm"
     steps: ClassVar[int] = 20_000
     init: ClassVar[str] = "real"
+    second_order: ClassVar[bool] = False
 
     lr: float | None = None
+    lr_scale: float = 0.0
     momentum: float = 0.5
     batch_real: int = 256
     augment: str = "auto"
@@ -59,6 +69,8 @@ class DM:
     def __post_init__(self) -> None:
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise InputError(f"--lr {self.lr}: must be a finite number above 0")
+        if not 0 <= self.lr_scale < float("inf"):
+            raise InputError(f"--lr-scale {self.lr_scale}: must be finite and above 0, or 0 for automatic")
         if not 0 <= self.momentum < 1:
             raise InputError(f"--momentum {self.momentum}: must be at least 0 and below 1")
         if self.batch_real < 1:
@@ -88,14 +100,25 @@ class DistributionMatching:
         self.augmentation = Augmentation.parse(method.augment)
         self.counts = _drawn(task.real, method.batch_real).tolist()
         self.drawn = max(self.counts)
-        self.limit = task.engine.compute.micro_batch
         embed = embedding(task.network)
         self.embed = task.engine.rowwise(embed)
         self.distance = task.engine.whole(partial(distance, embed, task.ipc))
+        self.pull = task.engine.split(partial(pull, embed))
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
         assert self.method.lr is not None, "an unresolved method"
-        return {"images": Leaf(images, self.method.lr, self.method.momentum)}
+        return {"images": Leaf(images, self.method.lr * self._scale(), self.method.momentum)}
+
+    def _scale(self) -> float:
+        if self.method.lr_scale or isinstance(self.task.network, ConvNet):
+            return self.method.lr_scale or 1.0
+        scale = relative_rate(self.method, self.task)
+        if self.task.watcher:
+            self.task.watcher.note(
+                f"rate {self.method.lr:g} x {scale:.3g}: the pixels move as far in the first step as with convnet "
+                "(--lr-scale 1 takes the rate as it is)"
+            )
+        return scale
 
     def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
         state = self.task.fresh(key)
@@ -112,22 +135,66 @@ class DistributionMatching:
             parts = images.split(self.task.ipc)
             return torch.cat([draw.apply(part) for draw, part in zip(draws.values(), parts, strict=True)])
 
-        loss, gradient = pixel_gradient(
-            images[rows], augment, lambda augmented: self.distance(state, augmented, targets)
-        )
-        return Piece(loss, {"images": (rows, gradient)})
+        if rows.stop - rows.start <= self.task.engine.micro_batch:
+            found = pixel_gradient(images[rows], augment, lambda augmented: self.distance(state, augmented, targets))
+        else:
+            found = self._large(images[rows], augment, state, targets)
+        return Piece(found[0], {"images": (rows, found[1])})
+
+    def _large(
+        self, images: Tensor, augment: Callable[[Tensor], Tensor], state: State, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Value and gradient of the distance in the memory of a micro-batch: the mean embeddings first, then what they
+        ask of each image's.
+        """
+        leaf = images.detach().requires_grad_()
+        augmented = augment(leaf)
+        features = self.embed(state, augmented.detach())
+        gap = features.to(targets.dtype).unflatten(0, (-1, self.task.ipc)).mean(1) - targets
+        wanted = (gap * (2 / self.task.ipc)).repeat_interleave(self.task.ipc, 0)
+        _, (asked,) = self.pull((state,), (augmented.detach(), wanted))
+        (gradient,) = torch.autograd.grad(augmented, leaf, asked)
+        return gap.square().sum(), gradient
 
     def _targets(self, state: State, key: Key, draws: Mapping[int, Draw]) -> Tensor:
         """Mean embeddings of augmented real images, ``[classes, features]``; the engine says how many at once."""
         classes, means = list(draws), []
-        for run in blocks(len(classes), self.drawn, self.limit):
-            real = [
-                draws[c].apply(self.task.real.draw(c, self.counts[c], key("real", c), self.task.device))
-                for c in classes[run]
-            ]
-            features = self.embed(state, torch.cat(real))
-            means += [part.mean(0) for part in features.split([len(images) for images in real])]
+        for run in blocks(len(classes), self.drawn, self.task.engine.micro_batch):
+            chosen = classes[run]
+            real: Iterable[Tensor] = (
+                draws[c].apply(images)
+                for c in chosen
+                for images in self.task.portions(c, self.counts[c], key("real", c))
+            )
+            if len(chosen) > 1:  # they go in one call
+                real = [torch.cat(list(real))]
+            features = torch.cat([self.embed(state, images) for images in real])
+            means += [part.mean(0) for part in features.split([self.counts[c] for c in chosen])]
         return torch.stack(means)
+
+
+def relative_rate(method: DM, task: Task) -> float:
+    """What to multiply a rate that suits ConvNet with, so that the first step on the task's network is as long.
+
+    The ratio of the root-mean-square pixel gradients under ConvNet and under the task's network: at real images, not
+    augmented, against `PROBED` other ones a class, in fp32. 1 where the task's network has no gradient.
+    """
+    probe = replace(method, batch_real=min(method.batch_real, PROBED), augment="none")
+    engine = Engine(replace(task.engine.compute, precision="fp32", compile=False))
+    reference = build("convnet", task.spec).to(next(task.network.parameters()).dtype)
+    wanted, found = (
+        _first_gradient(probe, replace(task, network=network, engine=engine, key=task.key("rate")))
+        for network in (reference, task.network)
+    )
+    return wanted / found if found else 1.0
+
+
+def _first_gradient(method: DM, task: Task) -> float:
+    """Root mean square of the pixel gradient at real images, under one fresh network."""
+    real = [task.real.draw(c, task.ipc, task.key("start", c), task.device) for c in range(task.spec.classes)]
+    (terms,) = DistributionMatching(method, task).episode({"images": torch.cat(real)}, 0, task.key)
+    gradients = [gradient for term in terms for _, gradient in term().gradients.values()]
+    return float(torch.cat(gradients).square().mean().sqrt())
 
 
 def _drawn(real: RealSet, batch: int) -> Tensor:
@@ -145,3 +212,8 @@ def distance(embed: Rowwise, ipc: int, state: State, images: Tensor, targets: Te
     means = features.to(targets.dtype).unflatten(0, (-1, ipc)).mean(1)
     total: Tensor = (means - targets).square().sum()
     return total
+
+
+def pull(embed: Rowwise, state: State, images: Tensor, wanted: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The gradient in ``images [n, C, H, W]`` of the products of their embeddings with ``wanted [n, features]``."""
+    return (), (grad(lambda images: (embed(state, images) * wanted).sum())(images),)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, grad_and_value
 
-from distillset.engine import Engine
+from distillset.engine import Engine, along
 from distillset.engine.engine import Loss
 from distillset.methods.distance import DISTANCES, matched
 from distillset.nets import State
@@ -44,7 +44,7 @@ class GradientDistance:
 
     def __call__(self, state: State, shots: Sequence[Shot], targets: Sequence[State]) -> tuple[Tensor, list[Tensor]]:
         """Sum of the distances of each shot to its target, and the gradient of every shot's images."""
-        if sum(len(images) for images, _, _ in shots) <= self.engine.compute.micro_batch:
+        if sum(len(images) for images, _, _ in shots) <= self.engine.micro_batch:
             found: tuple[Tensor, list[Tensor]] = self._together(state, shots, targets)
             return found
         results = [self._large(state, shot, target) for shot, target in zip(shots, targets, strict=True)]
@@ -66,15 +66,14 @@ class GradientDistance:
         gradients, value = grad_and_value(total)([images for images, _, _ in shots])
         return value, gradients
 
-    def _directed(self, state: State, direction: State, images: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        def product(images: Tensor) -> Tensor:
-            found = self._gradient(state, images, labels, weights)
-            return torch.stack([(found[name] * direction[name]).sum() for name in found]).sum()
-
-        result: Tensor = grad(product)(images)
-        return result
+    def _directed(
+        self, state: State, direction: State, images: Tensor, labels: Tensor, weights: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        product = along(lambda images: self._gradient(state, images, labels, weights))
+        return (), (grad(product, argnums=1)(direction, images),)
 
     def _large(self, state: State, shot: Shot, target: State) -> tuple[Tensor, Tensor]:
         found = self.target(state, shot, len(shot[0]))
         direction, value = grad_and_value(self._distance)(found, target)
-        return value, self._product((state, direction), shot)
+        _, (gradient,) = self._product((state, direction), shot)
+        return value, gradient

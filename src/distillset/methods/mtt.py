@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from distillset.data.augment import Augmentation, default_strategy
+from distillset.data.canvas import Crop, assembled
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.data.whiten import LARGEST
@@ -66,6 +67,8 @@ class MTT:
         expert_epochs: M, epochs of the expert that those are to match.
         max_start: starts are drawn below this epoch (T+ in later papers).
         batch_syn: synthetic images of a student's step; 0 is all of them.
+        canvas: learn textures: each image a torus of this many images across and down, of which every step sees a crop
+            drawn anew; 1 is an ordinary image. Not with whitening.
         augment: strategy for students and experts, parameters drawn per image; ``none``, or ``auto``: the published
             one, without the flip for digits.
         segments: students a step, averaged.
@@ -101,6 +104,7 @@ class MTT:
     expert_epochs: int | None = None
     max_start: int | None = None
     batch_syn: int | None = None
+    canvas: int = 1
     augment: str = "auto"
     segments: int = 1
     limit: float = 10.0
@@ -151,7 +155,7 @@ class MTT:
     def whitening(self, spec: Spec, ipc: int) -> str:
         """``zca`` where it was published for this data, and the images are of the published size at most."""
         row, _ = published(spec.name, spec.classes, ipc)
-        small = spec.channels * spec.height * spec.width <= LARGEST
+        small = spec.channels * spec.height * spec.width <= LARGEST and self.canvas == 1
         return row.whiten if spec.name in SETTINGS and small else "none"
 
     def images_per_step(self, real: RealSet, ipc: int) -> float:
@@ -181,7 +185,8 @@ INFINITY = float("inf")
 RANGES: dict[str, tuple[float, bool, float]] = {
     "lr": (0, True, INFINITY), "momentum": (0, False, 1), "lr_start": (0, True, INFINITY), "lr_lr": (0, True, INFINITY),
     "syn_steps": (1, False, INFINITY), "expert_epochs": (1, False, INFINITY), "max_start": (1, False, INFINITY),
-    "batch_syn": (0, False, INFINITY), "segments": (1, False, INFINITY), "limit": (0, True, INFINITY),
+    "batch_syn": (0, False, INFINITY), "canvas": (1, False, 17), "segments": (1, False, INFINITY),
+    "limit": (0, True, INFINITY),
     "expert_count": (1, False, INFINITY), "expert_lr": (0, True, INFINITY), "expert_batch": (1, False, INFINITY),
     "sam": (0, False, INFINITY), "min_start": (0, False, INFINITY), "grow": (0, False, INFINITY),
     "average": (0, False, 1), "lr_labels": (0, False, INFINITY), "correct": (0, False, INFINITY),
@@ -206,14 +211,17 @@ class TrajectoryMatching:
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
         method = self.method
         if method.correct:
-            images = self.experts.correct_images(method.correct, self.task).to(images)
+            images = self.experts.correct_images(method.correct, self.task, self.task.ipc * method.canvas**2).to(images)
+        if len(images) == len(self.hard) * method.canvas**2:  # a run that goes on has canvases already
+            images = assembled(images, method.canvas)
         rate = images.new_tensor([known(method.lr_start)])
         found = {
             "images": Leaf(images, known(method.lr), method.momentum, average=method.average),
             "lr": Leaf(rate, known(method.lr_lr), method.momentum, positive=True),
         }
         if method.lr_labels:
-            labels = self.experts.first_labels(images, self.hard, self.task)
+            _, height, width = self.task.spec.shape
+            labels = self.experts.first_labels(images[..., :height, :width], self.hard, self.task)
             found["labels"] = Leaf(labels, method.lr_labels, method.momentum)
         return found
 
@@ -265,5 +273,8 @@ class TrajectoryMatching:
         while len(found) < steps:
             for rows in torch.randperm(count, generator=generator).split(size):
                 draw = self.augmentation.draw(key("augment", len(found)), shape, len(rows))
-                found.append(Batch(rows, draw))
+                crop = None
+                if method.canvas > 1:
+                    crop = Crop.draw(key("crop", len(found)), len(rows), shape[1:], method.canvas)
+                found.append(Batch(rows, draw, crop))
         return found[:steps]

@@ -57,16 +57,18 @@ class Experts:
             found: Tensor = run(state, images.float())
         return found
 
-    def correct_images(self, judges: int, task: Task) -> Tensor:
-        """Real images that ``judges`` experts all classify right, ipc a class; where they run out, others fill up."""
+    def correct_images(self, judges: int, task: Task, count: int) -> Tensor:
+        """Real images that ``judges`` experts all classify right, ``count`` a class; where they run out, others fill
+        up.
+        """
         parts = []
         for c in range(task.spec.classes):
-            most = max(task.ipc, min(int(task.real.counts[c]), CANDIDATES * task.ipc))
+            most = max(count, min(int(task.real.counts[c]), CANDIDATES * count))
             images = task.real.draw(c, most, task.key("init", c), task.device)
             right = torch.ones(len(images), dtype=torch.bool, device=task.device)
             for expert in range(min(judges, self.wanted.count)):
                 right &= self.guesses(expert, images, task).argmax(1) == c
-            parts.append(images[torch.argsort((~right).int(), stable=True)[: task.ipc]])
+            parts.append(images[torch.argsort((~right).int(), stable=True)[:count]])
         return torch.cat(parts)
 
     def first_labels(self, images: Tensor, classes: Tensor, task: Task) -> Tensor:
@@ -122,11 +124,8 @@ def given(folder: str, wanted: Wanted, task: Task) -> Experts:
 def made(wanted: Wanted, task: Task) -> Experts:
     """Experts of the task's own, in the folder of its run; those that are there are gone on with.
 
-    Raises:
-        InputError: several processes share the run: each would train them.
+    Ranks share the work, and the folder.
     """
-    if task.ranks > 1:
-        raise InputError("--experts: none given; make them beforehand (distillset experts) where processes share a run")
     setting = ExpertSetting(
         data=task.real.fingerprint(),
         whiten=_whiten(task),
@@ -137,16 +136,18 @@ def made(wanted: Wanted, task: Task) -> Experts:
         sam=wanted.sam,
         seed=task.key.seed,
     )
-    scratch = tempfile.mkdtemp(prefix="distillset-") if task.folder is None else None
+    scratch = tempfile.mkdtemp(prefix="distillset-") if task.folder is None and task.mesh.writes else None
+    place = Path(task.mesh.agree(str(Path(scratch or task.folder or "").absolute())))
     trajectories = train_experts(
         task.engine,
         task.network,
         task.real,
         setting,
-        Path(scratch or task.folder or "") / "experts",
+        place / "experts",
         wanted.count,
         wanted.reach,
         task.watcher or _Silent(),
+        task.mesh,
     )
     return Experts(trajectories, wanted, scratch)
 

@@ -22,15 +22,21 @@ import torch
 from torch import Tensor
 
 from distillset.data.augment import Draw
+from distillset.data.canvas import Crop
 from distillset.engine import Slopes
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The synthetic images of one step: their rows (int64 [n], CPU) and how they are augmented."""
+    """The synthetic images of one step: their rows (int64 [n], CPU), how they are augmented, and cropped if at all."""
 
     rows: Tensor
     draw: Draw
+    crop: Crop | None = None
+
+    def seen(self, images: Tensor) -> Tensor:
+        """What the student sees of its images ``[n, C, H, W]``; differentiable."""
+        return self.draw.apply(images if self.crop is None else self.crop.apply(images))
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def unroll(
     def inputs(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         rows = batch.rows.to(device)
         leaf = images.detach()[rows].requires_grad_()
-        return rows, leaf, batch.draw.apply(leaf)
+        return rows, leaf, batch.seen(leaf)
 
     def weights(batch: Batch) -> Tensor:
         return images.new_full((len(batch.rows),), 1 / len(batch.rows))

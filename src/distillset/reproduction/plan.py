@@ -9,7 +9,7 @@ from distillset.coresets import SELECTORS
 from distillset.errors import InputError
 from distillset.evaluation import PROTOCOLS
 from distillset.methods import METHODS
-from distillset.presets import PRESETS, Preset, passes
+from distillset.presets import PRESETS, Preset, improvements, passes
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Plan:
     @property
     def name(self) -> str:
         """Of its result: the row's, with ``-600-steps`` where those are not the published ones."""
-        return self.folder if self.steps == self.preset.steps else f"{self.folder}-{self.steps}-steps"
+        steps = "" if self.steps == self.preset.steps else f"-{self.steps}-steps"
+        return self.folder.removesuffix(steps) + steps
 
     @property
     def departures(self) -> list[str]:
@@ -52,8 +53,8 @@ def available(preset: Preset) -> bool:
     return (preset.method in METHODS or preset.method in SELECTORS) and preset.protocol in PROTOCOLS
 
 
-def plan(preset: Preset, networks: int, steps: int | None = None, ours: bool = False) -> Plan:
-    """A row as published; with other ``steps``, or as this library recommends where it does."""
+def plan(preset: Preset, networks: int, steps: int | None = None, ours: bool = False, improved: bool = False) -> Plan:
+    """A row as published; with other ``steps``, as this library recommends, or with its improvements."""
     if preset.method not in METHODS:
         return Plan(preset, 0, networks, preset.name)
     settings, folder, count = dict(preset.settings), preset.name, preset.steps
@@ -61,10 +62,16 @@ def plan(preset: Preset, networks: int, steps: int | None = None, ours: bool = F
         count = preset.ours.steps
         if preset.ours.settings:
             settings, folder = settings | dict(preset.ours.settings), f"{folder}-ours"
-    return Plan(preset, count if steps is None else steps, networks, folder, settings)
+    count = count if steps is None else steps
+    if improved and (more := improvements(preset, count)):
+        # They depend on the number of steps: a run of another length is another run.
+        settings, folder = settings | more, f"{folder}-improved-{count}-steps"
+    return Plan(preset, count, networks, folder, settings)
 
 
-def choose(rows: Sequence[str], networks: int, steps: int | None = None, ours: bool = False) -> list[Plan]:
+def choose(
+    rows: Sequence[str], networks: int, steps: int | None = None, ours: bool = False, improved: bool = False
+) -> list[Plan]:
     """The plans of ``rows`` in their order; of all rows in order of value where none is named.
 
     In order of value come first the rows with a published number to be held against, then the others; within each the
@@ -77,8 +84,8 @@ def choose(rows: Sequence[str], networks: int, steps: int | None = None, ours: b
         if value is not None and value < 1:
             raise InputError(f"{flag} {value}: must be at least 1")
     if rows:
-        return [plan(_row(name), networks, steps, ours) for name in dict.fromkeys(rows)]
-    plans = [plan(preset, networks, steps, ours) for preset in PRESETS.values() if available(preset)]
+        return [plan(_row(name), networks, steps, ours, improved) for name in dict.fromkeys(rows)]
+    plans = [plan(preset, networks, steps, ours, improved) for preset in PRESETS.values() if available(preset)]
     return sorted(plans, key=lambda one: (one.preset.published is None, one.passes))
 
 

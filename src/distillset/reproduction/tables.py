@@ -1,14 +1,16 @@
 """The tables of measured numbers in Markdown, from the files in ``results/`` alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from distillset.errors import InputError
+from distillset.presets import PRESETS, improvements, variants
 from distillset.reproduction.record import Results, ours, unlike
 from distillset.store import read_json
 
 BEGIN, END = "<!-- results: made by tools/results.py -->", "<!-- end of results -->"
+ABLATIONS = ("<!-- ablations: made by tools/results.py -->", "<!-- end of ablations -->")
 
 ORDER = ("dc", "dsa", "dm", "mtt", "random", "herding", "k-center", "forgetting")
 
@@ -98,7 +100,9 @@ def speed(path: Path) -> str:
             f"| {told} | {row['fast_s']:.2f} s | {row['textbook_s']:.2f} s | {row['ratio']:.1f} | {_megabytes(row)} |"
         )
     where = hardware.get("gpu") or f"{hardware['processor']}, {hardware['threads']} threads"
-    lines += ["", f"Measured on {where}, by `make bench`."]
+    disk = found.get("expert", {}).get("state_bytes")
+    told = f" An epoch of an expert takes {disk / 1e6:.2f} MB on disk." if disk else ""
+    lines += ["", f"Measured on {where}, by `make bench`.{told}"]
     return "\n".join(lines) + "\n"
 
 
@@ -109,21 +113,54 @@ def _megabytes(row: Mapping[str, Any]) -> str:
     return f"{row['fast_mb']:.0f} against {row['textbook_mb']:.0f} MB"
 
 
+def ablated(folder: Path) -> str:
+    """The tables of ablations, a folder a row of presets: what each improvement adds to the published setting."""
+    told = []
+    for row, preset in PRESETS.items():
+        results, names = Results(folder / row), variants(improvements(preset, 1))
+        found = {name: result for name in names if (result := results.read(name)) is not None}
+        told += [_ablation(row, found)] if found else []
+    return "\n".join(told)
+
+
+def _ablation(row: str, found: Mapping[str, Mapping[str, Any]]) -> str:
+    base = next(iter(found.values()))
+    lines = [
+        f"{row}, {base['steps']} steps of {base['steps_published']}, {base['settings']['expert_count']} experts:",
+        "",
+        "| on top of the published setting | accuracy % (networks) | points |",
+        "|---|---|---|",
+    ]
+    for name, result in found.items():
+        own = ours(result)
+        gain = "-"
+        if name != "published" and "published" in found:
+            gain = f"{100 * (own['mean'] - ours(found['published'])['mean']):+.1f}"
+        fields = ", ".join(result["departures"]) or "nothing"
+        lines.append(f"| {fields} | {percent(own)} ({own['n']}) | {gain} |")
+    return "\n".join(lines) + "\n"
+
+
 def refreshed(pages: Sequence[Path], folder: Path) -> dict[Path, str]:
     """The pages whose tables are not those of the results in ``folder``, with what they should be.
 
     Raises:
-        InputError: a page without the two marks.
+        InputError: a page without marks.
     """
-    tables = f"{measured(Results(folder))}\n{speed(folder / 'benchmarks.json')}"
+    blocks: dict[tuple[str, str], Callable[[], str]] = {
+        (BEGIN, END): lambda: f"{measured(Results(folder))}\n{speed(folder / 'benchmarks.json')}",
+        ABLATIONS: lambda: ablated(folder / "ablations"),
+    }
     stale = {}
     for page in pages:
-        text = page.read_text(encoding="utf-8")
-        before, begin, rest = text.partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not begin or not end:
-            raise InputError(f"{page}: no {BEGIN} followed by {END}")
-        fresh = f"{before}{BEGIN}\n{tables}{END}{after}"
+        text = fresh = page.read_text(encoding="utf-8")
+        marked = {marks: tables for marks, tables in blocks.items() if marks[0] in text or marks[1] in text}
+        for (begin, end), tables in (marked or {(BEGIN, END): str}).items():
+            before, opened, rest = fresh.partition(begin)
+            _, closed, after = rest.partition(end)
+            if not opened or not closed:
+                raise InputError(f"{page}: no {begin} followed by {end}")
+            fresh = f"{before}{begin}\n{tables()}{end}{after}"
         if fresh != text:
             stale[page] = fresh
     return stale

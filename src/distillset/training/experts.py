@@ -13,8 +13,11 @@ import copy
 import math
 import shutil
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from itertools import count as numbers
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +29,7 @@ from distillset.data.real import RealSet
 from distillset.engine import Engine, FlatLoss, Slopes
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.keys import Key
+from distillset.mesh import Mesh, Solo
 from distillset.nets import fresh, mixes_images
 from distillset.store import locked, sweep
 from distillset.training.trajectories import ExpertSetting, Layout, Trajectories
@@ -142,26 +146,40 @@ def train_experts(
     count: int,
     epochs: int,
     watcher: Watching,
+    mesh: Mesh | None = None,
 ) -> Trajectories:
     """Experts ``0`` to ``count - 1``, trained up to ``epochs`` epochs; those in ``folder`` are gone on with.
 
-    Bit for bit on a CPU, whenever the process was killed: a state is all there is to go on from.
+    Bit for bit on a CPU, whenever the process was killed: a state is all there is to go on from. Ranks train whole
+    experts, each its own, into the same folder, which all must see; the one that writes holds it.
 
     Raises:
         InputError: the folder holds experts of another setting, or the disk is too small.
-        DivergedError: a loss is not finite.
-        InterruptedRun: the watcher asked to stop; every whole epoch is in ``folder``.
+        DivergedError: a loss is not finite, on whichever rank.
+        InterruptedRun: a watcher asked to stop; every whole epoch is in ``folder``.
     """
-    layout = Layout(module)
-    told = check_disk(folder, disk_needed(Trajectories(folder, {}), layout, count, epochs))
-    with locked(folder):
-        trajectories = Trajectories.make(folder, setting, layout, {"compute": engine.compute.to_json()})
-        missing = [expert for expert in range(count) if trajectories.last(expert) < epochs]
+    mesh, layout = mesh or Solo(), Layout(module)
+    told = check_disk(folder, disk_needed(Trajectories(folder, {}), layout, count, epochs)) if mesh.writes else ""
+    with locked(folder) if mesh.writes else nullcontext():
+        begun: list[Any] = [[], 0, ""]
+        if mesh.writes:
+            trajectories = Trajectories.make(folder, setting, layout, engine.compute.to_json())
+            sweep(folder)  # what a killed process was writing
+            ends = [min(trajectories.last(expert), epochs) for expert in range(count)]
+            begun = [
+                [expert for expert in range(count) if ends[expert] < epochs],
+                sum(max(0, end) for end in ends),
+                told,
+            ]
+        missing, done, told = mesh.agree(begun)
+        trajectories = Trajectories.open(folder)
         if missing:
             watcher.note(f"{count} experts of {epochs} epochs in {folder}: {len(missing)} to be trained, {told}")
             _check_precision(trajectories, engine)
-            sweep(folder)  # what a killed process was writing
-            _train(trajectories, ExpertTrainer(engine, module, real, setting), missing, count, epochs, watcher)
+            own = _trained(
+                trajectories, ExpertTrainer(engine, module, real, setting), mesh.share(missing), epochs, watcher
+            )
+            _together(own, done, count * epochs, folder, watcher, mesh)
     return trajectories
 
 
@@ -174,34 +192,57 @@ def _check_precision(trajectories: Trajectories, engine: Engine) -> None:
         )
 
 
-def _train(
-    trajectories: Trajectories, trainer: ExpertTrainer, missing: list[int], count: int, epochs: int, watcher: Watching
-) -> None:
-    folder = trajectories.folder
-    done = sum(max(0, min(trajectories.last(expert), epochs)) for expert in range(count))
+def _trained(
+    trajectories: Trajectories, trainer: ExpertTrainer, missing: Sequence[int], epochs: int, watcher: Watching
+) -> Iterator[tuple[int, int, float]]:
+    """Train experts one after the other; gives (expert, epochs it has, loss) after every epoch."""
     for expert in missing:
         epoch, vector = _resume(trajectories, trainer, expert, watcher)
         while epoch < epochs:
-            before = time.monotonic()
             vector, loss = trainer.epoch(vector, expert, epoch)
-            epoch, done = epoch + 1, done + 1
+            epoch += 1
             if not math.isfinite(loss) or not bool(torch.isfinite(vector).all()):
                 raise DivergedError(
                     f"expert {expert} diverged in epoch {epoch}: loss {loss:g}; earlier states are kept; "
                     "try a smaller rate of the experts (--lr, --expert-lr)"
                 )
             trajectories.save(expert, epoch, vector)
-            watcher.epoch(done, count * epochs, loss)
-            if epoch == 1 and expert == missing[0]:
-                took, left = time.monotonic() - before, count * epochs - done
-                watcher.note(
-                    f"estimate: {left} more epochs of experts at {took:.3g} s (the first, with warming up), at most "
-                    f"{took * left / 60:.1f} min"
-                )
-            if watcher.stop() and done < count * epochs:
-                raise InterruptedRun(
-                    f"stopped after epoch {epoch} of expert {expert}; kept in {folder}; the same command goes on"
-                )
+            yield expert, epoch, loss
+
+
+def _together(
+    own: Iterator[tuple[int, int, float]], done: int, total: int, folder: Path, watcher: Watching, mesh: Mesh
+) -> None:
+    """Drive this rank's experts. Ranks meet after every epoch, so that none waits for long and all stop together."""
+    expert, epoch, loss, took = 0, 0, math.nan, 0.0
+    for turn in numbers():
+        before, failed, went_on = time.monotonic(), None, 0
+        try:
+            expert, epoch, loss = next(own)
+            went_on = 1
+        except StopIteration:
+            pass
+        except DivergedError as error:
+            failed = error
+        took = time.monotonic() - before
+        found = torch.tensor([went_on, failed is not None])
+        mesh.add([found])
+        advanced, failures = (int(number) for number in found.tolist())
+        if failures:
+            raise failed or DivergedError("experts of another rank diverged; see what it says")
+        if not advanced:
+            return
+        done += advanced
+        watcher.epoch(done, total, loss)
+        if turn == 0 and done < total:
+            watcher.note(
+                f"estimate: {total - done} more epochs of experts at {took:.3g} s (the first, with warming up), at "
+                f"most {took * (total - done) / mesh.size / 60:.1f} min"
+            )
+        if mesh.any(watcher.stop()) and done < total:
+            raise InterruptedRun(
+                f"stopped after epoch {epoch} of expert {expert}; kept in {folder}; the same command goes on"
+            )
 
 
 def _resume(trajectories: Trajectories, trainer: ExpertTrainer, expert: int, watcher: Watching) -> tuple[int, Tensor]:

@@ -23,7 +23,7 @@ After = Callable[[int, State], None]
 
 
 CHUNK = 4096
-"""Test images normalised at a time."""
+"""Most test images normalised at a time."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,8 @@ class Trainer:
     def predict(self, state: State, examples: Examples, count: int) -> Tensor:
         """The logits of the first ``count`` rows in evaluation mode, ``float32 [count, classes]`` on the CPU."""
         self.module.eval()
-        parts = [self._predict(state, examples(rows), min(CHUNK, count)) for rows in torch.arange(count).split(CHUNK)]
+        chunk = min(CHUNK, self.engine.portion(examples(torch.arange(1)).shape[1:]))
+        parts = [self._predict(state, examples(rows), min(chunk, count)) for rows in torch.arange(count).split(chunk)]
         return torch.cat([part.cpu() for part in parts])
 
     def _sgd(self, parameters: list[Tensor], rate: float) -> torch.optim.SGD:

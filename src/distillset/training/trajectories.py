@@ -110,8 +110,9 @@ class Trajectories:
         return cls(folder, card)
 
     @classmethod
-    def make(cls, folder: Path, setting: ExpertSetting, layout: Layout, more: dict[str, Any]) -> "Trajectories":
-        """The experts of ``setting`` in ``folder``: those that are there, or none yet under a new card with ``more``.
+    def make(cls, folder: Path, setting: ExpertSetting, layout: Layout, compute: dict[str, Any]) -> "Trajectories":
+        """The experts of ``setting`` in ``folder``: those that are there, or none yet under a new card, with what they
+        are computed on.
 
         Raises:
             InputError: the folder holds experts of another setting, or something else.
@@ -123,7 +124,7 @@ class Trajectories:
             return found
         if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
             raise InputError(f"--out {folder}: holds other files and no experts; choose another folder")
-        card = {"schema": SCHEMA, "setting": asdict(setting), "parameters": layout.to_json(), **more}
+        card = {"schema": SCHEMA, "setting": asdict(setting), "parameters": layout.to_json(), "compute": compute}
         write_sealed(folder / CARD, card)
         return cls(folder, card)
 
