@@ -17,6 +17,9 @@ from tests.faults.sitting import Ended, Moment, plain, sit, writes
 MOST = 6
 """Kills in one life."""
 
+BRIEF = 0.5
+"""Seconds of processor time: what takes less may not have begun, or be over, when it is asked to stop."""
+
 SOON = 5.0
 """Seconds of processor time within which a process that was asked to stop has to end."""
 
@@ -77,6 +80,9 @@ class Battery:
     def stops(self, name: str) -> None:
         """One life that is asked to stop by SIGTERM and one by Ctrl-C: exit 130 soon, and on to the same end."""
         record = self.done[name]
+        record["stops"] = []
+        if record["seconds_untouched"] < BRIEF:
+            return
         for number in (signal.SIGTERM, signal.SIGINT):
             told, life = f"stopped by {signal.Signals(number).name}", self._fresh("life")
             arguments = COMMANDS[name](self.inputs, life / "out")
@@ -85,7 +91,7 @@ class Battery:
             if ended.code != 130 or ended.used > SOON or "Traceback" in said or not said.startswith("distillset: "):
                 record["failures"].append(f"{told}: exit {ended.code} after {ended.used:.1f} s: {said[-1500:]}")
             self._finish(name, record, life, sit(arguments, life), told)
-            record.setdefault("stops", []).append(round(ended.used, 3))
+            record["stops"].append(round(ended.used, 3))
         write_json(self.progress, self.done)
 
     def _keep(self, record: dict[str, Any], start: float) -> None:
