@@ -42,6 +42,7 @@ def made(mean: float = 0.489, **changes: Any) -> dict[str, Any]:
         (made(0.4, why="a smaller real batch"), "short by 8.9: a smaller real batch"),
         (made(0.4, published=None), "-"),
         (made(0.4, departures=["lr 2.0"]), "-"),  # not the paper's settings
+        (made(0.4, settings={"network": "vgg11"}), "-"),  # nor its network
         (made(complete=False, networks_wanted=20), "partial: 5 of 20 networks; level (+0.0)"),
     ],
 )
@@ -54,9 +55,11 @@ def test_a_row_of_the_table(tmp_path: Path) -> None:
     random = {**made()["rows"][0], "artifact": "random", "mean": 0.3197, "sets": 5, "networks": 1}
     results.write("dm-a", made(rows=[*made()["rows"], random]))
     results.write("dm-b", made(departures=["lr 2.0"], published={"mean": 1.0, "std": 1.0}))
+    results.write("dm-c", made(settings={"network": "vgg11"}))
     (tmp_path / "benchmarks.json").write_text("{}")
     assert measured(results).splitlines()[2:] == [
         "| dm | cifar10 | 10 | 48.9 ± 0.2 (1 × 5) | 32.0 ± 0.2 | 48.9 ± 0.6 | 20000 of 20000 | level (+0.0) |",
+        "| dm (by vgg11, tested on convnet) | cifar10 | 10 | 48.9 ± 0.2 (1 × 5) | - | - | 20000 of 20000 | - |",
         "| dm (lr 2.0) | cifar10 | 10 | 48.9 ± 0.2 (1 × 5) | - | - | 20000 of 20000 | - |",
     ]
 

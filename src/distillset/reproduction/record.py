@@ -10,6 +10,9 @@ from distillset.errors import InputError
 from distillset.presets import PRESETS, Preset
 from distillset.store import read_json, write_sealed
 
+PUBLISHED = "convnet"
+"""The network of the published table: distils, and is trained on the set."""
+
 ROOT = Path(__file__).resolve().parents[3]
 """The repository, where the library is run from one."""
 
@@ -152,12 +155,14 @@ def ours(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unlike(result: Mapping[str, Any]) -> str:
-    """What a result has that the paper's does not: another protocol, objective or setting."""
+    """What a result has that the paper's does not: another network, protocol, objective or setting."""
     row = ours(result)
     protocol = row["protocol"]
-    told = []
+    distils = bool(result["steps_published"])  # the network of a selector only looks
+    by, on = result["settings"].get("network", PUBLISHED) if distils else PUBLISHED, row["network"]
+    told = [f"by {by}, tested on {on}"] if (by, on) != (PUBLISHED, PUBLISHED) else []
     if protocol != (result.get("protocol_published") or result["method"]):
-        told = [protocol, result["settings"].get("compute", row["compute"])["precision"]]
+        told += [protocol, result["settings"].get("compute", row["compute"])["precision"]]
     told += ["all classes at once"] if result["settings"].get("match") == "all" else []
     told += result.get("departures", [])
     return f" ({', '.join(told)})" if told else ""
