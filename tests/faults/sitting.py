@@ -78,6 +78,7 @@ def sit(arguments: list[str], life: Path, moment: Moment | None = None) -> Ended
     if child == 0:
         code = 70
         try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
             _count_writes(life, moment.write if moment else None)
             code = run(arguments, life)
         finally:

@@ -1,6 +1,7 @@
 """``distillset select SELECTOR``: choose real images."""
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--out {out}: holds the run of a distillation; choose another folder")
     if out.is_file() or (out.is_dir() and not (out / CARD).is_file() and not SyntheticSet.unfinished(out)):
         raise InputError(f"--out {out}: exists and is not an artifact; choose another folder")
-    with held(out):
+    with held(out) if speaks() else nullcontext():
         return _select(options, out)
 
 

@@ -177,11 +177,15 @@ def relative_rate(method: DM, task: Task) -> float:
     """What to multiply a rate that suits ConvNet with, so that the first step on the task's network is as long.
 
     The ratio of the root-mean-square pixel gradients under ConvNet and under the task's network: at real images, not
-    augmented, against `PROBED` other ones a class, in fp32. 1 where the task's network has no gradient.
+    augmented, against `PROBED` other ones a class, in fp32. 1 where the network has no gradient, and where images
+    are too small for ConvNet.
     """
     probe = replace(method, batch_real=min(method.batch_real, PROBED), augment="none")
     engine = Engine(replace(task.engine.compute, precision="fp32", compile=False))
-    reference = build("convnet", task.spec).to(next(task.network.parameters()).dtype)
+    try:
+        reference = build("convnet", task.spec).to(next(task.network.parameters()).dtype)
+    except InputError:
+        return 1.0
     wanted, found = (
         _first_gradient(probe, replace(task, network=network, engine=engine, key=task.key("rate")))
         for network in (reference, task.network)
