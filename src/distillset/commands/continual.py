@@ -3,10 +3,9 @@
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from distillset.commands.options import add_compute, add_data, load_data
+from distillset.commands.options import add_data, add_study, compute, load_data
 from distillset.commands.progress import Terminal
 from distillset.coresets import SELECTORS
 from distillset.evaluation import PROTOCOLS
@@ -22,16 +21,10 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--memory", nargs="+", required=True, metavar="NAME", help=", ".join([*SELECTORS, *METHODS]) + "; several too"
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the study; the same command goes on where it stopped"
-    )
     parser.add_argument("--steps", type=int, default=5, help="steps in which the classes arrive (default 5)")
     parser.add_argument("--ipc", type=int, default=20, help="images remembered of a class (default 20)")
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="S", help="class orders (default 0 to 4)"
-    )
-    parser.add_argument(
-        "--distill-steps", type=int, help="of each distillation (default: the method's published number)"
     )
     parser.add_argument("--network", default="convnet", help="distils, and is trained at each step (default convnet)")
     parser.add_argument("--repeats", type=int, default=3, help="networks at each step of each order (default 3)")
@@ -39,9 +32,7 @@ def add(verbs: Any) -> None:
         "--protocol", default="dm", help=f"{', '.join(PROTOCOLS)} (default dm), the same for all memories"
     )
     parser.add_argument("--epochs", type=int, help="instead of the protocol's; the protocol's name then says so")
-    parser.add_argument("--json", action="store_true", help="print a list of rows as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    add_compute(parser)
+    add_study(parser)
     parser.set_defaults(run=run)
 
 
@@ -60,10 +51,8 @@ def run(options: argparse.Namespace) -> int:
             repeats=options.repeats,
             protocol=options.protocol,
             epochs=options.epochs,
-            device=options.device,
-            precision=options.precision,
-            compile=options.compile,
             watcher=terminal,
+            **compute(options),
         )
     print(json.dumps([point.to_json() for point in points], indent=2) if options.json else table(points))
     if not options.json:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distillset.commands.logs import LOGS, open_logs
-from distillset.commands.options import add_compute, add_data, add_whiten, load_data
+from distillset.commands.options import add_compute, add_data, add_whiten, compute, load_data
 from distillset.commands.progress import Terminal
 from distillset.data.grid import GRID
 from distillset.data.synthetic import SyntheticSet
@@ -85,12 +85,7 @@ def run(options: argparse.Namespace) -> int:
     """Distil, and say where the result is."""
     kind = METHODS[options.method]
     method = kind(**{field.name: getattr(options, field.name) for field in dataclasses.fields(kind)})
-    compute = {
-        "device": options.device,
-        "precision": options.precision,
-        "compile": options.compile,
-        "memory": options.memory,
-    }
+    machine = compute(options, memory=True)
     told = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
     logs = open_logs(options.log, options.out, told)
     with Terminal(options.quiet, logs=logs) as terminal:
@@ -98,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
 
         def accuracy(synthetic: SyntheticSet) -> float:
             with terminal.at_once():
-                row = evaluate(synthetic, data, networks=(options.network,), repeats=1, baseline=False, **compute)[0]
+                row = evaluate(synthetic, data, networks=(options.network,), repeats=1, baseline=False, **machine)[0]
             return row.mean
 
         synthetic = distill(
@@ -116,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
             evaluate=accuracy,
             evaluate_every=options.evaluate_every,
             watcher=terminal,
-            **compute,
+            **machine,
         )
     print(f"{options.out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {options.out / GRID}")
     return 0

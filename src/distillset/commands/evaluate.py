@@ -6,16 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from distillset.commands.options import add_compute, add_data, load_data
+from distillset.commands.evaluating import add_evaluation, evaluation
+from distillset.commands.options import add_data, load_data
 from distillset.commands.progress import note
 from distillset.data.augment import NONE
-from distillset.data.cache import cache_folder
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
-from distillset.evaluation import PROTOCOLS, Ledger, choose, evaluate, read_snapshots, table
+from distillset.evaluation import choose, evaluate, read_snapshots, table
 from distillset.evaluation.scores import score
-from distillset.nets import POOLS
 from distillset.report import ACCURACY
 from distillset.store import write_json
 
@@ -25,21 +24,8 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser("evaluate", help="test accuracy of networks trained on a set")
     parser.add_argument("artifact", type=Path, metavar="DIR", help="folder of the artifact")
     add_data(parser, None)
-    parser.add_argument(
-        "--networks",
-        nargs="+",
-        default=["convnet"],
-        metavar="NAME",
-        help=f"names, timm/NAME, module:function, pools ({', '.join(POOLS)}) or all (default convnet)",
-    )
-    parser.add_argument("--repeats", type=int, default=5, help="fresh networks a row (default 5)")
-    parser.add_argument("--protocol", default="auto", help=f"auto (that of the set's paper), {', '.join(PROTOCOLS)}")
-    parser.add_argument("--epochs", type=int, help="instead of the protocol's; the protocol's name then says so")
-    parser.add_argument(
-        "--augment", metavar="STRATEGY", help="none, or operations joined by _, instead of the protocol's augmentation"
-    )
+    add_evaluation(parser, memory=True)
     parser.add_argument("--hard-labels", action="store_true", help="the most probable class instead of soft labels")
-    parser.add_argument("--no-baseline", action="store_true", help="leave out random images of the same number")
     parser.add_argument(
         "--soft-random", action="store_true", help="also random images with soft labels of a network trained on all"
     )
@@ -58,14 +44,10 @@ def add(verbs: Any) -> None:
         action="store_true",
         help="also the label- and augmentation-robust scores with all their parts, and the rows they are made of",
     )
-    parser.add_argument("--seed", type=int, default=0, help="names all random numbers")
     parser.add_argument("--save-networks", type=Path, metavar="DIR", help="keep the trained networks as safetensors")
-    parser.add_argument("--no-cache", action="store_true", help="train anew what was measured before")
     parser.add_argument(
         "--save", action="store_true", help=f"also keep the rows in the artifact's folder ({ACCURACY}), for the report"
     )
-    parser.add_argument("--json", action="store_true", help="print a list of rows as JSON")
-    add_compute(parser, memory=True)
     parser.set_defaults(run=run)
 
 
@@ -87,24 +69,12 @@ def run(options: argparse.Namespace) -> int:
         synthetic,
         data,
         artifact=str(options.artifact),
-        networks=tuple(options.networks),
-        repeats=options.repeats,
-        protocol=options.protocol,
-        epochs=options.epochs,
         snapshots=read_snapshots(options.artifact, synthetic) if needs_snapshots else None,
         select=options.select,
         best_on_test=options.best_on_test,
-        seed=options.seed,
-        device=options.device,
-        precision=options.precision,
-        compile=options.compile,
-        memory=options.memory,
         save_networks=options.save_networks,
-        ledger=None if options.no_cache else Ledger(cache_folder() / "accuracies"),
-        report=lambda artifact, done, accuracy: note(
-            f"{artifact}: network {done} of {options.repeats}, {accuracy:.2%}"
-        ),
         announce=note,
+        **evaluation(options, memory=True),
     )
     rows = tried(
         augment=options.augment,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distillset.commands.options import add_compute, add_data, load_data
+from distillset.commands.options import add_compute, add_data, compute, load_data
 from distillset.commands.progress import note
 from distillset.data.cache import cache_folder
 from distillset.data.grid import GRID
@@ -77,9 +77,7 @@ def run_export(options: argparse.Namespace) -> int:
             protocol=options.protocol,
             epochs=options.epochs,
             ledger=Ledger(cache_folder() / "accuracies"),
-            device=options.device,
-            precision=options.precision,
-            compile=options.compile,
+            **compute(options),
         )
         exact, rounded = measured["rows"].values()
         note(f"accuracy {exact['mean']:.2%} as learned, {rounded['mean']:.2%} as 8-bit pictures")

@@ -2,10 +2,9 @@
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
-from distillset.commands.options import add_compute, add_data, load_data
+from distillset.commands.options import add_data, add_study, compute, load_data
 from distillset.commands.progress import Terminal
 from distillset.evaluation import PROTOCOLS
 from distillset.studies import nas
@@ -19,16 +18,10 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--proxy", nargs="+", required=True, metavar="P", help="selectors, methods, or folders of artifacts"
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the study; the same command goes on where it stopped"
-    )
     parser.add_argument("--sample", type=int, default=24, help="networks, of the 720 of the space (default 24)")
     parser.add_argument("--ipc", type=int, default=10, help="images per class of proxies that are made (default 10)")
     parser.add_argument("--images", type=int, help="use about so many training images (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="names all random numbers (default 0)")
-    parser.add_argument(
-        "--distill-steps", type=int, help="of each distillation (default: the method's published number)"
-    )
     parser.add_argument("--epochs", type=int, default=10, help="on the whole set (default 10)")
     parser.add_argument("--proxy-epochs", type=int, default=200, help="on a proxy (default 200)")
     parser.add_argument("--protocol", default="dm", help=f"of the proxies: {', '.join(PROTOCOLS)} (default dm)")
@@ -36,9 +29,7 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--top", type=float, default=0.25, help="the best by the whole set, 4 at least, told apart (default 0.25)"
     )
-    parser.add_argument("--json", action="store_true", help="print a list of rows as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    add_compute(parser)
+    add_study(parser)
     parser.set_defaults(run=run)
 
 
@@ -59,10 +50,8 @@ def run(options: argparse.Namespace) -> int:
             protocol=options.protocol,
             repeats=options.repeats,
             fraction=options.top,
-            device=options.device,
-            precision=options.precision,
-            compile=options.compile,
             watcher=terminal,
+            **compute(options),
         )
     if options.json:
         shared = {name: result[name] for name in ("protocols", "sample", "repeats", "images", "hardware")}

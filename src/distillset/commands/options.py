@@ -54,6 +54,25 @@ def add_compute(parser: argparse.ArgumentParser, memory: bool = False) -> None:
         )
 
 
+def compute(options: argparse.Namespace, memory: bool = False) -> dict[str, Any]:
+    """What `add_compute` read, as arguments of the library's functions."""
+    names = ("device", "precision", "compile", *(("memory",) if memory else ()))
+    return {name: getattr(options, name) for name in names}
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """What every study takes: its folder, how long it distils, how it tells what it found, and what it computes on."""
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the study; the same command goes on where it stopped"
+    )
+    parser.add_argument(
+        "--distill-steps", type=int, help="of each distillation (default: the method's published number)"
+    )
+    parser.add_argument("--json", action="store_true", help="print a list of rows as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_compute(parser)
+
+
 def add_whiten(parser: argparse.ArgumentParser, default: str) -> None:
     """``--whiten`` and ``--whiten-large``."""
     parser.add_argument(

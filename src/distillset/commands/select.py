@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from distillset.commands.options import add_compute, add_data, load_data
+from distillset.commands.options import add_compute, add_data, compute, load_data
 from distillset.commands.progress import note
 from distillset.commands.ranks import speaks
 from distillset.coresets import SELECTORS, select
@@ -55,11 +55,8 @@ def _select(options: argparse.Namespace, out: Path) -> int:
         seed=options.seed,
         network=options.network,
         epochs=options.epochs,
-        device=options.device,
-        precision=options.precision,
-        compile=options.compile,
-        memory=options.memory,
         announce=note,
+        **compute(options, memory=True),
     )
     if speaks():
         synthetic.save(out)

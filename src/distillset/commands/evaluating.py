@@ -1,0 +1,52 @@
+"""What `evaluate` and `compare` share: which networks are trained, how, and what is told meanwhile."""
+
+import argparse
+from typing import Any
+
+from distillset.commands.options import add_compute, compute
+from distillset.commands.progress import note
+from distillset.data.cache import cache_folder
+from distillset.evaluation import PROTOCOLS, Ledger
+from distillset.nets import POOLS
+
+
+def add_evaluation(parser: argparse.ArgumentParser, memory: bool = False) -> None:
+    """Networks, their number and how they are trained; ``memory`` as in `add_compute`."""
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        default=["convnet"],
+        metavar="NAME",
+        help=f"names, timm/NAME, module:function, pools ({', '.join(POOLS)}) or all (default convnet)",
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="fresh networks a row (default 5)")
+    parser.add_argument(
+        "--protocol", default="auto", help=f"auto (that of the first set's paper), {', '.join(PROTOCOLS)}"
+    )
+    parser.add_argument("--epochs", type=int, help="instead of the protocol's; the protocol's name then says so")
+    parser.add_argument(
+        "--augment", metavar="STRATEGY", help="none, or operations joined by _, instead of the protocol's augmentation"
+    )
+    parser.add_argument("--no-baseline", action="store_true", help="leave out random images of the same number")
+    parser.add_argument("--seed", type=int, default=0, help="names all random numbers")
+    parser.add_argument("--no-cache", action="store_true", help="train anew what was measured before")
+    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
+    add_compute(parser, memory)
+
+
+def evaluation(options: argparse.Namespace, memory: bool = False) -> dict[str, Any]:
+    """What `add_evaluation` read, as arguments of the library's functions; but ``augment`` and the baseline."""
+
+    def report(artifact: str, done: int, accuracy: float) -> None:
+        note(f"{artifact}: network {done} of {options.repeats}, {accuracy:.2%}")
+
+    return {
+        "networks": tuple(options.networks),
+        "repeats": options.repeats,
+        "protocol": options.protocol,
+        "epochs": options.epochs,
+        "seed": options.seed,
+        "ledger": None if options.no_cache else Ledger(cache_folder() / "accuracies"),
+        "report": report,
+        **compute(options, memory),
+    }
