@@ -11,7 +11,6 @@ from torch import Tensor
 
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
-from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Engine, measure
 from distillset.errors import InputError
@@ -132,16 +131,16 @@ def distill(
         engine, place = Engine(compute, watcher.note), folder.folder if folder else None
         real = whitened(real, whiten, whiten_large, place, watcher, mesh)
         task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh)
-        side = canvas(method)
-        begun = _images(stored, real.spec, ipc, side) if stored else None
-        start = initial(init, real, ipc * side**2, Key(seed)("init")) if begun is None else begun
+        start = _start(task, init, canvas(method), stored)
         for reason in compute.reasons:
             watcher.note(reason)
         loop = Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)
+        del start  # large sets are not held twice
         keep(real, place)
         if stored:
             loop.restore(stored)
             watcher.note(f"going on from step {stored.step} of {steps}")
+            stored = None  # nor is their checkpoint
         loop.meet()
         loop.run(steps, checkpoint_seconds, snapshots, evaluate, evaluate_every)
         synthetic = loop.synthetic()
@@ -160,12 +159,15 @@ def _same(settings: dict[str, Any], stored: Checkpoint) -> None:
     check_same(was, settings)
 
 
-def _images(stored: Checkpoint, spec: Spec, ipc: int, canvas: int) -> Tensor:
-    """The images of a checkpoint, or canvases.
+def _start(task: Task, init: str, canvas: int, stored: Checkpoint | None) -> Tensor:
+    """The images or canvases that a run starts from, or those of its checkpoint.
 
     Raises:
-        InputError: there are none, or others than this run has.
+        InputError: the checkpoint has none, or others than this run has.
     """
+    spec, ipc = task.spec, task.ipc
+    if stored is None:
+        return initial(init, task.real, ipc * canvas**2, task.key("init"))
     images = stored.tensors.get("leaf.images")
     shape = (spec.classes * ipc, spec.channels, canvas * spec.height, canvas * spec.width)
     if images is None or tuple(images.shape) != shape:

@@ -113,7 +113,8 @@ class Loop:
         self.done, self.seconds = 0, 0.0
         self.loss: float | None = None
         self.skipped, self.in_a_row = 0, 0
-        self._whole = self._state()
+        self._whole: dict[str, Tensor] = {}
+        self._note()
 
     def run(
         self,
@@ -151,7 +152,7 @@ class Loop:
             loss = self._episode(Key(self.settings["seed"])("step", self.done), steps)
             self.loss = loss if math.isfinite(loss) else None
             self.done += 1
-            self._whole = self._state()
+            self._note()
             now = time.monotonic()
             self.seconds, before = self.seconds + now - before, now
             record: dict[str, Any] = {"step": self.done, "loss": self.loss, "seconds": round(self.seconds, 3)}
@@ -302,7 +303,7 @@ class Loop:
             momentum = stored.tensors.get(f"momentum.{name}")
             if momentum is not None:
                 self.optimiser.state[leaf]["momentum_buffer"] = momentum.to(leaf.device, copy=True)
-        self._whole = self._state()
+        self._note()
 
     def meet(self) -> None:
         """Start every rank from the state of the one that writes."""
@@ -314,17 +315,25 @@ class Loop:
             self.optimiser.state[self.leaves[name]].setdefault("momentum_buffer", torch.zeros_like(self.leaves[name]))
         buffers = [self.optimiser.state[self.leaves[name]]["momentum_buffer"] for name in moving]
         self.mesh.copy([*self.leaves.values(), *self.averages.values(), *buffers])
-        self._whole = self._state()
+        self._note()
 
     def _state(self) -> dict[str, Tensor]:
-        """A copy of the leaves, their averages and momenta, as they are between two episodes."""
-        tensors = {f"leaf.{name}": leaf.clone() for name, leaf in self.leaves.items()}
-        tensors |= {f"average.{name}": average.clone() for name, average in self.averages.items()}
+        """The leaves, their averages and momenta."""
+        tensors = {f"leaf.{name}": leaf for name, leaf in self.leaves.items()}
+        tensors |= {f"average.{name}": average for name, average in self.averages.items()}
         for name, leaf in self.leaves.items():
             momentum = self.optimiser.state[leaf].get("momentum_buffer")
             if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum.clone()
+                tensors[f"momentum.{name}"] = momentum
         return tensors
+
+    def _note(self) -> None:
+        """Copy the state as it is between two episodes, for checkpoints, into the memory of the last copy."""
+        for name, tensor in self._state().items() if self.folder else ():
+            if name in self._whole:
+                self._whole[name].copy_(tensor)
+            else:
+                self._whole[name] = tensor.clone()
 
     def _save(self) -> None:
         """A checkpoint of the last whole episode."""
