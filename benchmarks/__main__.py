@@ -12,9 +12,8 @@ from typing import Any
 import torch
 
 from benchmarks.cases import CASES, memory, state_bytes, times
-from distillset.data.synthetic import versions
 from distillset.engine import Compute
-from distillset.engine.hardware import hardware
+from distillset.reproduction.record import provenance
 
 
 def main() -> int:
@@ -22,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("cases", nargs="*", default=list(CASES), metavar="CASE", help=f"default: {' '.join(CASES)}")
     parser.add_argument("--pairs", type=int, default=7, help="most pairs of steps timed (default 7)")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--out", type=Path, help="JSON file to write, case by case; other cases in it are kept")
     parser.add_argument("--memory-of", choices=("fast", "textbook"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if unknown := [case for case in options.cases if case not in CASES]:
@@ -30,25 +29,20 @@ def main() -> int:
     if options.memory_of:
         print(json.dumps(memory(options.cases[0], options.memory_of)))
         return 0
-    found: dict[str, Any] = {}
+    compute = Compute.resolve(compile="on")
+    made_with = {"compute": compute.to_json(), **provenance(torch.device(compute.device))}
     for case in options.cases:
-        found[case] = {**times(case, options.pairs), **_memory(case)}
-        row = found[case]
+        row = {**times(case, options.pairs), **_memory(case), "commit": made_with["commit"]}
         if case == "expert":
             row["state_bytes"] = state_bytes()
         print(
             f"{case}: {row['fast_s']} s against {row['textbook_s']} s a step, {row['ratio']} times faster "
-            f"({row['ratio_min']} to {row['ratio_max']}); peak {row['fast_mb']} MB against {row['textbook_mb']} MB"
+            f"({row['ratio_min']} to {row['ratio_max']}); peak {row['fast_mb']} MB against {row['textbook_mb']} MB",
+            flush=True,
         )
-    compute = Compute.resolve(compile="on")
-    record = {
-        **found,
-        "compute": compute.to_json(),
-        "hardware": hardware(torch.device(compute.device)),
-        "versions": versions(),
-    }
-    if options.out:
-        options.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        if options.out:
+            before = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
+            options.out.write_text(json.dumps({**before, case: row, **made_with}, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

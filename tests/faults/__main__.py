@@ -15,9 +15,7 @@ from pathlib import Path
 
 import torch
 
-from distillset.data.synthetic import versions
-from distillset.engine.hardware import hardware
-from distillset.reproduction.record import commit
+from distillset.reproduction.record import provenance
 from distillset.store import write_json
 from tests.faults.battery import MOST, Battery, summary
 from tests.faults.commands import COMMANDS
@@ -59,9 +57,7 @@ def main() -> int:
         "seed": options.seed,
         "seconds": round(sum(one["seconds"] for one in found["commands"].values()), 1),
         "began": began.isoformat(timespec="seconds"),
-        "hardware": hardware(torch.device("cpu")),
-        "versions": versions(),
-        "commit": commit(),
+        **provenance(torch.device("cpu")),
     }
     if options.out:
         write_json(options.out, record)

@@ -20,14 +20,14 @@ import pytest
 import torch
 
 from distillset import evaluate, load, select
-from distillset.data.synthetic import SyntheticSet, versions
-from distillset.engine.hardware import hardware, memory
+from distillset.data.synthetic import SyntheticSet
+from distillset.engine.hardware import memory
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Ledger
 from distillset.export import export
 from distillset.methods import DC, DM, MTT
 from distillset.report import report
-from distillset.reproduction.record import commit
+from distillset.reproduction.record import provenance
 from distillset.store import write_json
 from tests import toys
 from tests.faults.sitting import threads
@@ -116,9 +116,7 @@ def main() -> int:
         **found,
         "samples": samples[:: max(1, len(samples) // 60)],
         "began": began.isoformat(timespec="seconds"),
-        "hardware": hardware(torch.device("cpu")),
-        "versions": versions(),
-        "commit": commit(),
+        **provenance(torch.device("cpu")),
     }
     if options.out:
         write_json(options.out, record)

@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from distillset.data.synthetic import versions
+from distillset.engine.hardware import hardware
 from distillset.errors import InputError
 from distillset.presets import PRESETS, Preset
 from distillset.store import read_json, write_sealed
@@ -78,6 +81,11 @@ def name_of(result: Mapping[str, Any]) -> str:
     """What a result is called: by its row, and by its steps where they are not the published ones."""
     row = f"{result['method']}-{result['data']['name']}-{result['ipc']}"
     return row if result["steps"] == (result["steps_published"] or 0) else f"{row}-{result['steps']}-steps"
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """What a measurement was made on and with: hardware, versions and commit."""
+    return {"hardware": hardware(device), "versions": versions(), "commit": commit()}
 
 
 def commit(root: Path = ROOT) -> str | None:
