@@ -16,12 +16,6 @@ from tools.shard import write_shards
 STEPS = 6
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path_factory.getbasetemp() / "cache-of-reproduction"))
-    monkeypatch.delenv("DISTILLSET_DATA", raising=False)
-
-
 @pytest.fixture(scope="session")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A grey toy set under a known name."""
