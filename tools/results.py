@@ -16,7 +16,8 @@ from distillset.store import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "reproduction.md", ROOT / "docs" / "methods" / "mtt.md")
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", DOCS / "reproduction.md", DOCS / "methods" / "mtt.md", DOCS / "scaling.md")
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from benchmarks.cases import CASES
 from distillset.errors import InputError
 from distillset.presets import Preset
 from distillset.reproduction import Results, measured, refreshed, result_of, speed
-from distillset.reproduction.tables import ABLATIONS, BEGIN, END, STEPS_TIMED, ablated, verdict
+from distillset.reproduction.tables import ABLATIONS, BEGIN, END, STEPS_TIMED, ablated, scaling, verdict
 
 BENCH: dict[str, dict[str, Any]] = {
     "dm": {"fast_s": 0.5, "textbook_s": 2.0, "ratio": 4.0, "fast_mb": 10.0, "textbook_mb": 40.4},
@@ -140,6 +140,44 @@ def test_an_ablation_is_in_points_beside_the_published_setting(tmp_path: Path, t
         "| sam 0.01 | 29.0 ± 0.2 (3) | -1.0 |",
         "| average 0.9, sam 0.01 | 35.0 ± 0.2 (3) | +5.0 |",
     ]
+
+
+def test_scaling_is_told_by_size_ranks_and_data(tmp_path: Path) -> None:
+    path = tmp_path / "scaling.json"
+    assert scaling(path) == ""
+    point = {"classes": 10, "ipc": 1, "size": 32, "seconds": 0.0596, "work": 100, "by_work": 1.0}
+    more = {**point, "classes": 100, "seconds": 1.2345, "by_work": 1.679}
+    sweep = {"dm": [point, more], "dc": [{**point, "seconds": 0.1785}, {**more, "seconds": 23.94}]}
+    found = {
+        "classes": sweep,
+        "images per class": {name: rows[:1] for name, rows in sweep.items()},  # the first point again
+        "image size": {name: rows[:1] for name, rows in sweep.items()},
+        "ranks": {"dm": {"one_process": 1.25, "two_ranks": 1.15, "ratio_of_times": 0.92}},
+        "hardware": {"processor": "a processor", "threads": 2},
+    }
+    path.write_text(json.dumps(found))
+    assert scaling(path).splitlines() == [
+        "",
+        "| classes, images a class, size | seconds a step of DM | by work | of DC | by work |",
+        "|---|---|---|---|---|",
+        "| 10, 1, 32x32 | 0.0596 | 1.00 | 0.178 | 1.00 |",
+        "| 100, 1, 32x32 | 1.23 | 1.68 | 23.9 | 1.68 |",
+        "",
+        "| shared work | one process of two threads | two ranks of one | ratio of times |",
+        "|---|---|---|---|",
+        "| dm | 1.25 s | 1.15 s | 0.92 |",
+        "",
+        "Measured on a processor, 2 threads, without compilation.",
+    ]
+    found["large"] = {
+        "files": 100000,
+        "classes": 200,
+        "size": 64,
+        "cached": {"load_s": 1.24, "start_s": 2.37, "step_s": 3.3, "anonymous_mb": 1370.5},
+    }
+    path.write_text(json.dumps(found))
+    assert "| `distill dm`, 100,000 files in 200 classes |" in scaling(path)
+    assert "| cached | 2.4 s | 3.3 s | 1,370 MB |" in scaling(path)
 
 
 def test_a_page_of_ablations_is_refreshed(tmp_path: Path, table: dict[str, Preset]) -> None:

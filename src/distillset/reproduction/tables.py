@@ -11,6 +11,7 @@ from distillset.store import read_json
 
 BEGIN, END = "<!-- results: made by tools/results.py -->", "<!-- end of results -->"
 ABLATIONS = ("<!-- ablations: made by tools/results.py -->", "<!-- end of ablations -->")
+SCALING = ("<!-- scaling: made by tools/results.py -->", "<!-- end of scaling -->")
 
 ORDER = ("dc", "dsa", "dm", "mtt", "random", "herding", "k-center", "forgetting")
 
@@ -141,6 +142,47 @@ def _ablation(row: str, found: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def scaling(path: Path) -> str:
+    """The tables of `python -m benchmarks.scaling`: sizes, ranks and data larger than memory; empty if not measured."""
+    if not path.exists():
+        return ""
+    found = read_json(path)
+    lines = [
+        "",
+        "| classes, images a class, size | seconds a step of DM | by work | of DC | by work |",
+        "|---|---|---|---|---|",
+    ]
+    points = {}
+    for sweep in ("classes", "images per class", "image size"):
+        for dm, dc in zip(found[sweep]["dm"], found[sweep]["dc"], strict=True):
+            told = " | ".join(f"{row['seconds']:.3g} | {row['by_work']:.2f}" for row in (dm, dc))
+            points[f"{dm['classes']}, {dm['ipc']}, {dm['size']}x{dm['size']}"] = told
+    lines += [f"| {point} | {told} |" for point, told in points.items()]
+    lines += [
+        "",
+        "| shared work | one process of two threads | two ranks of one | ratio of times |",
+        "|---|---|---|---|",
+    ]
+    for name, row in found["ranks"].items():
+        lines.append(
+            f"| {name} | {row['one_process']:.3g} s | {row['two_ranks']:.3g} s | {row['ratio_of_times']:.2f} |"
+        )
+    if large := found.get("large"):
+        lines += [
+            "",
+            f"| `distill dm`, {large['files']:,} files in {large['classes']} classes | start beyond imports | a step "
+            "| anonymous memory |",
+            "|---|---|---|---|",
+        ]
+        for name, row in large.items():
+            if isinstance(row, dict):
+                told = f"{row['start_s']:.1f} s | {row['step_s']:.1f} s | {row['anonymous_mb']:,.0f} MB"
+                lines.append(f"| {name} | {told} |")
+    hardware = found["hardware"]
+    lines += ["", f"Measured on {hardware['processor']}, {hardware['threads']} threads, without compilation."]
+    return "\n".join(lines) + "\n"
+
+
 def refreshed(pages: Sequence[Path], folder: Path) -> dict[Path, str]:
     """The pages whose tables are not those of the results in ``folder``, with what they should be.
 
@@ -150,6 +192,7 @@ def refreshed(pages: Sequence[Path], folder: Path) -> dict[Path, str]:
     blocks: dict[tuple[str, str], Callable[[], str]] = {
         (BEGIN, END): lambda: f"{measured(Results(folder))}\n{speed(folder / 'benchmarks.json')}",
         ABLATIONS: lambda: ablated(folder / "ablations"),
+        SCALING: lambda: scaling(folder / "scaling.json"),
     }
     stale = {}
     for page in pages:
