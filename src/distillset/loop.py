@@ -191,7 +191,7 @@ class Loop:
                 self._save()
                 raise self._diverged(f"loss {float(loss):g} or a gradient is not finite")
             for name, leaf in self.leaves.items():
-                leaf.grad = gradients[name]
+                leaf.grad = gradients.pop(name)
             self._update()
             if (largest := _largest(self.leaves.values())) > LARGEST:
                 self._save()
@@ -223,6 +223,7 @@ class Loop:
         """One step of SGD on every leaf; positive ones move in proportion. Then the averages."""
         before = {name: self.leaves[name].clone() for name in self.positive}
         self.optimiser.step()
+        self.optimiser.zero_grad()  # the next gradients need the memory
         for name, old in before.items():
             change = (self.leaves[name] - old) / old
             self.leaves[name].copy_(old * change.clamp(-1, 1).exp())

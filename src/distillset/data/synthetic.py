@@ -61,7 +61,7 @@ class SyntheticSet:
         ):
             expected = f"float32 [N, {', '.join(map(str, spec.shape))}], N at least 1"
             raise InputError(f"images {images.dtype} {list(images.shape)}: expected {expected}")
-        if not torch.isfinite(images).all():
+        if not torch.stack(torch.aminmax(images)).isfinite().all():
             raise InputError("images: contain NaN or infinity")
         hard = labels.dtype == torch.int64 and labels.dim() == 1
         soft = labels.dtype == torch.float32 and tuple(labels.shape[1:]) == (spec.classes,)
