@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from distillset.data.formation import deformed
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
@@ -18,7 +19,7 @@ from distillset.initial import initial
 from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
 from distillset.mesh import Mesh, join
-from distillset.methods import Method, Prepares, Task, canvas
+from distillset.methods import Method, Prepares, Task, canvas, formation
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.run import Checkpoint, RunFolder, check_same, resolve_compute
@@ -110,7 +111,7 @@ def distill(
     mesh = mesh or join(device)
     watcher = watching(watcher)
     with RunFolder.open(Path(out)) if out is not None and mesh.writes else nullcontext() as folder:
-        stored, notes = folder.latest(partial(_same, settings)) if folder else (None, [])
+        stored, notes = folder.latest(partial(_same, method, settings)) if folder else (None, [])
         for note in notes:
             watcher.note(note)
         if stored and stored.step > steps:
@@ -131,7 +132,7 @@ def distill(
         engine, place = Engine(compute, watcher.note), folder.folder if folder else None
         real = whitened(real, whiten, whiten_large, place, watcher, mesh)
         task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh)
-        start = _start(task, init, canvas(method), stored)
+        start = _start(task, init, method, stored)
         for reason in compute.reasons:
             watcher.note(reason)
         loop = Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)
@@ -149,27 +150,28 @@ def distill(
         return synthetic
 
 
-def _same(settings: dict[str, Any], stored: Checkpoint) -> None:
+def _same(method: Method, settings: dict[str, Any], stored: Checkpoint) -> None:
     """Whether a command of these settings may go on from a checkpoint.
 
     Raises:
         InputError: names the first field that differs.
     """
-    was = {"whiten": "none", **stored.settings, "network": canonical(str(stored.settings.get("network")))}
+    since = asdict(type(method)())  # type: ignore[call-overload]  # fields that runs of earlier versions did not have
+    was = {"whiten": "none", **since, **stored.settings, "network": canonical(str(stored.settings.get("network")))}
     check_same(was, settings)
 
 
-def _start(task: Task, init: str, canvas: int, stored: Checkpoint | None) -> Tensor:
+def _start(task: Task, init: str, method: Method, stored: Checkpoint | None) -> Tensor:
     """The images or canvases that a run starts from, or those of its checkpoint.
 
     Raises:
         InputError: the checkpoint has none, or others than this run has.
     """
-    spec, ipc = task.spec, task.ipc
+    spec, ipc, side, tiles = task.spec, task.ipc, canvas(method), formation(method)
     if stored is None:
-        return initial(init, task.real, ipc * canvas**2, task.key("init"))
+        return deformed(initial(init, task.real, ipc * side**2 * tiles**2, task.key("init")), tiles)
     images = stored.tensors.get("leaf.images")
-    shape = (spec.classes * ipc, spec.channels, canvas * spec.height, canvas * spec.width)
+    shape = (spec.classes * ipc, spec.channels, side * spec.height, side * spec.width)
     if images is None or tuple(images.shape) != shape:
         found = "missing" if images is None else f"of shape {list(images.shape)}"
         raise InputError(f"checkpoint of step {stored.step}: its images are {found}; this run has {list(shape)}")

@@ -50,7 +50,7 @@ def from_artifact(folder: str, real: RealSet, ipc: int) -> Tensor:
     Raises:
         InputError: other classes or another image size, or fewer images a class.
     """
-    synthetic = SyntheticSet.load(folder)
+    synthetic = SyntheticSet.load(folder).formed()
     if synthetic.canvas > 1:
         raise InputError(f"--init {folder}: holds canvases of {synthetic.canvas}x{synthetic.canvas} images, not images")
     if synthetic.spec.shape != real.spec.shape or synthetic.spec.class_names != real.spec.class_names:

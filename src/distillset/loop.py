@@ -277,7 +277,8 @@ class Loop:
         }
         images, labels = found["images"].detach().cpu().clone(), found.get("labels", hard).cpu()
         lr = float(found["lr"]) if "lr" in found else None
-        return SyntheticSet(images, labels, spec, card, self.task.real.whitening, lr)
+        formation = self.settings.get("formation", 1)
+        return SyntheticSet(images, labels, spec, card, self.task.real.whitening, lr, formation)
 
     def _result(self) -> dict[str, Tensor]:
         """The leaves as the artifact has them: averaged where an average is kept, labels as probabilities."""

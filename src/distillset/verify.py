@@ -88,6 +88,8 @@ def _said(synthetic: SyntheticSet) -> str:
     """What the card says that the tensors say as well."""
     whiten = "none" if synthetic.whitening is None else "zca"
     true = {"images": list(synthetic.images.shape), "ipc": synthetic.ipc, "whiten": whiten}
+    if synthetic.formation > 1:
+        true["formation"] = synthetic.formation
     for field, value in true.items():
         if synthetic.card.get(field) != value:
             raise InputError(f"{CARD}: {field} is {synthetic.card.get(field)!r}; the set has {value!r}")

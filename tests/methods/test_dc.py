@@ -20,6 +20,7 @@ from distillset.nets.pools import pool
 from tests import toys
 from tests.methods.exact import KEY, Exact, added
 from tests.oracles import dc_oracle as oracle
+from tests.oracles.formation_oracle import formed
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Update:
         counts = [min(self.method.batch_real, int(task.real.counts[c])) for c in classes]
         real = [task.real.draw(c, counts[c], key("real", c)).double() for c in classes]
         leaf = self.images.double().requires_grad_()
-        synthetic = [leaf[c * ipc : (c + 1) * ipc] for c in classes]
+        synthetic = [formed(leaf[c * ipc : (c + 1) * ipc], self.method.formation) for c in classes]
         loss = oracle.loss(network, real, synthetic, draws, self.method.distance, self.method.match)
         (gradient,) = torch.autograd.grad(loss, leaf)
         return loss.detach(), gradient
@@ -97,6 +98,16 @@ def test_equals_the_equation(
     torch.testing.assert_close(update.loss, loss, rtol=1e-9, atol=0)
     torch.testing.assert_close(update.gradient, gradient, rtol=1e-8, atol=1e-12)
     assert all(float(part.abs().max()) > 0 for part in update.gradient.split(ipc))
+
+
+@pytest.mark.parametrize("match", ["class", "all"])
+@pytest.mark.parametrize("micro_batch", [3, 64])
+def test_tiles_equal_the_equation(micro_batch: int, match: str) -> None:
+    method = DSA(batch_real=6, formation=2, match=match)
+    update = Update.of(toys.toy(), 2, "ConvNetD1W8", method, toys.engine(micro_batch))
+    loss, gradient = update.expected(8, 1)
+    torch.testing.assert_close(update.loss, loss, rtol=1e-9, atol=0)
+    torch.testing.assert_close(update.gradient, gradient, rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("operation", ["none", "color", "crop", "cutout", "flip", "scale", "rotate"])
@@ -305,6 +316,7 @@ def test_the_published_settings() -> None:
         "lr_net": 0.01,
         "batch_train": 256,
         "augment": "none",
+        "formation": 1,
     }
     assert (DC.name, DC.init, DC.steps) == ("dc", "noise", 1000)
     assert (DSA.name, DSA.init, DSA.steps) == ("dsa", "real", 1000)

@@ -18,6 +18,7 @@ from distillset.nets.convnet import ConvNet, ConvNetConfig
 from tests import toys
 from tests.methods.exact import KEY, Exact, added
 from tests.oracles import dm_oracle as oracle
+from tests.oracles.formation_oracle import formed
 
 
 @dataclass
@@ -70,7 +71,9 @@ class Step:
             seen = [task.real.draw(c, min(16, int(task.real.counts[c])), KEY("calibrate", c)) for c in classes]
             oracle.calibrate(phi, torch.cat(seen).double())
         leaf = self.images.double().requires_grad_()
-        loss = oracle.loss(phi, real, [leaf[c * ipc : (c + 1) * ipc] for c in classes], draws)
+        tiles = self.method.formation
+        synthetic = [formed(leaf[c * ipc : (c + 1) * ipc], tiles) for c in classes]
+        loss = oracle.loss(phi, real, synthetic, draws)
         (gradient,) = torch.autograd.grad(loss, leaf)
         return loss.detach(), gradient
 
@@ -98,6 +101,16 @@ def test_equals_the_equation(
     torch.testing.assert_close(step.loss, loss, rtol=1e-10, atol=0)
     torch.testing.assert_close(step.gradient, gradient, rtol=1e-9, atol=1e-12)
     assert all(float(part.abs().max()) > 0 for part in step.gradient.split(ipc))
+
+
+@pytest.mark.parametrize("micro_batch", [3, 64])
+@pytest.mark.parametrize(("shape", "formation"), [((3, 8, 8), 2), ((1, 9, 15), 3)])
+def test_tiles_equal_the_equation(shape: tuple[int, int, int], formation: int, micro_batch: int) -> None:
+    method = DM(batch_real=6, formation=formation)
+    step = Step.of(toys.toy((12, 7, 5), shape), 2, "ConvNetD1W8", method, toys.engine(micro_batch))
+    loss, gradient = step.expected(8, 1)
+    torch.testing.assert_close(step.loss, loss, rtol=1e-10, atol=0)
+    torch.testing.assert_close(step.gradient, gradient, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(("classes", "terms"), [(2, 2), (3, 1)])

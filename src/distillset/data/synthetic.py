@@ -1,7 +1,8 @@
 """SyntheticSet, the artifact: a few images a class and all that a stranger needs to use them."""
 
 import base64
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from distillset.data.formation import check_formation, formed
 from distillset.data.grid import GRID, grid, png, write_grid
 from distillset.data.spec import Spec
 from distillset.data.whiten import Whitening
@@ -38,6 +40,7 @@ class SyntheticSet:
         card: how it was made: method, resolved settings, data, seed, versions, metrics. Plain JSON values.
         whitening: in place of mean and std, where the images are whitened; test images need the same.
         lr: the learned learning rate, where there is one.
+        formation: tiles across and down an image, each of which is an image to train on, see `formed`.
 
     Raises:
         InputError: shapes or values do not fit together.
@@ -49,6 +52,7 @@ class SyntheticSet:
     card: dict[str, Any] = field(default_factory=dict)
     whitening: Whitening | None = None
     lr: float | None = None
+    formation: int = 1
 
     def __post_init__(self) -> None:
         images, labels, spec = self.images, self.labels, self.spec
@@ -75,6 +79,7 @@ class SyntheticSet:
             raise InputError(f"labels: found {found}, allowed 0 to {spec.classes - 1}")
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise InputError(f"lr {self.lr}: a learned rate must be a finite number above 0")
+        check_formation(self.formation, spec)
         if self.whitening is not None and self.whitening.mean.numel() != images[0].numel():
             raise InputError(
                 f"zca_mean {list(self.whitening.mean.shape)}: does not fit images of {list(images.shape[1:])}"
@@ -105,9 +110,17 @@ class SyntheticSet:
             return self.whitening.pictures(self.images)
         return self.spec.denormalise(self.images)
 
+    def formed(self) -> "SyntheticSet":
+        """The images that networks train on: the tiles of each, enlarged (`distillset.data.formation`)."""
+        if self.formation == 1:
+            return self
+        images = formed(self.images, self.formation)
+        return replace(self, images=images, labels=self.labels.repeat_interleave(self.formation**2, 0), formation=1)
+
     def dataset(self) -> TensorDataset:
-        """A ``torch.utils.data.Dataset`` of (normalised image, label); canvases are whole in it."""
-        return TensorDataset(self.images, self.labels)
+        """A ``torch.utils.data.Dataset`` of (normalised image, label), `formed`; canvases are whole in it."""
+        found = self.formed()
+        return TensorDataset(found.images, found.labels)
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows: the images, a row a class."""
@@ -134,7 +147,7 @@ class SyntheticSet:
 
     def tensors(self) -> dict[str, Tensor]:
         """What is stored: ``images`` and ``labels``; ``mean`` and ``std``, or ``zca_matrix`` and ``zca_mean``; ``lr``
-        where there is one.
+        where there is one, ``formation`` where it is not 1.
         """
         found = {"images": self.images, "labels": self.labels}
         if self.whitening is None:
@@ -143,6 +156,8 @@ class SyntheticSet:
             found |= self.whitening.tensors()
         if self.lr is not None:
             found["lr"] = torch.tensor(self.lr)
+        if self.formation > 1:
+            found["formation"] = torch.tensor(self.formation)
         return found
 
     def save(self, folder: str | Path) -> Path:
@@ -157,6 +172,7 @@ class SyntheticSet:
             "images": list(self.images.shape),
             "ipc": self.ipc,
             "canvas": self.canvas,
+            "formation": self.formation,
             "spec": self.spec.to_json(),
             "whiten": "none" if self.whitening is None else "zca",
             "fingerprint": self.fingerprint(),
@@ -201,7 +217,8 @@ class SyntheticSet:
         for name in ("images", "labels", *(("mean", "std") if whitening is None else ())):
             if name not in tensors:
                 raise InputError(f"{folder / TENSORS}: tensor {name} is missing")
-        lr = float(tensors["lr"]) if "lr" in tensors else None
+        lr = _number(folder, tensors, "lr", torch.float32)
+        formation = _number(folder, tensors, "formation", torch.int64)
         spec = Spec.from_json(card.get("spec"))
         data = card.get("data") or {}
         if not isinstance(data, dict):
@@ -209,10 +226,21 @@ class SyntheticSet:
         chosen = data.get("classes")
         if chosen is not None and chosen != list(spec.class_names):
             raise InputError(f"{folder / CARD}: data.classes {chosen} are not the spec's {list(spec.class_names)}")
-        synthetic = cls(tensors["images"], tensors["labels"], spec, card, whitening, lr)
+        tiles = 1 if formation is None else formation
+        synthetic = cls(tensors["images"], tensors["labels"], spec, card, whitening, lr, tiles)
         if synthetic.fingerprint() != card.get("fingerprint"):
             raise InputError(f"{folder / TENSORS}: does not match the fingerprint in {CARD}")
         return synthetic
+
+
+def _number(folder: Path, tensors: Mapping[str, Tensor], name: str, dtype: torch.dtype) -> Any:
+    """A stored number; None where there is none."""
+    if name not in tensors:
+        return None
+    found = tensors[name]
+    if found.dim() or found.dtype != dtype:
+        raise InputError(f"{folder / TENSORS}: tensor {name} is {found.dtype} {list(found.shape)}, expected {dtype} []")
+    return found.item()
 
 
 def versions() -> dict[str, str]:
@@ -248,6 +276,10 @@ def _readme(card: dict[str, Any]) -> str:
         normalised += f"""
 - Each is a canvas of {side}x{side} images: a network is shown a crop of {size}, drawn anew every time, anywhere, with
   wrap-around (`distillset.data.canvas.Crop`)"""
+    if card["formation"] > 1:
+        tiles = f"{card['formation']}x{card['formation']}"
+        normalised += f"""
+- Each holds {tiles} smaller images, to be enlarged for training (`SyntheticSet.formed`)"""
     return f"""# {card["images"][0]} images for {inline(spec["name"])}
 
 ![the images, a row a class]({GRID})

@@ -47,9 +47,9 @@ def alike(real: RealSet, synthetic: SyntheticSet) -> RealSet:
 
 def of_set(synthetic: SyntheticSet, artifact: str, protocol: Protocol) -> Subject:
     """An artifact, trained on with its own labels, hard or soft."""
-    images, labels, canvas = synthetic.images, synthetic.labels, synthetic.canvas
+    stored, seen = synthetic.images.nbytes + synthetic.labels.nbytes, synthetic.formed()
+    images, labels, canvas = seen.images, seen.labels, seen.canvas
     labelled = replace(protocol, labels="hard").at(synthetic.lr, soft=labels.dim() > 1)
-    stored = images.nbytes + labels.nbytes
     height, width = synthetic.spec.shape[1:]
 
     def draw(i: int) -> tuple[Examples, Tensor]:

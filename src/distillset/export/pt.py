@@ -31,6 +31,7 @@ LABELS_BESIDE = {"images_best.pt": "labels_best.pt", "images.pt": "labels.pt"}
 
 def write_pt(synthetic: SyntheticSet, out: Path) -> list[str]:
     """Write every layout; the folder appears whole or not at all."""
+    synthetic = synthetic.formed()
     order = torch.sort(synthetic.classes, stable=True).indices
     images, labels = synthetic.images[order].contiguous(), synthetic.classes[order].contiguous()
     method, name = str(synthetic.card.get("method", "unknown")).upper(), synthetic.spec.name.upper().replace("_", "")

@@ -13,6 +13,7 @@ from distillset.methods.base import (
     Textured,
     Whitens,
     canvas,
+    formation,
 )
 from distillset.methods.dc import DC, DSA
 from distillset.methods.dm import DM
@@ -38,4 +39,5 @@ __all__ = [
     "Textured",
     "Whitens",
     "canvas",
+    "formation",
 ]

@@ -170,6 +170,15 @@ class Textured(Protocol):
         """Images across and down one of its images."""
 
 
+@runtime_checkable
+class Formed(Protocol):
+    """A method whose images may hold several to train on, see `distillset.data.formation`."""
+
+    @property
+    def formation(self) -> int:
+        """Tiles across and down one of its images."""
+
+
 class Method(Protocol):
     """A frozen dataclass whose fields are hyper-parameters, command-line flags and checkpoint record at once.
 
@@ -193,6 +202,11 @@ class Method(Protocol):
 def canvas(method: Method) -> int:
     """Images across and down a synthetic one of ``method``: 1 unless it learns textures."""
     return method.canvas if isinstance(method, Textured) else 1
+
+
+def formation(method: Method) -> int:
+    """Tiles across and down a synthetic image of ``method``: 1 unless its images hold several."""
+    return method.formation if isinstance(method, Formed) else 1
 
 
 def pixel_gradient(

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.func import grad
 
 from distillset.data.augment import Augmentation, Draw, default_strategy
+from distillset.data.formation import check_formation, formed
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.engine import Engine, blocks, embedding
@@ -50,6 +51,8 @@ class DM:
         batch_real: real images a class and step.
         augment: siamese strategy such as ``color_crop_cutout_flip_scale_rotate``, ``none``, or ``auto``: that one,
             without the flip for digits.
+        formation: tiles across and down each image, which are enlarged and matched as images of their own: 2 shows four
+            times as many in the same bytes (IDC, ICML 2022); 1 as published.
 
     Raises:
         InputError: a field out of its range.
@@ -65,6 +68,7 @@ class DM:
     momentum: float = 0.5
     batch_real: int = 256
     augment: str = "auto"
+    formation: int = 1
 
     def __post_init__(self) -> None:
         if self.lr is not None and not 0 < self.lr < float("inf"):
@@ -79,12 +83,13 @@ class DM:
             Augmentation.parse(self.augment)
 
     def resolve(self, spec: Spec, ipc: int) -> "DM":
+        check_formation(self.formation, spec)
         augment = default_strategy(spec.flip) if self.augment == "auto" else self.augment
         lr = self.lr if self.lr is not None else (1.0 if ipc <= 70 else 10.0)
         return replace(self, lr=lr, augment=augment)
 
     def images_per_step(self, real: RealSet, ipc: int) -> float:
-        return float(_drawn(real, self.batch_real).sum()) + 3.0 * ipc * real.spec.classes
+        return float(_drawn(real, self.batch_real).sum()) + 3.0 * ipc * self.formation**2 * real.spec.classes
 
     def prepare(self, task: Task) -> "DistributionMatching":
         return DistributionMatching(self, task)
@@ -100,9 +105,10 @@ class DistributionMatching:
         self.augmentation = Augmentation.parse(method.augment)
         self.counts = _drawn(task.real, method.batch_real).tolist()
         self.drawn = max(self.counts)
+        self.seen = task.ipc * method.formation**2
         embed = embedding(task.network)
         self.embed = task.engine.rowwise(embed)
-        self.distance = task.engine.whole(partial(distance, embed, task.ipc))
+        self.distance = task.engine.whole(partial(distance, embed, self.seen))
         self.pull = task.engine.split(partial(pull, embed))
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
@@ -122,8 +128,8 @@ class DistributionMatching:
 
     def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
         state = self.task.fresh(key)
-        classes, ipc = len(self.counts), self.task.ipc
-        runs = blocks(classes, ipc, self.task.engine.block(ipc, classes))
+        classes, seen = len(self.counts), self.seen
+        runs = blocks(classes, seen, self.task.engine.block(seen, classes))
         yield [partial(self._term, leaves["images"], state, key, run) for run in runs]
 
     def _term(self, images: Tensor, state: State, key: Key, classes: slice) -> Piece:
@@ -133,9 +139,14 @@ class DistributionMatching:
 
         def augment(images: Tensor) -> Tensor:
             parts = images.split(self.task.ipc)
-            return torch.cat([draw.apply(part) for draw, part in zip(draws.values(), parts, strict=True)])
+            return torch.cat(
+                [
+                    draw.apply(formed(part, self.method.formation))
+                    for draw, part in zip(draws.values(), parts, strict=True)
+                ]
+            )
 
-        if rows.stop - rows.start <= self.task.engine.micro_batch:
+        if len(draws) * self.seen <= self.task.engine.micro_batch:
             found = pixel_gradient(images[rows], augment, lambda augmented: self.distance(state, augmented, targets))
         else:
             found = self._large(images[rows], augment, state, targets)
@@ -150,8 +161,8 @@ class DistributionMatching:
         leaf = images.detach().requires_grad_()
         augmented = augment(leaf)
         features = self.embed(state, augmented.detach())
-        gap = features.to(targets.dtype).unflatten(0, (-1, self.task.ipc)).mean(1) - targets
-        wanted = (gap * (2 / self.task.ipc)).repeat_interleave(self.task.ipc, 0)
+        gap = features.to(targets.dtype).unflatten(0, (-1, self.seen)).mean(1) - targets
+        wanted = (gap * (2 / self.seen)).repeat_interleave(self.seen, 0)
         _, (asked,) = self.pull((state,), (augmented.detach(), wanted))
         (gradient,) = torch.autograd.grad(augmented, leaf, asked)
         return gap.square().sum(), gradient
