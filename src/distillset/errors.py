@@ -31,7 +31,11 @@ class DiskError(DistillsetError, OSError):
     """The disk is full, cannot be written, or a folder went away. What was whole before is whole still."""
 
 
-class InterruptedRun(DistillsetError):
-    """The run was asked to stop (Ctrl-C or SIGTERM) and has saved its state."""
+class InterruptedRun(KeyboardInterrupt):
+    """The run was asked to stop (Ctrl-C or SIGTERM) and has saved its state.
+
+    No `Exception`: signals come at any moment, also in the middle of other packages, which catch those, and log them or
+    raise others in their place.
+    """
 
     exit_code = 130

@@ -1,10 +1,12 @@
 """What is seen of a run: a bar on a terminal, lines elsewhere, and nothing when it is quiet."""
 
+import signal
 import sys
 
 import pytest
 
 from distillset.commands.progress import Terminal
+from distillset.errors import InterruptedRun
 
 
 def test_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +44,18 @@ def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
         terminal.accuracy(1, 0.5)
         terminal.note("hello")
     assert capsys.readouterr().err == ""
+
+
+def test_an_interruption_is_not_taken_for_an_error_of_the_code_it_falls_into() -> None:
+    """Other packages catch `Exception`, log it and go on, or raise their own; the readers of data name the data."""
+
+    def imported() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except Exception as error:
+            raise ImportError("cannot be imported") from error
+
+    with Terminal(quiet=True) as terminal:
+        with pytest.raises(InterruptedRun):
+            imported()
+        assert terminal.stop()

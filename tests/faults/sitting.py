@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,10 @@ def sit(arguments: list[str], life: Path, moment: Moment | None = None) -> Ended
             signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
             _count_writes(life, moment.write if moment else None)
             code = run(arguments, life)
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(code)
     wanted = moment.seconds if moment and moment.seconds is not None else None
     asked, at = 0.0, start

@@ -173,9 +173,8 @@ def building(
                 return
             try:
                 yield stage
-            except Exception as error:
-                if not isinstance(error, InterruptedRun):
-                    shutil.rmtree(stage, ignore_errors=True)
+            except Exception:  # no interruption: who goes on finds what was done
+                shutil.rmtree(stage, ignore_errors=True)
                 raise
             _move(stage, entry)
     except OSError as error:
