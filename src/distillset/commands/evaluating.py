@@ -19,7 +19,7 @@ def add_evaluation(parser: argparse.ArgumentParser, memory: bool = False) -> Non
         metavar="NAME",
         help=f"names, timm/NAME, module:function, pools ({', '.join(POOLS)}) or all (default convnet)",
     )
-    parser.add_argument("--repeats", type=int, default=5, help="fresh networks a row (default 5)")
+    parser.add_argument("--repeats", type=int, default=5, help="fresh networks a row; a comparison needs 2 (default 5)")
     parser.add_argument(
         "--protocol", default="auto", help=f"auto (that of the first set's paper), {', '.join(PROTOCOLS)}"
     )

@@ -138,13 +138,8 @@ class DistributionMatching:
         rows = self.task.rows(classes)
 
         def augment(images: Tensor) -> Tensor:
-            parts = images.split(self.task.ipc)
-            return torch.cat(
-                [
-                    draw.apply(formed(part, self.method.formation))
-                    for draw, part in zip(draws.values(), parts, strict=True)
-                ]
-            )
+            parts = formed(images, self.method.formation).split(self.seen)
+            return torch.cat([draw.apply(part) for draw, part in zip(draws.values(), parts, strict=True)])
 
         if len(draws) * self.seen <= self.task.engine.micro_batch:
             found = pixel_gradient(images[rows], augment, lambda augmented: self.distance(state, augmented, targets))
