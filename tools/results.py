@@ -17,7 +17,13 @@ from distillset.store import read_json
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", DOCS / "reproduction.md", DOCS / "methods" / "mtt.md", DOCS / "scaling.md")
+PAGES = (
+    ROOT / "README.md",
+    DOCS / "reproduction.md",
+    DOCS / "methods" / "dm.md",
+    DOCS / "methods" / "mtt.md",
+    DOCS / "scaling.md",
+)
 
 
 def main() -> int:

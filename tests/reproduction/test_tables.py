@@ -10,7 +10,7 @@ from benchmarks.cases import CASES
 from distillset.errors import InputError
 from distillset.presets import Preset
 from distillset.reproduction import Results, measured, refreshed, result_of, speed
-from distillset.reproduction.tables import ABLATIONS, BEGIN, END, STEPS_TIMED, ablated, scaling, verdict
+from distillset.reproduction.tables import ABLATIONS, BEGIN, END, STEPS_TIMED, ablated, agreement, scaling, verdict
 
 BENCH: dict[str, dict[str, Any]] = {
     "dm": {"fast_s": 0.5, "textbook_s": 2.0, "ratio": 4.0, "fast_mb": 10.0, "textbook_mb": 40.4},
@@ -204,3 +204,17 @@ def test_a_result_from_a_card_and_rows() -> None:
     assert result_of(card, rows, wanted=5)["complete"]
     assert (result["artifact"], result["distil_seconds"], result["note"]) == ("f", 1.5, "a note")
     assert result_of({**card, "ipc": 7}, rows)["published"] is None
+
+
+def test_agreement_is_told_from_the_most_to_the_least(tmp_path: Path) -> None:
+    path = tmp_path / "agreement.json"
+    assert agreement(path) == ""
+    rows = {"MLP": {"cosine": 0.0241, "error": 0.003}, "ConvNet": {"cosine": 0.4605, "error": 0.0101}}
+    path.write_text(json.dumps({"networks": rows}))
+    assert agreement(path).splitlines() == [
+        "",
+        "| network | cosine |",
+        "|---|---|",
+        "| ConvNet | 0.461 ± 0.010 |",
+        "| MLP | 0.024 ± 0.003 |",
+    ]

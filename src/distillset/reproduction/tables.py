@@ -12,6 +12,7 @@ from distillset.store import read_json
 BEGIN, END = "<!-- results: made by tools/results.py -->", "<!-- end of results -->"
 ABLATIONS = ("<!-- ablations: made by tools/results.py -->", "<!-- end of ablations -->")
 SCALING = ("<!-- scaling: made by tools/results.py -->", "<!-- end of scaling -->")
+AGREEMENT = ("<!-- agreement: made by tools/results.py -->", "<!-- end of agreement -->")
 
 ORDER = ("dc", "dsa", "dm", "mtt", "random", "herding", "k-center", "forgetting")
 
@@ -183,6 +184,17 @@ def scaling(path: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def agreement(path: Path) -> str:
+    """The table of `python -m benchmarks.agreement`, the networks that agree most first; empty if not measured."""
+    if not path.exists():
+        return ""
+    found = read_json(path)
+    lines = ["", "| network | cosine |", "|---|---|"]
+    for name, row in sorted(found["networks"].items(), key=lambda item: -item[1]["cosine"]):
+        lines.append(f"| {name} | {row['cosine']:.3f} ± {row['error']:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
 def refreshed(pages: Sequence[Path], folder: Path) -> dict[Path, str]:
     """The pages whose tables are not those of the results in ``folder``, with what they should be.
 
@@ -193,6 +205,7 @@ def refreshed(pages: Sequence[Path], folder: Path) -> dict[Path, str]:
         (BEGIN, END): lambda: f"{measured(Results(folder))}\n{speed(folder / 'benchmarks.json')}",
         ABLATIONS: lambda: ablated(folder / "ablations"),
         SCALING: lambda: scaling(folder / "scaling.json"),
+        AGREEMENT: lambda: agreement(folder / "agreement.json"),
     }
     stale = {}
     for page in pages:
