@@ -347,3 +347,12 @@ def test_batch_norm_is_warned_of_once() -> None:
     watcher = Recorder()
     distil(steps=1, watcher=watcher)
     assert not watcher.told("batch norm")
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_strides_are_warned_of(stride: int) -> None:
+    watcher = Recorder()
+    side = 6 // stride
+    layers = nn.Conv2d(3, 4, 3, stride), nn.Flatten(), nn.Linear(4 * side * side, 3)
+    distil(steps=1, watcher=watcher, network=nn.Sequential(*layers))
+    assert watcher.told("_AP") == (stride == 2)

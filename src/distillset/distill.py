@@ -1,13 +1,13 @@
 """Distil a real set: settle what the run is, go on where it stopped, and hand it to the loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from distillset.data.formation import deformed
 from distillset.data.real import RealSet
@@ -22,6 +22,7 @@ from distillset.mesh import Mesh, join
 from distillset.methods import Method, Prepares, Task, canvas, formation
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
+from distillset.nets.layers import STRIDES, strided
 from distillset.run import Checkpoint, RunFolder, check_same, resolve_compute
 from distillset.whitened import chosen, keep, whitened
 
@@ -116,8 +117,8 @@ def distill(
             watcher.note(note)
         if stored and stored.step > steps:
             raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
-        if mixes_images(net.module):
-            watcher.note(getattr(method, "batch_norm", ADVICE.format(count=IMAGES)))
+        for line in _advice(net.module, method):
+            watcher.note(line)
         left = steps - (stored.step if stored else 0)
         before = method.images_before(real) if isinstance(method, Prepares) and not stored else 0.0
         passes = (before + method.images_per_step(real, ipc) * left) / mesh.size
@@ -159,6 +160,14 @@ def _same(method: Method, settings: dict[str, Any], stored: Checkpoint) -> None:
     since = asdict(type(method)())  # type: ignore[call-overload]  # fields that runs of earlier versions did not have
     was = {"whiten": "none", **since, **stored.settings, "network": canonical(str(stored.settings.get("network")))}
     check_same(was, settings)
+
+
+def _advice(network: nn.Module, method: Method) -> Iterator[str]:
+    """What is worth knowing of a network before images are learned through it."""
+    if mixes_images(network):
+        yield getattr(method, "batch_norm", ADVICE.format(count=IMAGES))
+    if strided(network):
+        yield STRIDES
 
 
 def _start(task: Task, init: str, method: Method, stored: Checkpoint | None) -> Tensor:

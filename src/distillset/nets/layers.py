@@ -73,6 +73,17 @@ PUBLISHED_SIZE = 32
 """Pixels a side that LeNet, AlexNet, VGG and ResNet were published for; smaller images are resized to it."""
 
 
+STRIDES = (
+    "strided convolutions: pixels get rough gradients through them, on which fresh networks hardly agree; average "
+    "pooling in their place, as in ResNet18BN_AP, is advised"
+)
+
+
+def strided(module: nn.Module) -> bool:
+    """Whether a convolution of ``module`` skips positions."""
+    return any(isinstance(layer, nn.Conv2d) and max(layer.stride) > 1 for layer in module.modules())
+
+
 def is_mnist(channels: int, height: int, width: int) -> bool:
     """Grey images of 28 pixels a side, which the published networks pad to 32 in their first convolution."""
     return (channels, height, width) == (1, 28, 28)
