@@ -18,7 +18,7 @@ from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import DistillsetError
 from distillset.evaluation import Ledger
 from distillset.loop import Watcher
-from distillset.presets import PRESETS, Preset, improvements, variants
+from distillset.presets import PRESETS, Preset, candidates, variants
 from distillset.reproduction import Results, result_of
 from distillset.store import read_json, write_json
 
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, preset: Preset) -> None:
     """Distil and evaluate the variants."""
     data = load(preset.data, data_dir=options.data_dir)
     compute = {"device": options.device, "precision": options.precision, "compile": options.compile}
-    for name, fields in chosen(options, variants(improvements(preset, options.steps))).items():
+    for name, fields in chosen(options, variants(preset, options.steps)).items():
         experts = options.flat_experts if "sam" in fields else options.experts
         if experts is None:
             raise SystemExit(f"{name}: needs {'--flat-experts' if 'sam' in fields else '--experts'}")
@@ -78,7 +78,7 @@ def record(options: argparse.Namespace, preset: Preset) -> None:
     """Write a result for every variant that was evaluated."""
     for folder in sorted(path.parent for path in options.out.glob(f"*/{ROWS}")):
         card, rows = read_json(folder / CARD), read_json(folder / ROWS)
-        fields = variants(improvements(preset, card["steps"]))[folder.name]
+        fields = variants(preset, card["steps"])[folder.name]
         departures = [f"{name} {value}" for name, value in fields.items()]
         SyntheticSet.load(folder)  # whole, and that of its card
         result = result_of(card, rows, preset=preset, departures=departures, note=options.note)
@@ -96,7 +96,7 @@ def main() -> int:
     """Run one of the two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    rows = [name for name, preset in PRESETS.items() if improvements(preset, 1)]
+    rows = [name for name, preset in PRESETS.items() if candidates(preset, 1)]
     for verb, work in (("run", run), ("record", record)):
         one = verbs.add_parser(verb)
         one.add_argument("row", choices=rows, metavar="ROW", help=f"one of {', '.join(rows)}")

@@ -7,8 +7,8 @@ recommends where it measured at least as much for less, and its own preset of im
 """
 
 from distillset.presets.cost import passes
-from distillset.presets.improved import improvements, variants
+from distillset.presets.improved import candidates, improvements, variants
 from distillset.presets.preset import Accuracy, Ours, Preset
 from distillset.presets.table import PAPERS, PRESETS
 
-__all__ = ["PAPERS", "PRESETS", "Accuracy", "Ours", "Preset", "improvements", "passes", "variants"]
+__all__ = ["PAPERS", "PRESETS", "Accuracy", "Ours", "Preset", "candidates", "improvements", "passes", "variants"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from distillset.errors import InputError
-from distillset.presets import PRESETS, improvements, variants
+from distillset.presets import PRESETS, variants
 from distillset.reproduction.record import Results, ours, unlike
 from distillset.store import read_json
 
@@ -119,7 +119,7 @@ def ablated(folder: Path) -> str:
     """The tables of ablations, a folder a row of presets: what each improvement adds to the published setting."""
     told = []
     for row, preset in PRESETS.items():
-        results, names = Results(folder / row), variants(improvements(preset, 1))
+        results, names = Results(folder / row), variants(preset, 1)
         found = {name: result for name in names if (result := results.read(name)) is not None}
         told += [_ablation(row, found)] if found else []
     return "\n".join(told)
