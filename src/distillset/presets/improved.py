@@ -1,6 +1,5 @@
 """This library's own preset: improvements of later papers on top of a published setting, each a field of the method."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from distillset.presets.preset import Preset
