@@ -74,7 +74,7 @@ PUBLISHED_SIZE = 32
 
 
 STRIDES = (
-    "strided convolutions: pixels get rough gradients through them, on which fresh networks hardly agree; average "
+    "strided convolutions: measured with DM, fresh ResNets hardly agree on gradients of pixels through them; average "
     "pooling in their place, as in ResNet18BN_AP, is advised"
 )
 
