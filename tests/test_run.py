@@ -111,4 +111,4 @@ def test_compute_that_contradicts_the_run_is_refused() -> None:
 def test_another_device_chooses_anew() -> None:
     """The precision stays, as far as the result is defined by it; batches are the new device's."""
     found = resolve_compute("cpu", "auto", "off", WORK, stored(device="cuda", compile=True, micro_batch=4096))
-    assert (found.device, found.precision, found.compile, found.micro_batch) == ("cpu", "fp32", False, 64)
+    assert (found.device, found.precision, found.compile, found.micro_batch) == ("cpu", "fp32", False, 32)

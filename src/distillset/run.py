@@ -207,8 +207,14 @@ def resolve_compute(
         now.device, before["precision"], "on" if before["compile"] else "off", work, before["threads"]
     )
     micro_batch = before["micro_batch"] if memory == "auto" else min(before["micro_batch"], now.micro_batch)
-    kept = ", ".join(f"{name} {value}" for name, value in {**before, "micro_batch": micro_batch}.items())
-    return replace(chosen, micro_batch=micro_batch, reasons=(f"computing as this run did before: {kept}",))
+    winograd = bool(before.get("winograd", False))
+    if winograd and not chosen.winograd:
+        raise InputError("the run was started with kernels that need a C++ compiler (CXX, g++) and a cache to write in")
+    kept = {**before, "micro_batch": micro_batch}
+    told = ", ".join(f"{name} {value}" for name, value in kept.items())
+    return replace(
+        chosen, micro_batch=micro_batch, winograd=winograd, reasons=(f"computing as this run did before: {told}",)
+    )
 
 
 def check_same(stored: dict[str, Any], asked: dict[str, Any]) -> None:

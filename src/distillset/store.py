@@ -30,6 +30,11 @@ _HELD: dict[Path, tuple[int, int]] = {}
 """Folders that this process holds, with device and inode of their locks: nothing is written where one went away."""
 
 
+def cache_folder() -> Path:
+    """``DISTILLSET_CACHE``, or ``~/.cache/distillset``. It may be deleted at any time."""
+    return Path(os.environ.get("DISTILLSET_CACHE") or "~/.cache/distillset").expanduser()
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it to the disk and rename it over ``path``.
 

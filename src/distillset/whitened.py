@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Protocol
 
-from distillset.data.cache import cache_folder
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.data.whiten import FILE, WHITENINGS, Whitening, check_size
 from distillset.errors import InputError
 from distillset.mesh import Mesh, Solo
 from distillset.methods import Method, Whitens, canvas
+from distillset.store import cache_folder
 
 
 class Told(Protocol):

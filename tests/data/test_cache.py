@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from distillset import store
 from distillset.data import cache, decode
 from distillset.data.sources import Data, load
 from distillset.errors import InputError
@@ -182,7 +183,7 @@ def test_a_cache_that_cannot_be_written_is_named(pets: Path, monkeypatch: pytest
 def test_the_cache_lies_in_the_home_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DISTILLSET_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache.cache_folder() == tmp_path / ".cache" / "distillset"
+    assert store.cache_folder() == tmp_path / ".cache" / "distillset"
     # what a folder is called may hold anything
     place = cache.place("../a b/ü", {"x": 1})
     assert place.parent == tmp_path / ".cache" / "distillset"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from distillset import store
 from distillset.commands import main
 from distillset.data import cache, decode, pictures
 from distillset.data.real import RealSet
@@ -117,7 +118,7 @@ def test_less_on_the_disk_than_was_kept_begins_anew(tmp_path: Path, blocks_of_tw
     source, read = write_source(tmp_path / "source", "held out"), blocks_of_two
     with pytest.raises(InterruptedRun):
         loaded(source, 3)
-    (file,) = cache.cache_folder().rglob("train.bin")
+    (file,) = store.cache_folder().rglob("train.bin")
     file.write_bytes(file.read_bytes()[:10])
     read.clear()
     found = loaded(source).train

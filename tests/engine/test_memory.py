@@ -51,10 +51,10 @@ def test_what_an_image_takes_by_hand() -> None:
 @pytest.mark.parametrize(
     ("device", "memory", "second", "micro_batch"),
     [
-        ("cpu", "auto", False, 65_536),
+        ("cpu", "auto", False, 32_768),
         ("cpu", "100k", False, 10),  # 100 * 1024 / (10 * 1000)
         ("cpu", "100k", True, 3),  # ... / (32 * 1000)
-        ("cpu", "100G", False, 65_536),  # what the cache holds is faster
+        ("cpu", "100G", False, 32_768),  # what the cache holds is faster
         ("cuda", "1G", False, 107_374),
     ],
 )

@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 
 from distillset import load, select
 from distillset.commands import main
-from distillset.data.cache import cache_folder
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import Ledger
 from distillset.methods import MTT
 from distillset.reproduction import Results
-from distillset.store import SEAL, read_json, read_tensors, write_sealed, write_tensors
+from distillset.store import SEAL, cache_folder, read_json, read_tensors, write_sealed, write_tensors
 from tests import toys
 from tests.bad_input.case import EAGER
 from tests.runs import STEPS, Recorder, assert_same_end, distil

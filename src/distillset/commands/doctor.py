@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from distillset.data.cache import cache_folder
-from distillset.engine.compute import Compute, Work, compiler, has_bf16
+from distillset.engine import Compute, Work, compiler, has_bf16
 from distillset.engine.hardware import processor
+from distillset.store import cache_folder
 
 PACKAGES = ("distillset", "torch", "numpy", "safetensors", "datasets", "scikit-learn", "pillow", "tqdm")
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))

@@ -5,9 +5,9 @@ from typing import Any
 
 from distillset.commands.options import add_compute, compute
 from distillset.commands.progress import note
-from distillset.data.cache import cache_folder
 from distillset.evaluation import PROTOCOLS, Ledger
 from distillset.nets import POOLS
+from distillset.store import cache_folder
 
 
 def add_evaluation(parser: argparse.ArgumentParser, memory: bool = False) -> None:

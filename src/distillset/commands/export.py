@@ -7,7 +7,6 @@ from typing import Any
 
 from distillset.commands.options import add_compute, add_data, compute, load_data
 from distillset.commands.progress import note
-from distillset.data.cache import cache_folder
 from distillset.data.grid import GRID
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
@@ -16,6 +15,7 @@ from distillset.evaluation import Ledger
 from distillset.export import EXPORTERS, export, read_pt
 from distillset.export.hub import push
 from distillset.export.measure import measure
+from distillset.store import cache_folder
 
 
 def add(verbs: Any) -> None:

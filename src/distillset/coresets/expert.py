@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from distillset.coresets.forgetting import Forgotten
-from distillset.data.cache import cache_folder
 from distillset.data.real import RealSet
 from distillset.data.synthetic import versions
 from distillset.engine import Compute, Engine, embedding, measure
@@ -26,7 +25,7 @@ from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.mesh import Mesh, Solo
 from distillset.nets import Network, Source, State, fresh
-from distillset.store import read_tensors, write_tensors
+from distillset.store import cache_folder, read_tensors, write_tensors
 from distillset.training import Recipe, Trainer
 
 NETWORK = "ConvNetW64"

@@ -52,15 +52,10 @@ class Entry:
     """The numbers in the source of the classes that a user chose; None for all of them."""
 
 
-def cache_folder() -> Path:
-    """``DISTILLSET_CACHE``, or ``~/.cache/distillset``. It may be deleted at any time."""
-    return Path(os.environ.get("DISTILLSET_CACHE") or "~/.cache/distillset").expanduser()
-
-
 def place(name: str, identity: Mapping[str, Any]) -> Path:
     """Where the entry of a source is kept: the same folder only for the same identity (JSON values)."""
     key = hashlib.sha256(json.dumps([SCHEMA, dict(identity)], sort_keys=True).encode()).hexdigest()
-    return cache_folder() / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:40].lstrip('.-') or 'data'}-{key[:24]}"
+    return store.cache_folder() / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:40].lstrip('.-') or 'data'}-{key[:24]}"
 
 
 def files_of(path: Path) -> list[tuple[str, int, int]]:

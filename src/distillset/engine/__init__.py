@@ -1,8 +1,9 @@
 """Device, compilation, compute precision and micro-batches: the only place that knows them."""
 
 from distillset.engine.adjoint import FlatLoss, Slopes, along
-from distillset.engine.compute import Compute, Work, compiler, has_bf16
+from distillset.engine.compute import Compute, Work, has_bf16
 from distillset.engine.engine import Engine, blocks, embedding, logits, measure
+from distillset.engine.winograd import compiler
 
 __all__ = [
     "Compute",

@@ -1,19 +1,18 @@
 """What a run computes on: device, precision, compilation, threads and micro-batch, and how ``auto`` chooses them."""
 
 import math
-import os
 import re
-import shutil
-import sys
 from dataclasses import dataclass
 
 import torch
 
+from distillset.engine.winograd import available, compiler
 from distillset.errors import InputError
 
-# One micro-batch of 64 images of ConvNet-3 at 32x32 (131,072 numbers in its widest layer): measured on CPUs, 32 to 64
-# such images keep the activations in cache and are about twice as fast as 256.
-CPU_ACTIVATIONS = 64 * 131_072
+# Bytes of the widest layer for one micro-batch on a CPU, so that activations stay in cache: 64 images of ConvNet-3 at
+# 32x32 (131,072 numbers there) in bf16, 32 in fp32. Measured: in bf16 32 to 64 images are about twice as fast as 256;
+# in fp32 64 gradients take 158, 157 and 198 ms in micro-batches of 16, 32 and 64.
+CPU_ACTIVATIONS = 64 * 131_072 * 2
 # On a GPU many images a call win; this many numbers in the widest layer stay under about 4 GB with all layers counted.
 GPU_ACTIVATIONS = 4096 * 131_072
 # Eager float32 networks, per thread: products at 0.12 TFLOP/s, and norms, activations and poolings at 4.5 ns for each
@@ -59,6 +58,7 @@ class Compute:
         compile: whether functions are compiled.
         threads: CPU threads.
         micro_batch: the most images in one call.
+        winograd: whether compiled 3x3 convolutions take Winograd's algorithm (`distillset.engine.winograd`).
     """
 
     device: str
@@ -66,6 +66,7 @@ class Compute:
     compile: bool
     threads: int
     micro_batch: int
+    winograd: bool = False
     reasons: tuple[str, ...] = ()
 
     @classmethod
@@ -94,10 +95,12 @@ class Compute:
         device, why_device = _device(device)
         precision, why_precision = _precision(precision, device)
         compiled, why_compile = _compile(compile, device, threads, work)
-        micro_batch, why_micro = _micro_batch(memory, device, work)
-        return cls(
-            device, precision, compiled, threads, micro_batch, (why_device, why_precision, why_compile, why_micro)
-        )
+        micro_batch, why_micro = _micro_batch(memory, device, precision, work)
+        winograd = compiled and device == "cpu" and precision == "fp32" and available()
+        reasons = [why_device, why_precision, why_compile, why_micro]
+        if winograd:
+            reasons.append("3x3 convolutions by Winograd's algorithm: fp32 on a CPU")
+        return cls(device, precision, compiled, threads, micro_batch, winograd, tuple(reasons))
 
     def to_json(self) -> dict[str, str | bool | int]:
         return {
@@ -106,6 +109,7 @@ class Compute:
             "compile": self.compile,
             "threads": self.threads,
             "micro_batch": self.micro_batch,
+            "winograd": self.winograd,
         }
 
 
@@ -122,11 +126,6 @@ def bytes_of(memory: str) -> int | None:
     if not 1 <= size < math.inf:
         raise InputError(f"--memory {memory}: choose auto, or a size above 0 such as 500M or 2G")
     return int(size)
-
-
-def compiler() -> str | None:
-    """The C++ compiler that ``torch.compile`` runs on a CPU: ``CXX``, else g++ (clang++ on macOS); None if missing."""
-    return shutil.which(os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++"))
 
 
 def has_bf16(device: str) -> bool:
@@ -163,8 +162,9 @@ def _precision(precision: str, device: str) -> tuple[str, str]:
     return "fp32", "precision fp32: the hardware has no fast bf16"
 
 
-def _micro_batch(memory: str, device: str, work: Work) -> tuple[int, str]:
-    fast = max(1, (CPU_ACTIVATIONS if device == "cpu" else GPU_ACTIVATIONS) // work.activations)
+def _micro_batch(memory: str, device: str, precision: str, work: Work) -> tuple[int, str]:
+    in_cache = CPU_ACTIVATIONS // (2 if precision == "bf16" else 4)
+    fast = max(1, (in_cache if device == "cpu" else GPU_ACTIVATIONS) // work.activations)
     budget, each = bytes_of(memory), (SECOND if work.second else FIRST) * work.held
     if budget is None:
         where = "in cache" if device == "cpu" else "within memory"

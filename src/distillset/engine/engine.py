@@ -107,7 +107,13 @@ class Engine:
                 result = function(*arguments)
             return tree_map(lambda found: found if found.dtype == torch.float64 else found.float(), result)
 
-        return torch.compile(_own_code(exact), dynamic=False) if self.compute.compile else exact
+        if not self.compute.compile:
+            return exact
+        if not self.compute.winograd:
+            return torch.compile(_own_code(exact), dynamic=False)
+        from distillset.engine.graphs import PASS
+
+        return torch.compile(_own_code(exact), dynamic=False, options={"post_grad_custom_pre_pass": PASS})
 
     def rowwise(self, function: Rowwise) -> Callable[..., Tensor]:
         """``function(state, images)`` row by row, without gradients, in micro-batches.
