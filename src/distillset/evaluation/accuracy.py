@@ -33,6 +33,7 @@ def evaluate(
     epochs: int | None = None,
     augment: str | None = None,
     hard_labels: bool = False,
+    own: bool = True,
     baseline: bool = True,
     soft_random: bool = False,
     with_whole: bool = False,
@@ -62,6 +63,7 @@ def evaluate(
         epochs: instead of the protocol's; its name then says so.
         augment: a strategy or ``none`` instead of the protocol's; its name then says so.
         hard_labels: whether the most probable class stands for soft labels.
+        own: whether ``synthetic`` itself is; without it only gives the shape of what is beside it.
         baseline: whether random real images, redrawn for every network, are evaluated beside.
         soft_random: whether random real images with the soft labels of an expert are, see `distillset.coresets.expert`.
         with_whole: whether the whole real set is, under its own protocol.
@@ -119,22 +121,42 @@ def evaluate(
             mesh=mesh,
         )
     others = _others(synthetic, data, chosen, seed, baseline, taught, with_whole)
+    referee = None
+    if select == "validation":
+        held = alike(data.train.split(VALIDATION, VALIDATION_KEY)[1], synthetic)
+        referee = Bench(synthetic.spec, held, seed, compute, ledger, None, report, "validation", mesh, announce)
     rows = []
     for network in built:
-        if select == "validation" and snapshots:
-            held = alike(data.train.split(VALIDATION, VALIDATION_KEY)[1], synthetic)
-            referee = Bench(synthetic.spec, held, seed, compute, ledger, None, report, "validation", mesh, announce)
-            step, found = trial(referee, snapshots, artifact, chosen, network, repeats)
-            row = bench.row(of_set(snapshots[step], artifact, chosen), network, repeats)
-            why = f"validation: step {step} of {', '.join(map(str, snapshots))}; {found.mean:.4f} on {len(held)} "
-            rows.append(replace(row, chosen=why + "training images", step=step))
-        else:
-            rows.append(bench.row(of_set(synthetic, artifact, chosen), network, repeats))
-        if best_on_test and snapshots:
-            step, row = trial(bench, snapshots, artifact, chosen, network, repeats)
-            why = f"the test set itself: step {step} of {', '.join(map(str, snapshots))}"
-            rows.append(replace(row, artifact=f"{artifact} best-on-test", chosen=why, step=step))
+        if own:
+            subject = of_set(synthetic, artifact, chosen)
+            rows += _own(bench, referee, subject, snapshots or {}, chosen, network, repeats, best_on_test)
         rows += [bench.row(subject, network, repeats) for subject in others]
+    return rows
+
+
+def _own(
+    bench: Bench,
+    referee: Bench | None,
+    subject: Subject,
+    snapshots: Mapping[int, SyntheticSet],
+    protocol: Protocol,
+    network: Network,
+    repeats: int,
+    best_on_test: bool,
+) -> list[Row]:
+    """The rows of the artifact itself: the set or the snapshot that a referee chooses, and what the test set would."""
+    artifact, rows, steps = subject.artifact, [], ", ".join(map(str, snapshots))
+    if referee:
+        step, found = trial(referee, snapshots, artifact, protocol, network, repeats)
+        row = bench.row(of_set(snapshots[step], artifact, protocol), network, repeats)
+        why = f"validation: step {step} of {steps}; {found.mean:.4f} on {len(referee.test)} training images"
+        rows.append(replace(row, chosen=why, step=step))
+    else:
+        rows.append(bench.row(subject, network, repeats))
+    if best_on_test:
+        step, row = trial(bench, snapshots, artifact, protocol, network, repeats)
+        why = f"the test set itself: step {step} of {steps}"
+        rows.append(replace(row, artifact=f"{artifact} best-on-test", chosen=why, step=step))
     return rows
 
 

@@ -1,11 +1,8 @@
 """The networks of a row, one after the other while there is time."""
 
-import statistics
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-from distillset.coresets import select
 from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InterruptedRun
@@ -35,45 +32,21 @@ class Networks:
 
         A random selection is drawn anew for every network.
         """
-        if plan.preset.method == "random":
-            return self._redrawn(plan, data)
-        done = 0
+        done, redrawn = 0, plan.preset.method == "random"
 
         def report(i: int) -> None:
             nonlocal done
             done = i
 
+        def rows(repeats: int) -> list[Row]:
+            return self.evaluate(plan, made, data, repeats, report, own=not redrawn, baseline=redrawn)
+
         try:
-            return self.evaluate(plan, made, data, plan.networks, self.seed, report), plan.networks
+            return rows(plan.networks), plan.networks
         except OutOfTime:
             if not done:
                 raise
-        return self.evaluate(plan, made, data, done, self.seed), done
-
-    def _redrawn(self, plan: Plan, data: Data) -> tuple[list[Row], int]:
-        rows: list[Row] = []
-        try:
-            for seed in range(self.seed, self.seed + plan.networks):
-                made = select(data, "random", plan.preset.ipc, seed=seed)
-                start = self.budget.clock()
-                rows += self.evaluate(plan, made, data, 1, seed)
-                self._go_on(self.budget.clock() - start, len(rows) == plan.networks)
-        except OutOfTime:
-            if not rows:
-                raise
-        accuracies = tuple(row.accuracies[0] for row in rows)
-        joined = replace(
-            rows[0],
-            accuracies=accuracies,
-            mean=statistics.fmean(accuracies),
-            std=statistics.stdev(accuracies) if len(rows) > 1 else 0.0,
-            n=len(rows),
-            sets=len(rows),
-            networks=1,
-            seconds=round(sum(row.seconds for row in rows), 2),
-            memory=max(row.memory or 0 for row in rows) or None,
-        )
-        return [joined], len(rows)
+        return rows(done), done
 
     def evaluate(
         self,
@@ -81,8 +54,8 @@ class Networks:
         made: SyntheticSet,
         data: Data,
         repeats: int,
-        seed: int,
         report: Callable[[int], None] = lambda i: None,
+        own: bool = True,
         baseline: bool = False,
     ) -> list[Row]:
         """``repeats`` networks under the row's protocol; ``report`` is told of each that is done."""
@@ -103,8 +76,9 @@ class Networks:
             networks=(plan.preset.network,),
             repeats=repeats,
             protocol=plan.preset.protocol,
+            own=own,
             baseline=baseline,
-            seed=seed,
+            seed=self.seed,
             ledger=self.ledger,
             report=told,
             **self.compute,

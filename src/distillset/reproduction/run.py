@@ -158,7 +158,7 @@ class _Desk:
         """Evaluate random images beside a finished row, and add them to its result."""
         data = self._load(plan.preset.data)
         made = SyntheticSet.load(self.out / plan.folder)
-        rows = self.networks.evaluate(plan, made, data, plan.networks, self.seed, baseline=True)
+        rows = self.networks.evaluate(plan, made, data, plan.networks, baseline=True)
         return Outcome(plan.name, "done", f"{rows[1].mean:.2%}; {self._write(plan, made, rows)}")
 
     def _done(self, plan: Plan) -> bool:
