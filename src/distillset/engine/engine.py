@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
+from distillset.engine.allocator import keep_memory
 from distillset.engine.compute import Compute, Work
 from distillset.engine.features import features
 from distillset.errors import InputError
@@ -93,6 +94,8 @@ class Engine:
         self.micro_batch = compute.micro_batch
         """The most images in one call: what was chosen, or less once the device has run out of memory."""
         torch.set_num_threads(compute.threads)
+        if self.device.type == "cpu":
+            keep_memory()
 
     def whole(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function`` in one call: precision and compilation only. Differentiable.
