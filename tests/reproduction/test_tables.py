@@ -41,8 +41,8 @@ def made(mean: float = 0.489, **changes: Any) -> dict[str, Any]:
         (made(0.4, steps=1500), "short by 8.9: 1500 of 20000 steps"),
         (made(0.4, why="a smaller real batch"), "short by 8.9: a smaller real batch"),
         (made(0.4, published=None), "-"),
-        (made(0.4, departures=["lr 2.0"]), "-"),  # not the paper's settings
-        (made(0.4, settings={"network": "vgg11"}), "-"),  # nor its network
+        (made(0.4, departures=["lr 2.0"]), "short by 8.9: lr 2.0"),
+        (made(0.4, settings={"network": "vgg11"}), "-"),  # not the paper's network
         (made(complete=False, networks_wanted=20), "partial: 5 of 20 networks; level (+0.0)"),
     ],
 )
@@ -54,13 +54,13 @@ def test_a_row_of_the_table(tmp_path: Path) -> None:
     results = Results(tmp_path)
     random = {**made()["rows"][0], "artifact": "random", "mean": 0.3197, "sets": 5, "networks": 1}
     results.write("dm-a", made(rows=[*made()["rows"], random]))
-    results.write("dm-b", made(departures=["lr 2.0"], published={"mean": 1.0, "std": 1.0}))
+    results.write("dm-b", made(departures=["lr 2.0"], published={"mean": 49.0, "std": 0.2}))
     results.write("dm-c", made(settings={"network": "vgg11"}))
     (tmp_path / "benchmarks.json").write_text("{}")
     assert measured(results).splitlines()[2:] == [
         "| dm | cifar10 | 10 | 48.9 ± 0.2 (1 × 5) | 32.0 ± 0.2 | 48.9 ± 0.6 | 20000 of 20000 | level (+0.0) |",
         "| dm (by vgg11, tested on convnet) | cifar10 | 10 | 48.9 ± 0.2 (1 × 5) | - | - | 20000 of 20000 | - |",
-        "| dm (lr 2.0) | cifar10 | 10 | 48.9 ± 0.2 (1 × 5) | - | - | 20000 of 20000 | - |",
+        "| dm (lr 2.0) | cifar10 | 10 | 48.9 ± 0.2 (1 × 5) | - | 49.0 ± 0.2 | 20000 of 20000 | level (-0.1) |",
     ]
 
 
@@ -70,6 +70,16 @@ def test_a_random_selection_is_its_own_row(tmp_path: Path) -> None:
     results.write("random-a", made(method="random", rows=[row], steps=0, steps_published=0, protocol_published="dc"))
     line = measured(results).splitlines()[-1]
     assert line == "| random | cifar10 | 10 | 48.9 ± 0.2 (5 × 1) | - | 48.9 ± 0.6 | - | level (+0.0) |"
+
+
+def test_random_images_of_a_row_of_their_own_stand_beside_others_of_the_protocol(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    row = {**made()["rows"][0], "artifact": "random", "mean": 0.2, "sets": 5, "networks": 1}
+    results.write("random-cifar10-10", made(method="random", rows=[row], steps=0, steps_published=0))
+    results.write("dm-cifar10-10", made())
+    results.write("dm-other", made(rows=[{**made()["rows"][0], "protocol": "dc"}]))
+    beside = [line.split(" | ")[4] for line in measured(results).splitlines()[2:]]
+    assert beside == ["20.0 ± 0.2", "-", "-"], "DM under its protocol, under another, and random itself"
 
 
 def test_speeds(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def result_of(
     *,
     preset: Preset | None = None,
     wanted: int | None = None,
-    departures: Sequence[str] = (),
+    departures: Sequence[str] | None = None,
     memory: int | None = None,
     note: str = "",
     why: str = "",
@@ -40,7 +40,7 @@ def result_of(
         rows: as JSON; those that are not of ``random`` or the ``whole`` set are the artifact's.
         preset: the row of the published table; by default the one of the card's method, data and images a class.
         wanted: networks that were to be evaluated; with fewer in ``rows`` the result is told as partial.
-        departures: settings that are not as published.
+        departures: settings that are not as published; by default those of the card that differ from the preset.
         memory: peak bytes of the distillation.
         note: what has to be known of how it was measured.
         why: the reason, as far as it is known, where it falls short of the paper.
@@ -61,7 +61,7 @@ def result_of(
         "steps_published": preset.steps if preset else None,
         "protocol_published": preset.protocol if preset else None,
         "settings": card["settings"],
-        "departures": list(departures),
+        "departures": _departures(card["settings"], preset) if departures is None else list(departures),
         "artifact": card["fingerprint"],
         "distil_seconds": metrics.get("seconds"),
         "distil_hardware": card.get("hardware"),
@@ -164,6 +164,17 @@ def ours(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def unlike(result: Mapping[str, Any]) -> str:
     """What a result has that the paper's does not: another network, protocol, objective or setting."""
+    told = _elsewhere(result) + list(result.get("departures", []))
+    return f" ({', '.join(told)})" if told else ""
+
+
+def comparable(result: Mapping[str, Any]) -> bool:
+    """Whether a result can stand beside the paper's: of its network, protocol and objective, whatever its settings."""
+    return result["published"] is not None and not _elsewhere(result)
+
+
+def _elsewhere(result: Mapping[str, Any]) -> list[str]:
+    """What sets a result apart from the row of the published table that it would belong to."""
     row = ours(result)
     protocol = row["protocol"]
     distils = bool(result["steps_published"])  # the network of a selector only looks
@@ -171,9 +182,13 @@ def unlike(result: Mapping[str, Any]) -> str:
     told = [f"by {by}, tested on {on}"] if (by, on) != (PUBLISHED, PUBLISHED) else []
     if protocol != (result.get("protocol_published") or result["method"]):
         told += [protocol, result["settings"].get("compute", row["compute"])["precision"]]
-    told += ["all classes at once"] if result["settings"].get("match") == "all" else []
-    told += result.get("departures", [])
-    return f" ({', '.join(told)})" if told else ""
+    return told + (["all classes at once"] if result["settings"].get("match") == "all" else [])
+
+
+def _departures(settings: Mapping[str, Any], preset: Preset | None) -> list[str]:
+    """Fields of a run that are not as published."""
+    published = preset.settings if preset else {}
+    return [f"{name} {settings[name]}" for name, own in published.items() if settings.get(name, own) != own]
 
 
 def _extent(result: Mapping[str, Any]) -> tuple[int, int]:

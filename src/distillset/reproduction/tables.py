@@ -6,7 +6,7 @@ from typing import Any
 
 from distillset.errors import InputError
 from distillset.presets import PRESETS, variants
-from distillset.reproduction.record import Results, ours, unlike
+from distillset.reproduction.record import Results, comparable, ours, unlike
 from distillset.store import read_json
 
 BEGIN, END = "<!-- results: made by tools/results.py -->", "<!-- end of results -->"
@@ -36,10 +36,11 @@ def measured(results: Results) -> str:
         "| steps of published | beside the paper |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for result in sorted(results.all().values(), key=_order):
+    everything = results.all()
+    for result in sorted(everything.values(), key=_order):
         own, paper = ours(result), result["published"]
-        random = next((row for row in result["rows"] if row["artifact"] == "random" and row != own), None)
-        published = f"{paper['mean']} ± {paper['std']}" if paper and not unlike(result) else "-"
+        random = _random(result, everything)
+        published = f"{paper['mean']} ± {paper['std']}" if comparable(result) else "-"
         steps = f"{result['steps']} of {result['steps_published']}" if result["steps_published"] else "-"
         lines.append(
             f"| {result['method']}{unlike(result)} | {result['data']['name']} | {result['ipc']} | "
@@ -47,6 +48,19 @@ def measured(results: Results) -> str:
             f"| {steps} | {verdict(result)} |"
         )
     return "\n".join(lines)
+
+
+def _random(result: Mapping[str, Any], everything: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Random images under the same protocol: evaluated beside a result, or as a row of their own."""
+    own = ours(result)
+    if own["artifact"] == "random":
+        return None
+    row = everything.get(f"random-{result['data']['name']}-{result['ipc']}", {"rows": []})
+    wanted = own["network"], own["protocol"]
+    rows: list[Mapping[str, Any]] = [*result["rows"], *row["rows"]]
+    return next(
+        (one for one in rows if one["artifact"] == "random" and (one["network"], one["protocol"]) == wanted), None
+    )
 
 
 def percent(row: Mapping[str, Any]) -> str:
@@ -61,7 +75,7 @@ def verdict(result: Mapping[str, Any]) -> str:
     own, paper = ours(result), result["published"]
     if not result.get("complete", True):
         told.append(f"partial: {own['n']} of {result['networks_wanted']} networks")
-    if paper and not unlike(result):
+    if comparable(result):
         gap = round(round(100 * own["mean"], 1) - paper["mean"], 1) + 0.0  # of the numbers as printed; never -0.0
         if abs(gap) <= paper["std"]:
             told.append(f"level ({gap:+.1f})")
@@ -75,6 +89,8 @@ def _reason(result: Mapping[str, Any]) -> str:
         return str(result["why"])
     if result["steps"] < (result["steps_published"] or 0):
         return f"{result['steps']} of {result['steps_published']} steps"
+    if result.get("departures"):
+        return ", ".join(result["departures"])
     return "cause not known"
 
 
