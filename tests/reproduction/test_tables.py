@@ -72,6 +72,17 @@ def test_a_random_selection_is_its_own_row(tmp_path: Path) -> None:
     assert line == "| random | cifar10 | 10 | 48.9 ± 0.2 (5 × 1) | - | 48.9 ± 0.6 | - | level (+0.0) |"
 
 
+def test_the_best_of_a_row_has_published_settings_where_there_is_one(tmp_path: Path) -> None:
+    results, row = Results(tmp_path), Preset("dm", "cifar10", 10, 10, 20_000, "dm", "a paper")
+    assert results.best(row) is None
+    results.write("dm-by", made(settings={"network": "vgg11"}))
+    assert results.best(row) is None, "the paper's network is another"
+    results.write("dm-ours", made(departures=["lr 2.0"]))
+    assert results.best(row) == results.read("dm-ours")
+    results.write("dm-short", made(steps=10, departures=[]))
+    assert results.best(row) == results.read("dm-short")
+
+
 def test_random_images_of_a_row_of_their_own_stand_beside_others_of_the_protocol(tmp_path: Path) -> None:
     results = Results(tmp_path)
     row = {**made()["rows"][0], "artifact": "random", "mean": 0.2, "sets": 5, "networks": 1}

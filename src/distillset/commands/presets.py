@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _row(preset: Preset, results: Results) -> dict[str, Any]:
     """A row as JSON. ``work`` is in images forward through the network, for the published steps and five networks;
-    ``ours`` is the result of the most steps under the published protocol and settings, None where there is none.
+    ``ours`` is the result of the most steps under the published protocol, with settings that are not the published ones
+    as its ``departures``; None where there is none.
     """
     found = results.best(preset)
     measured = None
@@ -60,6 +61,7 @@ def _row(preset: Preset, results: Results) -> dict[str, Any]:
         own = ours(found)
         measured = {name: own[name] for name in ("mean", "std", "n", "sets", "networks")}
         measured |= {"steps": found["steps"], "percent": percent(own), "complete": found.get("complete", True)}
+        measured["departures"] = found.get("departures", [])
         seconds = (found["distil_seconds"] or 0.0) + own["seconds"]
         measured |= {"seconds": seconds, "hardware": own["hardware"]}
     protocol = PROTOCOLS.get(preset.protocol)
@@ -97,7 +99,8 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
     steps = str(row["steps"] or "-")
     told = "-"
     if ours:
-        told = f"{ours['percent'].replace('±', '+-')} (n {ours['n']}{'' if ours['complete'] else ', partial'})"
+        more = ", ".join([f"n {ours['n']}", *([] if ours["complete"] else ["partial"]), *ours["departures"]])
+        told = f"{ours['percent'].replace('±', '+-')} ({more})"
         steps = f"{ours['steps']} of {steps}" if row["steps"] else "-"
     return (
         row["name"],

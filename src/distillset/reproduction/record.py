@@ -142,14 +142,16 @@ class Results:
         return self.path(name)
 
     def best(self, preset: Preset) -> dict[str, Any] | None:
-        """The result of a row under its published protocol and settings with the most steps and networks, if any."""
+        """The result of a row under its published protocol with the most steps and networks, if any; one of published
+        settings before one of others.
+        """
         found = [
             result
             for result in self.all().values()
             if (result["method"], result["data"]["name"], result["ipc"]) == (preset.method, preset.data, preset.ipc)
-            and not unlike(result)
+            and not _elsewhere(result)
         ]
-        return max(found, key=_extent, default=None)
+        return max(found, key=lambda result: (not result.get("departures"), *_extent(result)), default=None)
 
     def all(self) -> dict[str, dict[str, Any]]:
         """Every result by name; other files in the folder, such as ``benchmarks.json``, have no dash in theirs."""
