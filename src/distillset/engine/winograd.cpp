@@ -211,7 +211,7 @@ void transform_weights(const float* weights, int64_t outputs, int64_t inputs, bo
       for (int y = 0; y < 6; ++y) {
         const vec across[3] = {half[0][y], half[1][y], half[2][y]};
         widen(across, found);
-        for (int x = 0; x < 6; ++x) store(at + (y * 6 + x) * from * to, found[x]);
+        for (int x = 0; x < 6; ++x) store(at + (y * 6 + x) * (from * to + APART), found[x]);
       }
     }
   }
@@ -225,7 +225,7 @@ void restore_weights(const float* u, int64_t outputs, int64_t inputs, float* wei
       vec half[6][3], found[3];
       for (int x = 0; x < 6; ++x) {
         vec column[6];
-        for (int y = 0; y < 6; ++y) column[y] = load(u + (y * 6 + x) * inputs * outputs + i * outputs + o);
+        for (int y = 0; y < 6; ++y) column[y] = load(u + (y * 6 + x) * (inputs * outputs + APART) + i * outputs + o);
         narrow(column, half[x]);
       }
       for (int y = 0; y < 3; ++y) {
@@ -257,7 +257,8 @@ void distillset_convolve(const float* images, const float* weights, float* resul
   const Shape s(n, height, width);
   const int64_t from = turned ? outputs : inputs, to = turned ? inputs : outputs;
   const int64_t before = TILES * from + APART, after = TILES * to + APART;
-  float* u = room(third, P * from * to);
+  const int64_t all = from * to + APART;
+  float* u = room(third, P * all);
   transform_weights(weights, outputs, inputs, turned, u, threads);
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t start = 0; start < s.tiles; start += TILES) {
@@ -265,7 +266,7 @@ void distillset_convolve(const float* images, const float* weights, float* resul
     const int64_t count = std::min<int64_t>(TILES, s.tiles - start);
     for (int64_t t = 0; t < count; ++t) spread_tile(s, images, from, start + t, v + t * from, before);
     for (int64_t p = 0; p < P; ++p)
-      product<false>(count, v + p * before, from, 1, u + p * from * to, from * 2 * W, m + p * after, to, from);
+      product<false>(count, v + p * before, from, 1, u + p * all, from * 2 * W, m + p * after, to, from);
     for (int64_t t = 0; t < count; ++t) gather_tile(s, m + t * to, after, to, start + t, results);
   }
 }
@@ -274,7 +275,8 @@ void distillset_convolve(const float* images, const float* weights, float* resul
 void distillset_convolve_weights(const float* images, const float* results, float* weights, int64_t n, int64_t height,
                                  int64_t width, int64_t outputs, int64_t inputs, int threads) {
   const Shape s(n, height, width);
-  const int64_t left = DEEP * inputs + APART, right = DEEP * outputs + APART, all = inputs * outputs;
+  const int64_t left = DEEP * inputs + APART, right = DEEP * outputs + APART;
+  const int64_t all = inputs * outputs + APART;
   float *v = room(first, P * left), *y = room(second, P * right), *u = room(third, P * all);
   std::fill_n(u, P * all, 0.f);
 #pragma omp parallel num_threads(threads)
