@@ -91,6 +91,7 @@ MTT_FIELDS = ("syn_steps", "expert_epochs", "max_start", "batch_syn", "lr", "lr_
 STEPS = {"dc": 1000, "dsa": 1000, "dm": 20_000, "mtt": 5000}
 
 OURS = {
+    "dc-mnist-1": Ours(1000, "dc-mnist-1-ours", {"batch_real": 32}),
     "dsa-fashion_mnist-1": Ours(1000, "dsa-fashion_mnist-1-ours", {"batch_real": 32}),
     "dm-cifar10-1": Ours(600, "dm-cifar10-1-600-steps"),
     "dm-cifar10-10": Ours(1500, "dm-cifar10-10-1500-steps"),
