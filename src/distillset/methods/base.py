@@ -214,6 +214,10 @@ def pixel_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Value and gradient with respect to ``images`` of ``loss(augment(images))``; ``images`` is left as it is."""
     leaf = images.detach().requires_grad_()
-    value = loss(augment(leaf))
-    (gradient,) = torch.autograd.grad(value, leaf)
+    augmented = augment(leaf)
+    # The compiler warns of arguments that are no leaves.
+    seen = augmented.detach().requires_grad_()
+    value = loss(seen)
+    (asked,) = torch.autograd.grad(value, seen)
+    (gradient,) = torch.autograd.grad(augmented, leaf, asked)
     return value.detach(), gradient
