@@ -1,5 +1,6 @@
 """What is timed, at CIFAR-10's shape: steps of DM and DC with 256 real images a class, of MTT (50 student steps at 1
-image a class, 10 and 20 at 10 images a class), an expert's epoch over 2,048 images, and a step of an evaluation.
+image a class, 10 and 20 at 10 images a class), an expert's epoch over 2,048 images, a step of an evaluation; and five
+networks of an evaluation beside the library's own training of one after the other.
 """
 
 import tempfile
@@ -24,6 +25,8 @@ from distillset.training import ExpertSetting, ExpertTrainer, Layout, Recipe, Tr
 
 CLASSES, IPC, BATCH, SIZE = 10, 10, 256, 32
 STRATEGY = default_strategy(flip=True)
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+"""Where both loops run: what ``--device auto`` takes."""
 
 
 def real_set(images: int = 20_000) -> RealSet:
@@ -37,7 +40,7 @@ def real_set(images: int = 20_000) -> RealSet:
 def synthetic_set() -> tuple[Tensor, Tensor]:
     """Images and labels of the size that is trained on."""
     images = torch.randn(CLASSES * IPC, 3, SIZE, SIZE, generator=Key(0)("images").generator())
-    return images, torch.arange(CLASSES).repeat_interleave(IPC)
+    return images.to(DEVICE), torch.arange(CLASSES, device=DEVICE).repeat_interleave(IPC)
 
 
 class Between(Watcher):
@@ -99,7 +102,8 @@ def match(steps: int, ipc: int, runs: int, call: Callable[[], object]) -> None:
 
 def textbook_mtt(steps: int, ipc: int) -> Callable[[int], float]:
     """One textbook MTT step, given its number."""
-    loop = TrajectoryMatching(start(real_set(), ipc), ipc, *segment(), steps, STRATEGY)
+    first, last = (vector.to(DEVICE) for vector in segment())
+    loop = TrajectoryMatching(start(real_set(), ipc), ipc, first, last, steps, STRATEGY)
     return lambda i: loop.step(Key(0)("step", i))
 
 
@@ -129,14 +133,14 @@ def state_bytes() -> int:
 def textbook_expert() -> Callable[[int], float]:
     """One textbook epoch of an expert, given its number."""
     real = real_set(EPOCH)
-    loop = ExpertTraining(real.rows(torch.arange(len(real))), real.labels, BATCH, STRATEGY)
+    loop = ExpertTraining(*held(real), BATCH, STRATEGY)
     return lambda i: loop.step(Key(0)("step", i))
 
 
 def textbook_dm() -> Callable[[int], float]:
     """One textbook DM step, given its number."""
     real = real_set()
-    loop = Matching(real.rows(torch.arange(len(real))), real.labels, start(real, IPC), IPC, BATCH, STRATEGY)
+    loop = Matching(*held(real), start(real, IPC), IPC, BATCH, STRATEGY)
     return lambda i: loop.step(Key(0)("step", i))
 
 
@@ -145,14 +149,18 @@ def textbook_dc(method: DC, ipc: int) -> Callable[[int], float]:
     real = real_set()
     assert method.outer is not None
     assert method.inner is not None
-    images = real.rows(torch.arange(len(real)))
-    loop = GradientMatching(images, real.labels, start(real, ipc), ipc, BATCH, method.outer, method.inner)
+    loop = GradientMatching(*held(real), start(real, ipc), ipc, BATCH, method.outer, method.inner)
     return lambda i: loop.step(Key(0)("step", i))
 
 
 def start(real: RealSet, ipc: int) -> Tensor:
     """Real images to start from, ``[classes*ipc, C, H, W]``."""
-    return torch.cat([real.draw(c, ipc, Key(0)("init", c)) for c in range(CLASSES)])
+    return torch.cat([real.draw(c, ipc, Key(0)("init", c), DEVICE) for c in range(CLASSES)])
+
+
+def held(real: RealSet) -> tuple[Tensor, Tensor]:
+    """All images as floats, as the textbook keeps them, and their labels."""
+    return real.rows(torch.arange(len(real)), DEVICE), real.labels.to(DEVICE)
 
 
 def textbook_evaluation() -> Callable[[int], float]:
@@ -161,11 +169,48 @@ def textbook_evaluation() -> Callable[[int], float]:
     return lambda i: loop.step(Key(0)("step", i))
 
 
+NETWORKS, EPOCHS = 5, 99
+"""Of an evaluation that is timed whole, on 100 images; in one run of it each network makes 100 passes."""
+
+
+def five(side_by_side: bool) -> Callable[[], object]:
+    """Five networks trained on one set, side by side where the library would do so, or one after the other."""
+    images, labels = synthetic_set()
+    spec = real_set(CLASSES).spec
+    trainer = Trainer(Engine(Compute.resolve(compile="on")), build("convnet", spec), Recipe(EPOCHS))
+    size = trainer.together(spec.shape, len(labels)) if side_by_side else 1
+    keys = [Key(i) for i in range(NETWORKS)]
+
+    def run() -> None:
+        for group in [keys[i : i + size] for i in range(0, NETWORKS, size)]:
+            sets = [(lambda rows: images[rows], labels, key) for key in group]
+            if size == 1:
+                trainer.fit(*sets[0])
+            else:
+                trainer.fit_together(sets)
+
+    return run
+
+
+def train_five(runs: int, call: Callable[[], object]) -> None:
+    """Evaluations of five networks as the library does them, with ``call`` after each."""
+    run = five(True)
+    for _ in range(runs):
+        run()
+        call()
+
+
+def one_by_one() -> Callable[[int], object]:
+    """The same networks by the library, one after the other."""
+    run = five(False)
+    return lambda i: run()
+
+
 DC_1 = DC(batch_real=BATCH, outer=1, inner=1)
 DC_10 = DC(batch_real=BATCH, outer=2, inner=50)
 """The published loops; at 10 images a class two of ten updates, with the training between them."""
 
-CASES: dict[str, tuple[Callable[[int, Callable[[], object]], None], Callable[[], Callable[[int], float]]]] = {
+CASES: dict[str, tuple[Callable[[int, Callable[[], object]], None], Callable[[], Callable[[int], object]]]] = {
     "dm": (partial(distil, DM(batch_real=BATCH), IPC), textbook_dm),
     "dc-1": (partial(distil, DC_1, 1), partial(textbook_dc, DC_1, 1)),
     "dc-10": (partial(distil, DC_10, IPC), partial(textbook_dc, DC_10, IPC)),
@@ -174,6 +219,7 @@ CASES: dict[str, tuple[Callable[[int, Callable[[], object]], None], Callable[[],
     "mtt-20-steps": (partial(match, 20, 10), partial(textbook_mtt, 20, 10)),
     "expert": (train_expert, textbook_expert),
     "evaluation": (train, textbook_evaluation),
+    "five-networks": (train_five, one_by_one),
 }
 """Name to (the library's own run, the textbook's step)."""
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 
 class Pairs:
     """Times fast and textbook steps in turn, so that a change of the machine's speed meets both alike.
@@ -25,9 +27,11 @@ class Pairs:
 
     def between(self) -> None:
         """The end of one fast step and the beginning of the next."""
+        _finished()
         fast = time.perf_counter() - self._since
         start = time.perf_counter()
         self.textbook(self._count)
+        _finished()
         slow = time.perf_counter() - start
         if self._count >= self.warm:
             self.fast.append(fast)
@@ -51,7 +55,7 @@ class Pairs:
 class Peak:
     """Called between steps: two warm up, then the peak of the third above what was resident before it is ``megabytes``.
 
-    ``megabytes`` stays None where the system does not tell.
+    On a GPU that of its tensors, above those that were there. ``megabytes`` stays None where the system does not tell.
     """
 
     def __init__(self, warm: int = 2) -> None:
@@ -60,6 +64,13 @@ class Peak:
 
     def __call__(self) -> None:
         self._count += 1
+        if torch.cuda.is_available():
+            if self._count == self._warm:
+                torch.cuda.reset_peak_memory_stats()
+                self._before = torch.cuda.memory_allocated()
+            elif self._count == self._warm + 1:
+                self.megabytes = round((torch.cuda.max_memory_allocated() - self._before) / 1e6, 1)
+            return
         if self._count == self._warm:
             gc.collect()
             _give_back()
@@ -72,6 +83,12 @@ class Peak:
                 self._count = self._warm + 1
         elif self._count == self._warm + 1:
             self.megabytes = round((_status("VmHWM") - self._before) / 1e3, 1)
+
+
+def _finished() -> None:
+    """Wait for what a GPU was given to do."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def _give_back() -> None:

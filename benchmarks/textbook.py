@@ -45,10 +45,10 @@ class Matching:
     def step(self, key: Key) -> float:
         """One step: a fresh network, the loss of all classes, one update of the pixels."""
         shape = tuple(self.images.shape[1:])
-        network = ConvNet3(shape[0], shape[-1], len(self.rows))
+        network = ConvNet3(shape[0], shape[-1], len(self.rows)).to(self.real.device)
         for parameter in network.parameters():
             parameter.requires_grad_(False)
-        loss = torch.zeros(())
+        loss = torch.zeros((), device=self.real.device)
         for c, rows in enumerate(self.rows):
             real = self.real[rows[torch.randperm(len(rows))[: self.batch]]]
             synthetic = self.images[c * self.ipc : (c + 1) * self.ipc]
@@ -69,23 +69,23 @@ class GradientMatching:
     ) -> None:
         self.real, self.ipc, self.batch, self.outer, self.inner = real, ipc, batch, outer, inner
         self.rows = [torch.nonzero(labels == c).flatten() for c in range(int(labels.max()) + 1)]
-        self.labels = torch.arange(len(self.rows)).repeat_interleave(ipc)
+        self.labels = torch.arange(len(self.rows), device=real.device).repeat_interleave(ipc)
         self.images = start.clone().requires_grad_()
         self.optimiser = torch.optim.SGD([self.images], lr=0.1, momentum=0.5)
 
     def step(self, key: Key) -> float:
         """One step: a fresh network, ``outer`` updates of the pixels, ``inner`` epochs after each but the last."""
-        network = ConvNet3(self.images.shape[1], self.images.shape[-1], len(self.rows))
+        network = ConvNet3(self.images.shape[1], self.images.shape[-1], len(self.rows)).to(self.real.device)
         parameters = list(network.parameters())
         trainer = torch.optim.SGD(parameters, lr=0.01)
         total = 0.0
         for turn in range(self.outer):
-            loss = torch.zeros(())
+            loss = torch.zeros((), device=self.real.device)
             for c, rows in enumerate(self.rows):
                 real = self.real[rows[torch.randperm(len(rows))[: self.batch]]]
-                wanted = torch.autograd.grad(F.cross_entropy(network(real), torch.full((len(real),), c)), parameters)
+                wanted = torch.autograd.grad(F.cross_entropy(network(real), self._all(c, len(real))), parameters)
                 synthetic = self.images[c * self.ipc : (c + 1) * self.ipc]
-                guesses = F.cross_entropy(network(synthetic), torch.full((self.ipc,), c))
+                guesses = F.cross_entropy(network(synthetic), self._all(c, self.ipc))
                 found = torch.autograd.grad(guesses, parameters, create_graph=True)
                 for ours, theirs in zip(found, wanted, strict=True):
                     if ours.dim() > 1:
@@ -101,15 +101,18 @@ class GradientMatching:
                 trainer.step()
         return total
 
+    def _all(self, label: int, count: int) -> Tensor:
+        return torch.full((count,), label, device=self.real.device)
+
 
 class TrajectoryMatching:
     """Trajectory matching as its authors' loop does it: the whole unrolled training is one graph."""
 
     def __init__(self, start: Tensor, ipc: int, first: Tensor, last: Tensor, steps: int, strategy: str) -> None:
         self.images, self.first, self.last, self.steps = start.clone().requires_grad_(), first, last, steps
-        self.labels = torch.arange(len(start)) // ipc
-        self.rate = torch.tensor(0.01, requires_grad=True)
-        self.network = ConvNet3(start.shape[1], start.shape[-1], len(start) // ipc)
+        self.labels = torch.arange(len(start), device=start.device) // ipc
+        self.rate = torch.tensor(0.01, device=start.device, requires_grad=True)
+        self.network = ConvNet3(start.shape[1], start.shape[-1], len(start) // ipc).to(start.device)
         self.optimiser = torch.optim.SGD([self.images], lr=100.0, momentum=0.5)
         self.rate_optimiser = torch.optim.SGD([self.rate], lr=1e-7, momentum=0.5)
         self.augmentation = Augmentation.parse(strategy)
@@ -146,14 +149,14 @@ class ExpertTraining:
 
     def __init__(self, real: Tensor, labels: Tensor, batch: int, strategy: str) -> None:
         self.real, self.labels, self.batch = real, labels, batch
-        self.network = ConvNet3(real.shape[1], real.shape[-1], int(labels.max()) + 1)
+        self.network = ConvNet3(real.shape[1], real.shape[-1], int(labels.max()) + 1).to(real.device)
         self.optimiser = torch.optim.SGD(self.network.parameters(), lr=0.01)
         self.augmentation = Augmentation.parse(strategy)
 
     def step(self, key: Key) -> float:
         """One epoch; gives the last loss."""
         channels, height, width = self.real.shape[1:]
-        loss = torch.zeros(())
+        loss = torch.zeros((), device=self.real.device)
         for i, rows in enumerate(torch.randperm(len(self.real)).split(self.batch)):
             draw = self.augmentation.draw(key("augment", i), (channels, height, width), len(rows))
             loss = F.cross_entropy(self.network(draw.apply(self.real[rows])), self.labels[rows])
@@ -168,7 +171,7 @@ class Training:
 
     def __init__(self, images: Tensor, labels: Tensor, strategy: str) -> None:
         self.images, self.labels = images, labels
-        self.network = ConvNet3(images.shape[1], images.shape[-1], int(labels.max()) + 1)
+        self.network = ConvNet3(images.shape[1], images.shape[-1], int(labels.max()) + 1).to(images.device)
         self.optimiser = torch.optim.SGD(self.network.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0005)
         self.augmentation = Augmentation.parse(strategy)
 

@@ -99,7 +99,7 @@ def test_tiles_that_cannot_be_are_refused(artifact: Path, tmp_path: Path, tiles:
 def test_networks_train_on_the_tiles_at_the_bytes_of_the_images(artifact: Path) -> None:
     found = SyntheticSet.load(artifact)
     subject = of_set(found, "formed", PROTOCOLS["dm"])
-    images, labels = subject.draw(0)
+    images, labels = subject.draw(0, torch.device("cpu"))
     assert torch.equal(images(torch.arange(12)), formed(found.images, 2))
     assert labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert subject.bytes == 3 * (3 * 8 * 8 * 4 + 8)

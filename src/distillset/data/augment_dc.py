@@ -36,6 +36,7 @@ class DCDraw:
 
     def apply(self, images: Tensor) -> Tensor:
         """The augmented images ``[n, C, H, W]``; the input is never written to."""
+        device, images = images.device, images.cpu()  # where SciPy is
         means = images.mean((0, 2, 3))
         made = []
         for image, operation, offset, factor, angle in zip(
@@ -52,7 +53,7 @@ class DCDraw:
                 made.append(_scale(image, *factor))
             else:
                 made.append(_rotate(image, float(means.mean()), angle))
-        return torch.stack(made)
+        return torch.stack(made).to(device)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _rotate(image: Tensor, fill: float, angle: int) -> Tensor:
     from scipy.ndimage import rotate
 
     _, height, width = image.shape
-    turned = rotate(image.cpu().numpy(), angle, axes=(-2, -1), cval=fill)
+    turned = rotate(image.numpy(), angle, axes=(-2, -1), cval=fill)
     return _centre(torch.from_numpy(turned).to(image), height, width, fill)
 
 

@@ -15,6 +15,9 @@ from distillset.data.whiten import Whitening
 from distillset.errors import InputError
 from distillset.keys import Key
 
+RESIDENT = 0.125
+"""The part of a GPU's free memory up to which a set is kept there whole."""
+
 
 class RealSet:
     """A labelled image set.
@@ -77,6 +80,7 @@ class RealSet:
         order = torch.from_numpy(np.argsort(small, kind="stable"))
         self._index = torch.split(order, self.counts.tolist())
         self._fingerprint = fingerprint
+        self._resident: dict[torch.device, Tensor | None] = {}
 
     @classmethod
     def from_arrays(
@@ -145,8 +149,19 @@ class RealSet:
 
     def rows(self, rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
         """The images of ``rows`` (int64 [n]) normalised: float32 [n, C, H, W] on ``device``, moved there as bytes."""
-        pixels = self.images.index_select(0, rows).to(device, non_blocking=True)
+        pixels = self._pixels(rows, torch.device(device))
         return self.spec.normalise(pixels) if self.whitening is None else self.whitening.apply(pixels)
+
+    def _pixels(self, rows: Tensor, device: torch.device) -> Tensor:
+        """The bytes of ``rows`` on ``device``; a GPU keeps the whole set where that takes little of its memory."""
+        if device.type == "cuda":
+            if device not in self._resident:
+                small = self.images.nbytes <= torch.cuda.mem_get_info(device)[0] * RESIDENT
+                self._resident[device] = self.images.to(device) if small else None
+            held = self._resident[device]
+            if held is not None:
+                return held.index_select(0, rows.to(device, non_blocking=True))
+        return self.images.index_select(0, rows).to(device, non_blocking=True)
 
     def whitened(self, whitening: Whitening | None) -> "RealSet":
         """The same set, drawn under ``whitening``; None means under mean and std again."""

@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from types import FunctionType
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, grad
 from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from distillset.engine.allocator import keep_memory
+from distillset.engine.captured import Captured, side_by_side
 from distillset.engine.compute import Compute, Work
 from distillset.engine.features import features
 from distillset.errors import InputError
@@ -24,6 +26,10 @@ Loss = Callable[..., Tensor]
 Split = Callable[..., tuple[list[Tensor], list[Tensor]]]
 T = TypeVar("T")
 
+SMALL = 8
+"""A call is replayed up to this part of a micro-batch: 512 images of ConvNet, two batches of an evaluation."""
+TOGETHER = 10
+"""Most trainings side by side."""
 PORTION = 2**24
 """Numbers of the real images that are drawn and augmented at once: 64 MB as floats, some times as much on the way."""
 
@@ -118,6 +124,15 @@ class Engine:
 
         return torch.compile(_own_code(exact), dynamic=False, options={"post_grad_custom_pre_pass": PASS})
 
+    def replayed(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        """``run``, which must be pure and take its gradients itself, as ``(images, *arguments)``, told of how many
+        images a call is: on a GPU those of few are replayed (`distillset.engine.captured`).
+        """
+        if self.device.type == "cpu":
+            return lambda images, *arguments: run(*arguments)
+        graphs, most = Captured(run), self.compute.micro_batch // SMALL
+        return lambda images, *arguments: (graphs if images <= most else run)(*arguments)
+
     def rowwise(self, function: Rowwise) -> Callable[..., Tensor]:
         """``function(state, images)`` row by row, without gradients, in micro-batches.
 
@@ -164,6 +179,61 @@ class Engine:
 
         return apply
 
+    def gradients(self, loss: Loss, mixes: bool = False) -> Callable[..., list[State]]:
+        """`gradient` of several states, each with rows of its own; on a GPU side by side where rows are few.
+
+        Returns:
+            A function ``(states, trainable, rows, full) -> gradients``: ``rows`` has those of each state, with their
+            weights last.
+        """
+        if not self.replays(mixes):
+            single = self.gradient(loss, mixes)
+            return lambda states, trainable, rows, full: [
+                single(state, trainable, own[:-1], own[-1], full) for state, own in zip(states, rows, strict=True)
+            ]
+
+        def slope(own: State, others: State, *rows: Tensor) -> State:
+            found: State = grad(lambda own: loss({**others, **own}, *rows))(own)
+            return found
+
+        one = self.whole(slope)
+        run = self.replayed(lambda calls: side_by_side([partial(one, *call) for call in calls]))
+
+        def apply(
+            states: Sequence[State], trainable: Sequence[str], rows: Sequence[Sequence[Tensor]], full: int
+        ) -> list[State]:
+            named = set(trainable)
+            parted = [
+                (
+                    {name: state[name].detach() for name in trainable},
+                    {name: value for name, value in state.items() if name not in named},
+                )
+                for state in states
+            ]
+
+            def once() -> list[State]:
+                totals: list[list[Tensor] | None] = [None] * len(states)
+                for parts in zip(*[self._parts(own, full, False) for own in rows], strict=True):
+                    images = sum(len(part[0]) for part in parts)
+                    found = run(images, [(*pair, *part) for pair, part in zip(parted, parts, strict=True)])
+                    totals = [
+                        _added(total, [slopes[name] for name in trainable])
+                        for total, slopes in zip(totals, found, strict=True)
+                    ]
+                return [dict(zip(trainable, total or [], strict=True)) for total in totals]
+
+            return self.adapting(once, full)
+
+        return apply
+
+    def replays(self, mixes: bool) -> bool:
+        """Whether small calls are replayed: on a GPU, but not where batch norm writes statistics as it trains."""
+        return self.device.type == "cuda" and not mixes
+
+    def together(self, images: int) -> int:
+        """Trainings on so many images a batch that are worth running side by side: those whose batches are replayed."""
+        return min(TOGETHER, max(1, self.micro_batch // SMALL // images)) if self.device.type == "cuda" else 1
+
     def split(self, function: Callable[..., tuple[Sequence[Tensor], Sequence[Tensor]]], mixes: bool = False) -> Split:
         """``function(*fixed, *rows)`` in micro-batches, without gradients but those it takes itself.
 
@@ -176,7 +246,7 @@ class Engine:
             A function ``(fixed, rows, full=None) -> (sums, rows)``; ``full`` is the usual number of rows, from which
             the micro-batch is derived so that a short last batch needs no other shape.
         """
-        run = self.whole(function)
+        run = self.replayed(self.whole(function))
 
         def apply(
             fixed: Sequence[Any], rows: Sequence[Tensor], full: int | None = None
@@ -188,7 +258,7 @@ class Engine:
                 kept: list[Sequence[Tensor]] = []
                 with torch.no_grad():
                     for part in self._parts(rows, full or count, mixes):
-                        sums, own = run(*fixed, *part)
+                        sums, own = run(len(part[0]), *fixed, *part)
                         total = _added(total, sums)
                         kept.append(own)
                     return total or [], [torch.cat(parts)[:count] for parts in zip(*kept, strict=True)]

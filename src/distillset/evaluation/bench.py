@@ -3,7 +3,7 @@
 import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from distillset.evaluation.row import Row
 from distillset.evaluation.subjects import Subject
 from distillset.keys import Key
 from distillset.mesh import Mesh, Solo
-from distillset.nets import Network
+from distillset.nets import Network, State
 from distillset.store import write_tensors
-from distillset.training import Examples, Recipe, Trainer
+from distillset.training import Recipe, Trainer
 
 Report = Callable[[str, int, float], None]
 """Called after each network: artifact, networks done, accuracy."""
@@ -66,16 +66,14 @@ class Bench:
         passes = 3.0 * subject.size * (subject.protocol.recipe.epochs + 1) * repeats
         compute = self.compute(measure(network.module, self.spec.shape, passes / self.mesh.size))
         found: list[dict[str, float]] = [{} for _ in range(repeats)]
-        for i in self.mesh.share(range(repeats)):
-            entry = self._entry(subject, network, compute, i)
-            known = self.ledger.find(entry) if self.ledger and not self.save_networks else None
-            if known is None:
-                known = self._train(subject, network, compute, i)
-                if self.ledger:
-                    self.ledger.add(entry, known)
-            if self.report:
-                self.report(subject.artifact, i + 1, known["accuracy"])
-            found[i] = known
+        trainer = self._trainer(network, subject.protocol.recipe, compute)
+        own = list(self.mesh.share(range(repeats)))
+        size = trainer.together(self.spec.shape, subject.size)
+        for group in [own[start : start + size] for start in range(0, len(own), size)]:
+            for i, known in zip(group, self._group(subject, network, compute, trainer, group), strict=True):
+                if self.report:
+                    self.report(subject.artifact, i + 1, known["accuracy"])
+                found[i] = known
         found = self._together(found)
         accuracies = tuple(known["accuracy"] for known in found)
         return Row(
@@ -104,20 +102,40 @@ class Bench:
         self.mesh.add([table])
         return [dict(zip(names, row, strict=True)) for row in table.tolist()]
 
-    def _train(self, subject: Subject, network: Network, compute: Compute, i: int) -> dict[str, float]:
-        """Accuracy of the ``i``-th network on the ``i``-th set, the seconds it took, and the most bytes in use."""
-        start, device = time.monotonic(), torch.device(compute.device)
+    def _group(
+        self, subject: Subject, network: Network, compute: Compute, trainer: Trainer, group: Sequence[int]
+    ) -> list[dict[str, float]]:
+        """What is known of the networks ``group``; those that are not known yet are trained side by side."""
+        entries = {i: self._entry(subject, network, compute, i) for i in group}
+        known = {i: self.ledger.find(entries[i]) if self.ledger and not self.save_networks else None for i in group}
+        missing = [i for i in group if known[i] is None]
+        for i, new in zip(missing, self._train(subject, network, trainer, missing) if missing else [], strict=True):
+            known[i] = new
+            if self.ledger:
+                self.ledger.add(entries[i], new)
+        return [found for i in group if (found := known[i]) is not None]
+
+    def _train(
+        self, subject: Subject, network: Network, trainer: Trainer, group: Sequence[int]
+    ) -> list[dict[str, float]]:
+        """Accuracy of each network of ``group`` on its set, its part of the seconds, and the most bytes in use."""
+        start, device = time.monotonic(), trainer.engine.device
         forget_peak(device)
-        trainer = self._trainer(network, subject.protocol.recipe, compute)
-        examples, labels = subject.draw(i)
-        state = trainer.fit(_on(examples, device), labels, Key(self.seed)(self.purpose, network.name, i))
-        accuracy = trainer.accuracy(state, _on(self.test.rows, device), self.test.labels)
+        sets = [(*subject.draw(i, device), Key(self.seed)(self.purpose, network.name, i)) for i in group]
+        states = [trainer.fit(*sets[0])] if len(sets) == 1 else trainer.fit_together(sets)
+        accuracies = [
+            trainer.accuracy(state, lambda rows: self.test.rows(rows, device), self.test.labels) for state in states
+        ]
         if self.save_networks:
-            title = network.title
-            meta = {"network": title, "accuracy": accuracy, "seed": self.seed, "i": i, "spec": self.spec.to_json()}
-            file = f"{_plain(subject.artifact)}-{_plain(title)}-{i}.safetensors"
-            write_tensors(self.save_networks / file, state, meta)
-        return {"accuracy": accuracy, "seconds": time.monotonic() - start, "memory": float(peak(device))}
+            for i, state, accuracy in zip(group, states, accuracies, strict=True):
+                self._save(self.save_networks, subject, network, i, state, accuracy)
+        seconds = (time.monotonic() - start) / len(group)
+        return [{"accuracy": found, "seconds": seconds, "memory": float(peak(device))} for found in accuracies]
+
+    def _save(self, folder: Path, subject: Subject, network: Network, i: int, state: State, accuracy: float) -> None:
+        title = network.title
+        meta = {"network": title, "accuracy": accuracy, "seed": self.seed, "i": i, "spec": self.spec.to_json()}
+        write_tensors(folder / f"{_plain(subject.artifact)}-{_plain(title)}-{i}.safetensors", state, meta)
 
     def _trainer(self, network: Network, recipe: Recipe, compute: Compute) -> Trainer:
         """Kept, so that what was compiled for one set serves the next."""
@@ -141,10 +159,6 @@ class Bench:
             **purpose,
             **({} if self.test.whitening is None else {"whitening": self.test.whitening.fingerprint()}),
         }
-
-
-def _on(examples: Examples, device: torch.device) -> Examples:
-    return lambda rows: examples(rows).to(device)
 
 
 def _plain(title: str) -> str:

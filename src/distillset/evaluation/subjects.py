@@ -25,7 +25,7 @@ class Subject:
         artifact: what its row is called.
         protocol: how networks are trained on it.
         fingerprint: what the sets depend on, apart from the evaluation's seed.
-        draw: the i-th set, images by row and their labels.
+        draw: the i-th set on a device, images by row and their labels.
         size: number of images.
         bytes: what they take on disk.
         redrawn: whether every network has a set of its own.
@@ -34,7 +34,7 @@ class Subject:
     artifact: str
     protocol: Protocol
     fingerprint: str
-    draw: Callable[[int], tuple[Examples, Tensor]]
+    draw: Callable[[int, torch.device], tuple[Examples, Tensor]]
     size: int
     bytes: int
     redrawn: bool = False
@@ -52,10 +52,10 @@ def of_set(synthetic: SyntheticSet, artifact: str, protocol: Protocol) -> Subjec
     labelled = replace(protocol, labels="hard").at(synthetic.lr, soft=labels.dim() > 1)
     height, width = synthetic.spec.shape[1:]
 
-    def draw(i: int) -> tuple[Examples, Tensor]:
+    def draw(i: int, device: torch.device) -> tuple[Examples, Tensor]:
         if canvas == 1:
-            return _held(images), labels
-        return _cropped(images, (height, width), canvas, Key(0)("crops", i)), labels
+            return _held(images.to(device)), labels
+        return _cropped(images.to(device), (height, width), canvas, Key(0)("crops", i)), labels
 
     return Subject(artifact, labelled, synthetic.fingerprint(), draw, len(images), stored)
 
@@ -69,9 +69,9 @@ def of_random(real: RealSet, ipc: int, seed: int, protocol: Protocol, taught: Ex
     size = ipc * real.spec.classes
     count = size * torch.Size(real.spec.shape).numel()
 
-    def draw(i: int) -> tuple[Examples, Tensor]:
+    def draw(i: int, device: torch.device) -> tuple[Examples, Tensor]:
         rows = choose_rows("random", real, ipc, Key(seed)("baseline", i))
-        images = real.rows(rows)
+        images = real.rows(rows, device)
         return _held(images), taught.probabilities(images) if taught else real.labels[rows]
 
     fingerprint = f"{real.fingerprint()}-{ipc}"
@@ -88,11 +88,15 @@ def of_random(real: RealSet, ipc: int, seed: int, protocol: Protocol, taught: Ex
     )
 
 
-def of_whole(real: RealSet) -> Subject:
-    """The whole real set, under its own protocol."""
+def of_whole(real: RealSet, protocol: Protocol | None = None) -> Subject:
+    """The whole real set, by default under its own protocol."""
     stored = real.images.nbytes + real.labels.nbytes
-    protocol = whole(len(real), real.spec)
-    return Subject("whole", protocol, real.fingerprint(), lambda i: (real.rows, real.labels), len(real), stored)
+    protocol = protocol or whole(len(real), real.spec)
+
+    def draw(i: int, device: torch.device) -> tuple[Examples, Tensor]:
+        return lambda rows: real.rows(rows, device), real.labels
+
+    return Subject("whole", protocol, real.fingerprint(), draw, len(real), stored)
 
 
 def _cropped(canvases: Tensor, size: tuple[int, int], canvas: int, key: Key) -> Examples:

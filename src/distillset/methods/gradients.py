@@ -33,19 +33,21 @@ class GradientDistance:
     def __init__(self, network: nn.Module, loss: Loss, distance: str, engine: Engine) -> None:
         self.matched = matched(network, distance)
         self.engine, self._loss, self._distance = engine, loss, DISTANCES[distance]
-        self._first = engine.gradient(loss)
-        self._together = engine.whole(self._block)
+        self._first = engine.gradients(loss)
+        self._together = engine.replayed(engine.whole(self._block))
         self._product = engine.split(self._directed)
 
     def target(self, state: State, shot: Shot, full: int) -> State:
         """The gradient of the loss of real images, usually ``full`` many, of the parameters that are compared."""
         images, labels, weights = shot
-        return self._first(state, self.matched, (images, labels), weights, full)
+        (found,) = self._first([state], self.matched, [(images, labels, weights)], full)
+        return found
 
     def __call__(self, state: State, shots: Sequence[Shot], targets: Sequence[State]) -> tuple[Tensor, list[Tensor]]:
         """Sum of the distances of each shot to its target, and the gradient of every shot's images."""
-        if sum(len(images) for images, _, _ in shots) <= self.engine.micro_batch:
-            found: tuple[Tensor, list[Tensor]] = self._together(state, shots, targets)
+        together = sum(len(images) for images, _, _ in shots)
+        if together <= self.engine.micro_batch:
+            found: tuple[Tensor, list[Tensor]] = self._together(together, state, shots, targets)
             return found
         results = [self._large(state, shot, target) for shot, target in zip(shots, targets, strict=True)]
         return torch.stack([value for value, _ in results]).sum(), [gradient for _, gradient in results]

@@ -25,7 +25,7 @@ from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import Ledger, Protocol, choose
 from distillset.evaluation.bench import Bench
 from distillset.evaluation.checks import check_fit
-from distillset.evaluation.subjects import Subject, of_set
+from distillset.evaluation.subjects import Subject, of_set, of_whole
 from distillset.keys import Key
 from distillset.loop import Watcher
 from distillset.methods import METHODS
@@ -172,10 +172,7 @@ class _Search:
     ) -> None:
         self.folder, self.held, self.test, self.seed = folder, held, test, seed
         self.compute, self.watcher, self.spec = compute, watcher, whole.spec
-        stored = whole.images.nbytes + whole.labels.nbytes
-        self.everything = Subject(
-            "whole", protocol, whole.fingerprint(), lambda i: (whole.rows, whole.labels), len(whole), stored
-        )
+        self.everything = of_whole(whole, protocol)
 
     def trial(
         self, name: str, config: ConvNetConfig, subjects: Sequence[Subject], repeats: int, told: str

@@ -1,6 +1,6 @@
 """Train one network on a labelled set of images that fits the description ``rows -> images``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,9 @@ from distillset.nets import State, fresh, mixes_images, seeded
 
 Examples = Callable[[Tensor], Tensor]
 """Row numbers ``int64 [n]`` (CPU) to normalised images ``float32 [n, C, H, W]`` on the engine's device."""
+
+Lesson = tuple[Examples, Tensor, Key]
+"""What a network is trained on: images by row, their labels, and the key of its random streams."""
 
 After = Callable[[int, State], None]
 """Called with the number of a pass and the state after it."""
@@ -87,8 +90,8 @@ class Trainer:
         self.augmentation = (
             DCAugmentation() if recipe.augmentation == DCAugmentation.NAME else Augmentation.parse(recipe.augmentation)
         )
-        mixes = mixes_images(module)
-        self._gradient = engine.gradient(cross_entropy(module), mixes)
+        self.mixes = mixes_images(module)
+        self._gradients = engine.gradients(cross_entropy(module), self.mixes)
         self._predict = engine.rowwise(logits(module))
 
     def fit(self, examples: Examples, labels: Tensor, key: Key) -> State:
@@ -103,40 +106,68 @@ class Trainer:
         self.train(state, examples, labels, key)
         return state
 
+    def fit_together(self, sets: Sequence[Lesson]) -> list[State]:
+        """`fit` for several sets of the same size side by side: the same networks, but for rounding.
+
+        Only for networks of which `together` says that they can be.
+        """
+        states = [fresh(self.module, key("network"), self.engine.device) for _, _, key in sets]
+        self._train(states, sets)
+        return states
+
+    def together(self, shape: tuple[int, int, int], count: int) -> int:
+        """How many trainings on ``count`` images of ``shape`` are worth running side by side.
+
+        One on a CPU, whose cores a single one fills; and one for batch norm, which writes statistics as it trains, and
+        for dropout, whose numbers come from a stream that all would share.
+        """
+        most = self.engine.together(min(self.recipe.batch, count))
+        return 1 if most == 1 or self.mixes or _draws(self.module, shape) else most
+
     def train(self, state: State, examples: Examples, labels: Tensor, key: Key, after: After | None = None) -> None:
         """Train ``state`` where it stands; arguments as in `fit`.
 
         ``after`` is shown the number and the state of every pass when it is over; the next pass changes that state.
         """
         with seeded(key("dropout")):
-            self._train(state, examples, labels, key, after)
+            self._train([state], [(examples, labels, key)], after)
 
-    def _train(self, state: State, examples: Examples, labels: Tensor, key: Key, after: After | None) -> None:
+    def _train(self, states: Sequence[State], sets: Sequence[Lesson], after: After | None = None) -> None:
         recipe, device = self.recipe, self.engine.device
         self.module.train()
-        parameters = [state[name] for name in self.trainable]
-        labels, count = labels.to(device), len(labels)
+        parameters = [state[name] for state in states for name in self.trainable]
+        sets = [(examples, labels.to(device), key) for examples, labels, key in sets]
+        count = len(sets[0][1])
         full = min(recipe.batch, count)
         rate, optimiser = recipe.rate, self._sgd(parameters, recipe.rate)
         for epoch in range(recipe.epochs + 1):
-            order = torch.randperm(count, generator=key("order", epoch).generator())
+            orders = [torch.randperm(count, generator=key("order", epoch).generator()) for _, _, key in sets]
             for start in range(0, count, recipe.batch):
-                rows = order[start : start + recipe.batch]
-                images = examples(rows)
-                channels, height, width = images.shape[1:]
-                draw = self.augmentation.draw(key("augment", epoch, start), (channels, height, width), len(rows))
-                weights = torch.full((len(rows),), 1 / len(rows), device=device)
-                targets = labels[rows.to(device)]
-                gradients = self._gradient(state, self.trainable, (draw.apply(images), targets), weights, full)
-                for parameter, name in zip(parameters, self.trainable, strict=True):
-                    parameter.grad = gradients[name]
+                rows = [
+                    self._rows(own, order[start : start + recipe.batch], own[2]("augment", epoch, start))
+                    for own, order in zip(sets, orders, strict=True)
+                ]
+                gradients = self._gradients(states, self.trainable, rows, full)
+                found = [own[name] for own in gradients for name in self.trainable]
+                for parameter, gradient in zip(parameters, found, strict=True):
+                    parameter.grad = gradient
                 optimiser.step()
             if epoch == recipe.epochs // 2 + 1:
                 rate *= recipe.decay
                 optimiser = self._sgd(parameters, rate)
             if after:
-                after(epoch, state)
+                for state in states:
+                    after(epoch, state)
                 self.module.train()
+
+    def _rows(self, own: Lesson, rows: Tensor, key: Key) -> tuple[Tensor, Tensor, Tensor]:
+        """Augmented images, labels and weights of ``rows``."""
+        examples, labels, _ = own
+        images = examples(rows)
+        channels, height, width = images.shape[1:]
+        draw = self.augmentation.draw(key, (channels, height, width), len(rows))
+        weights = torch.full((len(rows),), 1 / len(rows), device=self.engine.device)
+        return draw.apply(images), labels[rows.to(labels.device)], weights
 
     def accuracy(self, state: State, examples: Examples, labels: Tensor) -> float:
         """The fraction of rows that ``state`` classifies as labelled, in evaluation mode."""
@@ -154,3 +185,11 @@ class Trainer:
         return torch.optim.SGD(
             parameters, rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, foreach=True
         )
+
+
+def _draws(module: nn.Module, shape: tuple[int, int, int]) -> bool:
+    """Whether ``module`` draws random numbers when it is trained."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        before = torch.get_rng_state()
+        module.train()(torch.zeros(2, *shape))
+        return not torch.equal(before, torch.get_rng_state())
