@@ -22,6 +22,9 @@ def main() -> int:
     parser.add_argument("cases", nargs="*", default=list(CASES), metavar="CASE", help=f"default: {' '.join(CASES)}")
     parser.add_argument("--pairs", type=int, default=7, help="most pairs of steps timed (default 7)")
     parser.add_argument("--out", type=Path, help="JSON file to write, case by case; other cases in it are kept")
+    parser.add_argument(
+        "--times-only", action="store_true", help="do not measure memory, which takes two more processes"
+    )
     parser.add_argument("--memory-of", choices=("fast", "textbook"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if unknown := [case for case in options.cases if case not in CASES]:
@@ -32,12 +35,17 @@ def main() -> int:
     compute = Compute.resolve(compile="on")
     made_with = {"compute": compute.to_json(), **provenance(torch.device(compute.device))}
     for case in options.cases:
-        row = {**times(case, options.pairs), **_memory(case), "commit": made_with["commit"]}
+        row = {
+            **times(case, options.pairs),
+            **({} if options.times_only else _memory(case)),
+            "commit": made_with["commit"],
+        }
         if case == "expert":
             row["state_bytes"] = state_bytes()
         print(
             f"{case}: {row['fast_s']} s against {row['textbook_s']} s a step, {row['ratio']} times faster "
-            f"({row['ratio_min']} to {row['ratio_max']}); peak {row['fast_mb']} MB against {row['textbook_mb']} MB",
+            f"({row['ratio_min']} to {row['ratio_max']}); peak {row.get('fast_mb', '-')} MB against "
+            f"{row.get('textbook_mb', '-')} MB",
             flush=True,
         )
         if options.out:

@@ -125,14 +125,6 @@ def test_batch_norm_is_calibrated_and_frozen() -> None:
     torch.testing.assert_close(update.gradient, gradient, rtol=1e-8, atol=1e-12)
 
 
-def test_classes_in_one_call_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = Update.of(toys.toy(), 2, toys.NETWORK, DSA(batch_real=6), toys.engine())
-    monkeypatch.setattr(Engine, "group", lambda engine, rows: 2 * rows)
-    together = Update.of(toys.toy(), 2, toys.NETWORK, DSA(batch_real=6), toys.engine())
-    assert (alone.terms, together.terms) == (3, 2)
-    torch.testing.assert_close(together.gradient, alone.gradient, rtol=1e-10, atol=1e-14)
-
-
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 28, 28)])
 @pytest.mark.parametrize("ipc", [1, 7, 10])
 def test_float32_equals_float64(shape: tuple[int, int, int], ipc: int) -> None:

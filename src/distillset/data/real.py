@@ -161,7 +161,7 @@ class RealSet:
             held = self._resident[device]
             if held is not None:
                 return held.index_select(0, rows.to(device, non_blocking=True))
-        return self.images.index_select(0, rows).to(device, non_blocking=True)
+        return self.images.index_select(0, rows.cpu()).to(device, non_blocking=True)
 
     def whitened(self, whitening: Whitening | None) -> "RealSet":
         """The same set, drawn under ``whitening``; None means under mean and std again."""

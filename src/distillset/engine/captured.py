@@ -18,7 +18,7 @@ WARM = 2
 
 
 class Captured:
-    """A pure function of CUDA tensors (in lists, tuples and dicts) as a CUDA graph for each shape that it meets.
+    """A pure function of CUDA tensors (in lists, tuples and dicts) as a CUDA graph for each set of shapes.
 
     Results are copies, the caller's to keep. What cannot be captured (a user's network that looks at its numbers, too
     little memory for the graph's own) is called plainly, as are arguments that are not all on a GPU.
@@ -35,7 +35,8 @@ class Captured:
         leaves, tree = tree_flatten(arguments)
         if not all(isinstance(leaf, Tensor) and leaf.is_cuda for leaf in leaves):
             return self.function(*arguments)
-        shapes = (tuple((leaf.shape, leaf.stride(), leaf.dtype) for leaf in leaves), str(tree))
+        # What a function is called with differs in shapes only: its structure follows from them.
+        shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         if shapes not in self._graphs:
             self._graphs[shapes] = _captured(self.function, leaves, tree)
         graph = self._graphs[shapes]

@@ -307,14 +307,6 @@ class Engine:
         together = rows * max(1, classes // 64) if self.device.type == "cpu" else self.compute.micro_batch
         return min(together, max(rows, self.compute.micro_batch))
 
-    def group(self, rows: int) -> int:
-        """Images of the classes, ``rows`` each, whose gradients are taken one by one within a compiled call.
-
-        One class on a CPU, whose calls cost nothing; on a GPU as many as fit a micro-batch, up to ten, since the time
-        to compile grows with them.
-        """
-        return rows if self.device.type == "cpu" else min(self.compute.micro_batch, 10 * rows)
-
     def _parts(self, rows: Sequence[Tensor], full: int, mixes: bool) -> Iterator[list[Tensor]]:
         count = len(rows[0])
         size = count if mixes else self._even(full)

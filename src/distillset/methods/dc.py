@@ -26,7 +26,6 @@ from distillset.data.augment import Augmentation, Draw, default_strategy
 from distillset.data.formation import check_formation, formed
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.engine import blocks
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.methods.base import Leaf, Leaves, Piece, Task, Term
@@ -189,7 +188,7 @@ class GradientMatching:
         """The classes of each term."""
         if self.method.match == "all":
             return [slice(0, len(self.counts))]
-        return blocks(len(self.counts), self.seen, self.task.engine.group(self.seen))
+        return [slice(c, c + 1) for c in range(len(self.counts))]
 
     def _train(self, state: State, images: Tensor, key: Key) -> None:
         """The network, trained on the synthetic set as it is now."""

@@ -16,7 +16,7 @@ from distillset.keys import Key
 from distillset.nets import State, fresh, mixes_images, seeded
 
 Examples = Callable[[Tensor], Tensor]
-"""Row numbers ``int64 [n]`` (CPU) to normalised images ``float32 [n, C, H, W]`` on the engine's device."""
+"""Row numbers ``int64 [n]`` (on any device) to normalised images ``float32 [n, C, H, W]`` on the engine's device."""
 
 Lesson = tuple[Examples, Tensor, Key]
 """What a network is trained on: images by row, their labels, and the key of its random streams."""
@@ -138,13 +138,17 @@ class Trainer:
         parameters = [state[name] for state in states for name in self.trainable]
         sets = [(examples, labels.to(device), key) for examples, labels, key in sets]
         count = len(sets[0][1])
-        full = min(recipe.batch, count)
+        full, weights = min(recipe.batch, count), dict[int, Tensor]()
         rate, optimiser = recipe.rate, self._sgd(parameters, recipe.rate)
         for epoch in range(recipe.epochs + 1):
-            orders = [torch.randperm(count, generator=key("order", epoch).generator()) for _, _, key in sets]
+            orders = torch.stack(
+                [torch.randperm(count, generator=key("order", epoch).generator()) for _, _, key in sets]
+            )
+            # Once a pass: where batches are small, every way to a GPU counts.
+            orders = orders.to(device)
             for start in range(0, count, recipe.batch):
                 rows = [
-                    self._rows(own, order[start : start + recipe.batch], own[2]("augment", epoch, start))
+                    self._rows(own, order[start : start + recipe.batch], own[2]("augment", epoch, start), weights)
                     for own, order in zip(sets, orders, strict=True)
                 ]
                 gradients = self._gradients(states, self.trainable, rows, full)
@@ -160,14 +164,15 @@ class Trainer:
                     after(epoch, state)
                 self.module.train()
 
-    def _rows(self, own: Lesson, rows: Tensor, key: Key) -> tuple[Tensor, Tensor, Tensor]:
-        """Augmented images, labels and weights of ``rows``."""
+    def _rows(self, own: Lesson, rows: Tensor, key: Key, weights: dict[int, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Augmented images, labels and weights of ``rows``; weights are kept by their number."""
         examples, labels, _ = own
-        images = examples(rows)
+        images, count = examples(rows), len(rows)
         channels, height, width = images.shape[1:]
-        draw = self.augmentation.draw(key, (channels, height, width), len(rows))
-        weights = torch.full((len(rows),), 1 / len(rows), device=self.engine.device)
-        return draw.apply(images), labels[rows.to(labels.device)], weights
+        draw = self.augmentation.draw(key, (channels, height, width), count)
+        if count not in weights:
+            weights[count] = torch.full((count,), 1 / count, device=labels.device)
+        return draw.apply(images), labels[rows], weights[count]
 
     def accuracy(self, state: State, examples: Examples, labels: Tensor) -> float:
         """The fraction of rows that ``state`` classifies as labelled, in evaluation mode."""
@@ -183,7 +188,11 @@ class Trainer:
     def _sgd(self, parameters: list[Tensor], rate: float) -> torch.optim.SGD:
         recipe = self.recipe
         return torch.optim.SGD(
-            parameters, rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, foreach=True
+            parameters,
+            rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            **{"fused" if self.engine.device.type == "cuda" else "foreach": True},
         )
 
 
