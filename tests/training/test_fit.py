@@ -154,3 +154,38 @@ def test_the_published_recipe_is_the_default() -> None:
     recipe = Recipe()
     assert (recipe.epochs, recipe.rate, recipe.decay, recipe.batch) == (1000, 0.01, 0.1, 256)
     assert (recipe.momentum, recipe.weight_decay) == (0.9, 0.0005)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way of a GPU, without its replays."""
+    monkeypatch.setattr(Engine, "replays", lambda engine, mixes: not mixes)
+    monkeypatch.setattr(Engine, "together", lambda engine, images: 2)
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("micro_batch", [100, 4])
+def test_side_by_side_as_alone(micro_batch: int) -> None:
+    recipe = Recipe(epochs=6, batch=10, rate=0.05, augmentation="color_crop_flip")
+    trainer = trainer_of(recipe, toys.engine(micro_batch))
+    keys = [KEY, Key(3)("evaluate", 1)]
+    together = trainer.fit_together([(held(IMAGES), LABELS, key) for key in keys])
+    for state, key in zip(together, keys, strict=True):
+        alone = trainer_of(recipe, toys.engine(micro_batch)).fit(held(IMAGES), LABELS, key)
+        for name, value in state.items():
+            torch.testing.assert_close(value, alone[name], rtol=1e-4, atol=2e-6)
+    for key, value in published(recipe, toys.NETWORK, IMAGES, LABELS).state_dict().items():
+        torch.testing.assert_close(together[0][key], value, rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_who_is_trained_alone() -> None:
+    shape = (3, 8, 8)
+    assert trainer_of(Recipe()).together(shape, 24) == 2
+    assert trainer_of(Recipe(), name=f"{toys.NETWORK}BN").together(shape, 24) == 1
+    noisy = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(192, 3))
+    assert Trainer(toys.engine(), noisy, Recipe()).together(shape, 24) == 1
+
+
+def test_a_cpu_trains_one_at_a_time() -> None:
+    assert trainer_of(Recipe()).together((3, 8, 8), 24) == 1

@@ -186,9 +186,8 @@ class GradientMatching:
 
     def _runs(self) -> list[slice]:
         """The classes of each term."""
-        if self.method.match == "all":
-            return [slice(0, len(self.counts))]
-        return [slice(c, c + 1) for c in range(len(self.counts))]
+        classes = len(self.counts)
+        return [slice(0, classes)] if self.method.match == "all" else [slice(c, c + 1) for c in range(classes)]
 
     def _train(self, state: State, images: Tensor, key: Key) -> None:
         """The network, trained on the synthetic set as it is now."""
@@ -203,15 +202,12 @@ class GradientMatching:
         seen = formed(leaf, self.method.formation).split(self.seen)
         parts = [draw.apply(part) for draw, part in zip(draws, seen, strict=True)]
         shots = [self._shot(c, part.detach()) for c, part in zip(every, parts, strict=True)]
-        targets = []
-        for c, draw in zip(every, draws, strict=True):
-            targets.append(self._target(state, c, draw, key("real", c)))
-        if self.method.match == "all":
-            images, labels, weights = (torch.cat(tensors) for tensors in zip(*shots, strict=True))
-            shots = [(images, labels, weights)]
-            targets = [{name: torch.stack([target[name] for target in targets]).sum(0) for name in targets[0]}]
-        value, found = self.distance(state, shots, targets)
-        (gradient,) = torch.autograd.grad(torch.cat(parts), leaf, torch.cat(found))
+        targets = [self._target(state, c, draw, key("real", c)) for c, draw in zip(every, draws, strict=True)]
+        # One class, or the losses of all of them added.
+        images, labels, weights = (torch.cat(tensors) for tensors in zip(*shots, strict=True))
+        target = {name: torch.stack([found[name] for found in targets]).sum(0) for name in targets[0]}
+        value, found = self.distance(state, (images, labels, weights), target)
+        (gradient,) = torch.autograd.grad(torch.cat(parts), leaf, found)
         return Piece(value, {"images": (rows, gradient)})
 
     def _target(self, state: State, label: int, draw: Draw, key: Key) -> State:

@@ -1,8 +1,5 @@
 """The gradient with respect to the pixels of a distance between gradients: second order, in bounded memory."""
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor, nn
 from torch.func import grad, grad_and_value
 
@@ -18,8 +15,8 @@ Shot = tuple[Tensor, Tensor, Tensor]
 class GradientDistance:
     """``D(grad_theta loss(S), target)`` and its gradient with respect to the images S.
 
-    Runs of images that fit a micro-batch take one compiled function, a composition of `torch.func.grad`. More images go
-    in two passes: first the gradient of the loss in micro-batches, then, with ``v = dD/dgradient``, the gradient of
+    Images that fit a micro-batch take one compiled function, a composition of `torch.func.grad`. More images go in two
+    passes: first the gradient of the loss in micro-batches, then, with ``v = dD/dgradient``, the gradient of
     ``<v, grad_theta loss>`` with respect to each micro-batch of images; that is the same by the chain rule, as the loss
     is a sum over images, and it needs the memory of one micro-batch.
 
@@ -34,7 +31,7 @@ class GradientDistance:
         self.matched = matched(network, distance)
         self.engine, self._loss, self._distance = engine, loss, DISTANCES[distance]
         self._first = engine.gradients(loss)
-        self._together = engine.replayed(engine.whole(self._block))
+        self._at_once = engine.replayed(engine.whole(self._small))
         self._product = engine.split(self._directed)
 
     def target(self, state: State, shot: Shot, full: int) -> State:
@@ -43,14 +40,12 @@ class GradientDistance:
         (found,) = self._first([state], self.matched, [(images, labels, weights)], full)
         return found
 
-    def __call__(self, state: State, shots: Sequence[Shot], targets: Sequence[State]) -> tuple[Tensor, list[Tensor]]:
-        """Sum of the distances of each shot to its target, and the gradient of every shot's images."""
-        together = sum(len(images) for images, _, _ in shots)
-        if together <= self.engine.micro_batch:
-            found: tuple[Tensor, list[Tensor]] = self._together(together, state, shots, targets)
-            return found
-        results = [self._large(state, shot, target) for shot, target in zip(shots, targets, strict=True)]
-        return torch.stack([value for value, _ in results]).sum(), [gradient for _, gradient in results]
+    def __call__(self, state: State, shot: Shot, target: State) -> tuple[Tensor, Tensor]:
+        """The distance, and its gradient in the images of the shot."""
+        if len(shot[0]) > self.engine.micro_batch:
+            return self._large(state, shot, target)
+        found: tuple[Tensor, Tensor] = self._at_once(len(shot[0]), state, shot, target)
+        return found
 
     def _gradient(self, state: State, images: Tensor, labels: Tensor, weights: Tensor) -> State:
         parameters = {name: state[name] for name in self.matched}
@@ -58,15 +53,12 @@ class GradientDistance:
         found: State = grad(lambda own: self._loss({**others, **own}, images, labels, weights))(parameters)
         return found
 
-    def _block(self, state: State, shots: Sequence[Shot], targets: Sequence[State]) -> tuple[Tensor, list[Tensor]]:
-        def total(stacks: list[Tensor]) -> Tensor:
-            parts = zip(stacks, shots, targets, strict=True)
-            return torch.stack(
-                [self._distance(self._gradient(state, images, *rest), target) for images, (_, *rest), target in parts]
-            ).sum()
-
-        gradients, value = grad_and_value(total)([images for images, _, _ in shots])
-        return value, gradients
+    def _small(self, state: State, shot: Shot, target: State) -> tuple[Tensor, Tensor]:
+        images, *rest = shot
+        gradient, value = grad_and_value(lambda images: self._distance(self._gradient(state, images, *rest), target))(
+            images
+        )
+        return value, gradient
 
     def _directed(
         self, state: State, direction: State, images: Tensor, labels: Tensor, weights: Tensor

@@ -188,11 +188,7 @@ class Trainer:
     def _sgd(self, parameters: list[Tensor], rate: float) -> torch.optim.SGD:
         recipe = self.recipe
         return torch.optim.SGD(
-            parameters,
-            rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            **{"fused" if self.engine.device.type == "cuda" else "foreach": True},
+            parameters, rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, foreach=True
         )
 
 
