@@ -74,7 +74,7 @@ class Bench:
                 if self.report:
                     self.report(subject.artifact, i + 1, known["accuracy"])
                 found[i] = known
-        found = self._together(found)
+        found = self._everywhere(found)
         accuracies = tuple(known["accuracy"] for known in found)
         return Row(
             artifact=subject.artifact,
@@ -95,7 +95,7 @@ class Bench:
             hardware=hardware(torch.device(compute.device)),
         )
 
-    def _together(self, found: list[dict[str, float]]) -> list[dict[str, float]]:
+    def _everywhere(self, found: list[dict[str, float]]) -> list[dict[str, float]]:
         """What each rank found of its networks, on every rank."""
         names = ("accuracy", "seconds", "memory")
         table = torch.tensor([[known.get(name, 0.0) for name in names] for known in found], dtype=torch.float64)
