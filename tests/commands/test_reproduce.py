@@ -42,6 +42,8 @@ def test_presets_as_json_without_results(capsys: pytest.CaptureFixture[str], tmp
         (["presets", "--method", "dd"], "--method dd: no preset has it; choose one of dc, dsa"),
         (["reproduce", "--budget", "soon"], "--budget soon: must be a time above 0"),
         (["reproduce", "--budget", "0m"], "--budget 0m: must be a time above 0"),
+        (["reproduce", "--distill-for", "ever"], "--distill-for ever: must be a time above 0"),
+        (["reproduce", "--jobs", "0"], "--jobs 0: must be at least 1"),
         (["reproduce", "dm-cifar10-11"], "row dm-cifar10-11: not in the table (did you mean dm-cifar10-1"),
     ],
 )
@@ -93,3 +95,33 @@ def test_it_needs_pytorch_numpy_and_safetensors_only(tmp_path: Path) -> None:
     assert done.stdout.startswith("dm-cifar10-1: done")
     result = json.loads((tmp_path / "results" / "dm-cifar10-1.json").read_text())
     assert (result["steps"], result["commit"]) == (2, None)  # no git is in PATH
+
+
+def toy_shards(folder: Path) -> None:
+    train = RealSet.from_arrays(*toys.pixels(shape=(1, 8, 8)), name="fashion_mnist")
+    test = RealSet(*toys.pixels([10, 10, 10], (1, 8, 8), seed=1), train.spec)
+    write_shards(Data(train, test, "fashion_mnist"), "fashion_mnist", folder)
+
+
+def test_rows_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    toy_shards(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    rows = ["random-fashion_mnist-1", "random-fashion_mnist-10"]
+    options = ["--data-dir", str(tmp_path), "--networks", "2", "--device", "cpu", "--compile", "off", "--budget", "5m"]
+    assert main(["reproduce", *rows, *options, "--jobs", "2", "--why", "a toy"]) == 0
+    out = capsys.readouterr().out
+    for row in rows:
+        assert f"{row}: done: " in out
+        result = json.loads((tmp_path / "results" / f"{row}.json").read_text())
+        assert (result["rows"][0]["n"], result["why"]) == (2, "a toy")
+
+
+def test_errors_of_rows_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = ["random-mnist-1", "random-mnist-10"]
+    assert main(["reproduce", *rows, "--data-dir", str(tmp_path / "nowhere"), "--jobs", "2", "--quiet"]) == 2
+    told = capsys.readouterr().err
+    for row in rows:
+        assert any(line.startswith(f"distillset: {row}") and "--data-dir" in line for line in told.splitlines()), told

@@ -284,3 +284,22 @@ def test_trajectories_are_matched_in_slices_too(call: Any, tmp_path: Path, table
         states.append(outcome.state)
     assert states == ["partial", "done", "done", "done"]
     assert result(tmp_path, "mtt-mnist-1")["method"] == "mtt"
+
+
+def test_a_distillation_ends_early_where_that_is_asked_for(call: Any, tmp_path: Path, shards: Path) -> None:
+    """At 100 seconds a step 250 of them end it after 2, as after 2 more: of the 50 left a third would want 150."""
+    clock = Clock()
+    (outcome,) = call(*plans("dm-mnist-2"), budget=Budget(6000.0, clock), watcher=Ticking(clock), distill_for=250.0)
+    assert outcome.state == "partial"
+    assert outcome.told.startswith("2 of 6 steps, ")
+    early = result(tmp_path, "dm-mnist-2-2-steps")
+    assert (early["steps"], early["steps_published"], early["rows"][0]["n"]) == (2, 6, 2)
+    assert early["artifact"] == SyntheticSet.load(tmp_path / "out" / "dm-mnist-2").fingerprint()
+    assert not (tmp_path / "results" / "dm-mnist-2.json").exists()
+    # It goes on from there, and in the end is what it would have been without.
+    (outcome,) = call(*plans("dm-mnist-2"), budget=Budget(6000.0, Clock()))
+    assert outcome.state == "done"
+    place: dict[str, Any] = {"results": Results(tmp_path / "whole"), "out": tmp_path / "whole-out"}
+    reproduce(plans("dm-mnist-2"), Budget(600.0), **place, machine=Machine(shards, **toys.EAGER))
+    whole = json.loads((tmp_path / "whole" / "dm-mnist-2.json").read_text())
+    assert result(tmp_path, "dm-mnist-2")["artifact"] == whole["artifact"]

@@ -174,8 +174,8 @@ def test_side_by_side_as_alone(micro_batch: int) -> None:
         alone = trainer_of(recipe, toys.engine(micro_batch)).fit(held(IMAGES), LABELS, key)
         for name, value in state.items():
             torch.testing.assert_close(value, alone[name], rtol=1e-4, atol=2e-6)
-    for key, value in published(recipe, toys.NETWORK, IMAGES, LABELS).state_dict().items():
-        torch.testing.assert_close(together[0][key], value, rtol=1e-4, atol=2e-6)
+    for name, value in published(recipe, toys.NETWORK, IMAGES, LABELS).state_dict().items():
+        torch.testing.assert_close(together[0][name], value, rtol=1e-4, atol=2e-6)
 
 
 @pytest.mark.usefixtures("gpu")

@@ -1,12 +1,14 @@
 """``distillset reproduce``: run rows of the published table for a while, and keep what was measured."""
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from distillset.commands.options import add_compute
-from distillset.commands.progress import Terminal
-from distillset.reproduction import Budget, Machine, Outcome, Results, choose, duration, reproduce
+from distillset.commands.progress import Terminal, note
+from distillset.reproduction import Budget, Machine, Outcome, Results, choose, duration, reproduce, side_by_side
 
 
 def add(verbs: Any) -> None:
@@ -36,6 +38,12 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--improved", action="store_true", help="with the improvements of this library's own preset, where it has any"
     )
+    parser.add_argument(
+        "--distill-for",
+        metavar="TIME",
+        help="end a distillation after this long and evaluate what is there, told as the steps it made",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="rows at a time, each in a process of its own (default 1)")
     parser.add_argument("--networks", type=int, default=5, help="fresh networks a row (default 5)")
     parser.add_argument("--no-baseline", action="store_true", help="never evaluate random images beside the rows")
     parser.add_argument("--why", default="", help="reason to keep with results that fall short of their paper")
@@ -52,10 +60,13 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run, and say how far each row came. Partial rows go on when the command is given again."""
     budget = Budget(duration(options.budget))
+    distill_for = None if options.distill_for is None else duration(options.distill_for, "--distill-for")
     plans = choose(options.rows, options.networks, options.steps, options.recommended, options.improved)
     if options.list:
         print("\n".join(f"{plan.name}: {plan.steps} steps, {plan.passes / 1e6:.3g} M images" for plan in plans))
         return 0
+    if options.jobs != 1:
+        return _side_by_side(options, [plan.preset.name for plan in plans], budget)
     machine = Machine(options.data_dir, options.device, options.precision, options.compile)
     with Terminal(options.quiet) as terminal:
         outcomes = reproduce(
@@ -68,13 +79,43 @@ def run(options: argparse.Namespace) -> int:
             baseline=not options.no_baseline,
             watcher=terminal,
             why=options.why,
+            distill_for=distill_for,
         )
     print("\n".join(_told(outcomes)))
     return 0
 
 
+PASSED_ON = ("results", "out", "steps", "distill_for", "networks", "why", "seed", "data_dir", "device", "precision",
+             "compile")  # fmt: skip
+SWITCHES = ("recommended", "improved", "no_baseline", "quiet")
+
+
+def _side_by_side(options: argparse.Namespace, rows: Sequence[str], budget: Budget) -> int:
+    """A process a row, of this command with this row alone. Fails where all of them fail, as the first did."""
+
+    def command(row: str, seconds: float) -> list[str]:
+        given = [(name, getattr(options, name)) for name in PASSED_ON]
+        valued = [f"--{name.replace('_', '-')}={value}" for name, value in given if value not in (None, "")]
+        switched = [f"--{name.replace('_', '-')}" for name in SWITCHES if getattr(options, name)]
+        here = [sys.executable, "-m", "distillset", "reproduce", row]
+        return [*here, f"--budget={seconds:.1f}s", *valued, *switched]
+
+    with Terminal(options.quiet) as terminal:
+        finished, waiting = side_by_side(rows, options.jobs, budget, command, terminal)
+    lines = [line for job in finished for line in job.lines]
+    print("\n".join([*lines, *_waiting(len(waiting))]))
+    failed = [job for job in finished if job.code]
+    if options.quiet:  # errors are not progress
+        for job in failed:
+            note(job.last)
+    return failed[0].code if finished and len(failed) == len(finished) else 0
+
+
+def _waiting(count: int) -> list[str]:
+    return [f"{count} rows wait for more time; the same command goes on"] if count else []
+
+
 def _told(outcomes: list[Outcome]) -> list[str]:
     """A line a row that was tried, and one for those that wait."""
     lines = [f"{one.name}: {one.state}: {one.told}" for one in outcomes if one.state != "waiting"]
-    waiting = sum(one.state == "waiting" for one in outcomes)
-    return lines + ([f"{waiting} rows wait for more time; the same command goes on"] if waiting else [])
+    return lines + _waiting(sum(one.state == "waiting" for one in outcomes))

@@ -1,6 +1,7 @@
 """The published table run again: rows within a budget, a file a result, and tables made from the files alone."""
 
 from distillset.reproduction.budget import Budget, duration
+from distillset.reproduction.jobs import side_by_side
 from distillset.reproduction.plan import Plan, choose
 from distillset.reproduction.record import Results, name_of, result_of
 from distillset.reproduction.run import Machine, Outcome, reproduce
@@ -19,5 +20,6 @@ __all__ = [
     "refreshed",
     "reproduce",
     "result_of",
+    "side_by_side",
     "speed",
 ]

@@ -16,7 +16,7 @@ RING_AGAIN = 2.0
 """Seconds."""
 
 
-def duration(text: str) -> float:
+def duration(text: str, flag: str = "--budget") -> float:
     """``90s``, ``25m``, ``1.5h`` or seconds without a unit, as seconds.
 
     Raises:
@@ -25,7 +25,7 @@ def duration(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     seconds = float(match[1]) * UNITS[match[2] or "s"] if match else 0.0
     if seconds <= 0:
-        raise InputError(f"--budget {text}: must be a time above 0, such as 90s, 25m or 1.5h")
+        raise InputError(f"{flag} {text}: must be a time above 0, such as 90s, 25m or 1.5h")
     return seconds
 
 
@@ -54,6 +54,10 @@ class Budget:
     def margin(self) -> float:
         """Seconds kept for saving."""
         return min(5.0, 0.02 * self.seconds)
+
+    def part(self, seconds: float | None) -> "Budget":
+        """What is left, but no more than ``seconds``."""
+        return Budget(self.left if seconds is None else min(seconds, self.left), self.clock)
 
     def allows(self, seconds: float) -> bool:
         """Whether something that took ``seconds`` before may be done again, with half as much to spare."""

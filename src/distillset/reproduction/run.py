@@ -1,7 +1,7 @@
 """Rows of the published table run one after the other until the time is up, and on from there the next time."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from distillset.reproduction.budget import Budget, OutOfTime, Sitting
 from distillset.reproduction.networks import Networks
 from distillset.reproduction.plan import Plan
 from distillset.reproduction.record import Results, ours, result_of
+from distillset.run import RunFolder
 from distillset.store import held, read_json, write_json
 
 
@@ -56,12 +57,15 @@ def reproduce(
     baseline: bool = True,
     watcher: Watcher | None = None,
     why: str = "",
+    distill_for: float | None = None,
 ) -> list[Outcome]:
     """Run ``plans`` in their order within ``budget``; the same call goes on where it stopped.
 
     A row is distilled to its last step, with its state kept in ``out/ROW``, then evaluated under its published
     protocol; what has been trained is remembered in ``out/accuracies``. Its result is written when networks have been
-    evaluated on the whole run's set, and says how many; a distillation that is not at its last step has no result.
+    evaluated on the whole run's set, and says how many; a distillation that is not at its last step has no result,
+    unless ``distill_for`` asks for one.
+
     When all rows are done and time is left, random real images are evaluated beside them.
 
     Args:
@@ -74,6 +78,8 @@ def reproduce(
         baseline: whether random images are evaluated when time is left.
         watcher: is told of progress and may ask to stop.
         why: reason that is kept with results that fall short.
+        distill_for: seconds after which a distillation ends for this call; the set of the steps until then is evaluated
+            and told as that. None is to wait for its last step.
 
     Raises:
         InputError: every row failed, the first by this.
@@ -81,7 +87,7 @@ def reproduce(
         InterruptedRun: the watcher asked to stop; everything is kept.
     """
     watcher = watcher or Watcher()
-    desk = _Desk(budget, results, out, machine or Machine(), seed, watcher, why)
+    desk = _Desk(budget, results, out, machine or Machine(), seed, watcher, why, distill_for)
     outcomes: list[Outcome] = []
     for plan in plans:
         if budget.left <= budget.margin:
@@ -104,10 +110,18 @@ class _Desk:
     """What the rows of a call share."""
 
     def __init__(
-        self, budget: Budget, results: Results, out: Path, machine: Machine, seed: int, watcher: Watcher, why: str
+        self,
+        budget: Budget,
+        results: Results,
+        out: Path,
+        machine: Machine,
+        seed: int,
+        watcher: Watcher,
+        why: str,
+        distill_for: float | None,
     ) -> None:
         self.budget, self.results, self.out, self.machine = budget, results, out, machine
-        self.seed, self.watcher, self.why = seed, watcher, why
+        self.seed, self.watcher, self.why, self.distill_for = seed, watcher, why, distill_for
         self.compute: dict[str, Any] = {
             "device": machine.device,
             "precision": machine.precision,
@@ -138,12 +152,15 @@ class _Desk:
         if self._done(plan):
             return Outcome(plan.name, "done", f"was there already: {self.results.path(plan.name)}")
         data = self._load(plan.preset.data)
-        made = self._make(plan, data)
-        rows, n = self.networks.measure(plan, made, data)
-        path = self._write(plan, made, rows)
+        made, reached = self._make(plan, data)
+        rows, n = self.networks.measure(reached, made, data)
+        path = self._write(reached, made, rows)
         if n < plan.networks:
             return Outcome(plan.name, "partial", f"{n} of {plan.networks} networks, {rows[0].mean:.2%} so far; {path}")
-        return Outcome(plan.name, "done", f"{rows[0].mean:.2%} +- {rows[0].std:.2%}; {path}")
+        found = f"{rows[0].mean:.2%} +- {rows[0].std:.2%}; {path}"
+        if reached.steps < plan.steps:
+            return Outcome(plan.name, "partial", f"{reached.steps} of {plan.steps} steps, {found}")
+        return Outcome(plan.name, "done", found)
 
     def lacks_baseline(self, plan: Plan) -> bool:
         """Whether random images could and should be evaluated beside a row."""
@@ -180,8 +197,8 @@ class _Desk:
             raise self._data[1]
         return self._data[1]
 
-    def _make(self, plan: Plan, data: Data) -> SyntheticSet:
-        """The set of a row, whole on the disk."""
+    def _make(self, plan: Plan, data: Data) -> tuple[SyntheticSet, Plan]:
+        """The set of a row, whole on the disk, and the plan as far as it came."""
         folder, preset = self.out / plan.folder, plan.preset
         if preset.method not in METHODS:
             with held(folder):
@@ -190,23 +207,34 @@ class _Desk:
                     select(
                         data, preset.method, preset.ipc, seed=self.seed, announce=self.watcher.note, **self.compute
                     ).save(folder)
-                return SyntheticSet.load(folder)
+                return SyntheticSet.load(folder), plan
+        try:
+            self._distil(plan, data, Sitting(self.budget.part(self.distill_for), self.watcher))
+        except InterruptedRun:
+            with RunFolder.open(folder) as run:
+                stored, _ = run.latest()
+            if self.distill_for is None or self.watcher.stop() or stored is None or stored.step == 0:
+                raise
+            plan = replace(plan, steps=stored.step)
+            self._distil(plan, data, self.watcher)  # nothing is left to do but the set
+        return SyntheticSet.load(folder), plan
+
+    def _distil(self, plan: Plan, data: Data, watcher: Watcher) -> None:
         forget_peak(self.device)
         try:
             distill(
                 data,
-                METHODS[preset.method](**plan.settings),
-                preset.ipc,
+                METHODS[plan.preset.method](**plan.settings),
+                plan.preset.ipc,
                 steps=plan.steps,
                 seed=self.seed,
-                network=preset.network,
-                out=folder,
-                watcher=Sitting(self.budget, self.watcher),
+                network=plan.preset.network,
+                out=self.out / plan.folder,
+                watcher=watcher,
                 **self.compute,
             )
         finally:
             self._remember_peak(plan)
-        return SyntheticSet.load(folder)
 
     def _remember_peak(self, plan: Plan) -> None:
         """Keep the most memory of all sittings."""
