@@ -239,3 +239,20 @@ def test_agreement_is_told_from_the_most_to_the_least(tmp_path: Path) -> None:
         "| ConvNet | 0.461 ± 0.010 |",
         "| MLP | 0.024 ± 0.003 |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"lr": 1.0, "batch_real": 6, "formation": 1}, []),
+        ({"lr": 1.0, "batch_real": 6}, []),  # of a version without the field
+        ({"lr": 1.0, "batch_real": 32, "formation": 2}, ["batch_real 32", "formation 2"]),
+    ],
+)
+def test_fields_that_the_paper_does_not_have_are_told(settings: dict[str, Any], told: list[str]) -> None:
+    card = {
+        "method": "dm", "ipc": 2, "spec": {"name": "mnist"}, "data": {"fingerprint": "f"}, "settings": settings,
+        "fingerprint": "a",
+    }  # fmt: skip
+    rows = [{"artifact": "set", "n": 5}]
+    assert result_of(card, rows)["departures"] == told

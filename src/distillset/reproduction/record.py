@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from distillset.data.synthetic import versions
 from distillset.engine.hardware import hardware
 from distillset.errors import InputError
+from distillset.methods import METHODS
 from distillset.presets import PRESETS, Preset
 from distillset.store import read_json, write_sealed
 
@@ -188,8 +190,13 @@ def _elsewhere(result: Mapping[str, Any]) -> list[str]:
 
 
 def _departures(settings: Mapping[str, Any], preset: Preset | None) -> list[str]:
-    """Fields of a run that are not as published."""
-    published = preset.settings if preset else {}
+    """Fields of a run that are not as published: as the preset has them, the others as they are by default."""
+    if preset is None or preset.method not in METHODS:
+        return []
+    # What is chosen for the data (None, auto, a folder) has no default to differ from; the objective is told apart.
+    defaults = {field.name: field.default for field in fields(METHODS[preset.method]) if field.name != "match"}
+    plain = {name: value for name, value in defaults.items() if value not in (None, "", "auto")}
+    published = {**plain, **preset.settings}
     return [f"{name} {settings[name]}" for name, own in published.items() if settings.get(name, own) != own]
 
 
