@@ -1,7 +1,6 @@
-"""Small calls on a GPU, replayed as CUDA graphs: one launch for the hundreds of kernels of a gradient.
+"""Small calls on a GPU, replayed as CUDA graphs: one launch for all kernels of a gradient.
 
-Networks that learn from few images are bound by launches: a gradient of ConvNet on 100 images keeps an H100 busy for a
-fraction of the time that Python takes to hand over its kernels.
+Where images are few, what Python takes to hand over kernels one by one would count for more than what they compute.
 """
 
 from collections.abc import Callable, Sequence

@@ -22,7 +22,7 @@ EAGER_FLOPS = 0.12e12
 EAGER_NUMBERS = 1 / 4.5e-9
 WORTH_COMPILING = 90.0
 # On an H200 in bf16 the same network takes 2.2 ms eagerly and 0.5 ms compiled for the gradient of 100 images, 39 and 7
-# for that of 2,560. Compiling costs 15 to 20 s a function there.
+# to 11 for that of 2,560. Compiling costs 13 to 20 s a function there.
 EAGER_FLOPS_GPU = 14e12
 WORTH_COMPILING_GPU = 40.0
 # Bytes that an image takes in a call for each number that layers put out for it, by first and second derivatives.
