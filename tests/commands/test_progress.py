@@ -2,11 +2,14 @@
 
 import signal
 import sys
+from contextlib import suppress
 
 import pytest
+import torch
 
+from distillset.commands import _terminable
 from distillset.commands.progress import Terminal
-from distillset.errors import InterruptedRun
+from distillset.errors import DiskError, InputError, InterruptedRun
 
 
 def test_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,3 +62,39 @@ def test_an_interruption_is_not_taken_for_an_error_of_the_code_it_falls_into() -
         with pytest.raises(InterruptedRun):
             imported()
         assert terminal.stop()
+
+
+class Interrupted:
+    """An object that is interrupted where PyTorch, in C++, asks for its first number."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, at: int) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return 0
+
+
+def test_an_interruption_that_other_code_loses_is_one_all_the_same() -> None:
+    """Seen: a file that was being read when SIGTERM came was called damaged."""
+
+    def read() -> None:
+        try:
+            torch.tensor(Interrupted())
+        except ValueError as error:
+            raise InputError(f"damaged ({error})") from None
+
+    with pytest.raises(InterruptedRun, match="the same command goes on"), Terminal(quiet=True):
+        read()
+    with pytest.raises(KeyboardInterrupt), _terminable():
+        read()
+
+
+def test_a_full_disk_after_an_interruption_is_still_told() -> None:
+    def save() -> None:
+        with suppress(InterruptedRun):
+            signal.raise_signal(signal.SIGTERM)
+        raise DiskError("no space left")
+
+    with pytest.raises(DiskError), Terminal(quiet=True):
+        save()

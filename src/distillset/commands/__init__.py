@@ -16,7 +16,7 @@ from types import FrameType
 
 from distillset.commands.escapes import Printable, printable
 from distillset.commands.ranks import part, speaks
-from distillset.errors import DistillsetError, InterruptedRun, LostRankError
+from distillset.errors import DiskError, DistillsetError, InterruptedRun, LostRankError
 
 VERBS = {
     "distill": ("distill", "learn a few synthetic images a class"),
@@ -112,16 +112,30 @@ def _complain(text: str) -> None:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does; only the main thread can say so."""
+    """SIGTERM ends a command as Ctrl-C does; only the main thread can say so.
+
+    What it interrupts may lose the exception and complain of something else, as PyTorch does where it asks an object
+    for its first number: that complaint is not the user's.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    ended = False
+
     def end(number: int, frame: FrameType | None) -> None:
+        nonlocal ended
+        ended = True
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except DiskError:
+        raise
+    except Exception as error:
+        if ended:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -10,7 +10,7 @@ from typing import Any
 
 from distillset.commands.escapes import printable
 from distillset.commands.ranks import speaks
-from distillset.errors import InterruptedRun
+from distillset.errors import DiskError, InterruptedRun
 from distillset.loop import Watcher
 
 
@@ -34,6 +34,9 @@ def _tqdm() -> Any:
     return tqdm
 
 
+STOPPED = "stopped; what is whole is kept, and the same command goes on"
+
+
 class Terminal(Watcher):
     """A bar with loss, last accuracy, speed and ETA on a terminal, a line now and then elsewhere.
 
@@ -48,7 +51,7 @@ class Terminal(Watcher):
     def __init__(self, quiet: bool = False, seconds: float = 30.0, logs: Sequence[Watcher] = ()) -> None:
         self.quiet, self.seconds, self.logs = quiet or not speaks(), seconds, logs
         self._accuracy = ""
-        self._stop = self._patient = False
+        self._stop = self._patient = self._ended = False
         self._bar: Any = None
         self._first: tuple[int, float] | None = None
         self._what = "step"
@@ -69,13 +72,16 @@ class Terminal(Watcher):
             self._bar.close()
         for log in self.logs:
             log.close()
+        if self._ended and isinstance(error, Exception) and not isinstance(error, DiskError):
+            raise InterruptedRun(STOPPED) from error  # what it interrupted lost it, and complained of something else
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._stop:  # asked twice: no more patience
             raise KeyboardInterrupt
         self._stop = True
         if not self._patient:
-            raise InterruptedRun("stopped; what is whole is kept, and the same command goes on")
+            self._ended = True
+            raise InterruptedRun(STOPPED)
         note("stopping after this update; once more to stop at once")
 
     def patience(self) -> AbstractContextManager[object]:
