@@ -70,7 +70,7 @@ def test_labels_and_card() -> None:
     settings = card["settings"]
     assert (settings["lr"], settings["ipc"], settings["seed"], settings["init"]) == (1.0, 2, 3, "real")
     assert settings["augment"] == "color_crop_cutout_flip_scale_rotate"
-    assert settings["compute"] == {"device": "cpu", "precision": "fp32", "compile": False, "winograd": False} | {
+    assert settings["compute"] == {"device": "cpu", "precision": "fp32", "compile": False, "kernels": False} | {
         name: settings["compute"][name] for name in ("threads", "micro_batch")
     }
 

@@ -12,7 +12,7 @@ from distillset.data.real import RealSet
 from distillset.data.sources import Data
 from distillset.data.spec import Spec
 from distillset.engine import Compute, Engine
-from distillset.engine.winograd import available
+from distillset.engine.kernels import available
 
 NETWORK = "ConvNetD1W8"
 EAGER: dict[str, Any] = {"device": "cpu", "precision": "fp32", "compile": "off"}
@@ -56,5 +56,5 @@ def spec_of(channels: int, height: int, width: int, classes: int = 10) -> Spec:
 
 
 def engine(micro_batch: int = 64, precision: str = "fp32", compiled: bool = False) -> Engine:
-    winograd = compiled and precision == "fp32" and available()
-    return Engine(Compute("cpu", precision, compiled, torch.get_num_threads(), micro_batch, winograd))
+    kernels = compiled and available()
+    return Engine(Compute("cpu", precision, compiled, torch.get_num_threads(), micro_batch, kernels))

@@ -207,13 +207,13 @@ def resolve_compute(
         now.device, before["precision"], "on" if before["compile"] else "off", work, before["threads"]
     )
     micro_batch = before["micro_batch"] if memory == "auto" else min(before["micro_batch"], now.micro_batch)
-    winograd = bool(before.get("winograd", False))
-    if winograd and not chosen.winograd:
+    kernels = bool(before.get("kernels", False))
+    if kernels and not chosen.kernels:
         raise InputError("the run was started with kernels that need a C++ compiler (CXX, g++) and a cache to write in")
     kept = {**before, "micro_batch": micro_batch}
     told = ", ".join(f"{name} {value}" for name, value in kept.items())
     return replace(
-        chosen, micro_batch=micro_batch, winograd=winograd, reasons=(f"computing as this run did before: {told}",)
+        chosen, micro_batch=micro_batch, kernels=kernels, reasons=(f"computing as this run did before: {told}",)
     )
 
 

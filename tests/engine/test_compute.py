@@ -90,7 +90,7 @@ def test_what_is_stored() -> None:
     found = Compute.resolve("cpu", "fp32", "off", threads=2)
     assert found.to_json() == {
         "device": "cpu", "precision": "fp32", "compile": False, "threads": 2, "micro_batch": 32,
-        "winograd": False,
+        "kernels": False,
     }  # fmt: skip
     assert len(found.reasons) == 4
 

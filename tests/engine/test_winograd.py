@@ -1,8 +1,5 @@
 """Winograd's convolutions against PyTorch's in float64, and which convolutions of a graph they take the place of."""
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +10,9 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
-from distillset.engine import Compute, Work, compiler
+from distillset.engine import compiler
 from distillset.engine.graphs import PASS
-from distillset.engine.winograd import available, convolve, convolve_images, convolve_weights, kernels
-from distillset.errors import InputError
-from distillset.run import resolve_compute
+from distillset.engine.kernels.winograd import convolve, convolve_images, convolve_weights
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 
@@ -44,6 +39,8 @@ def test_results_and_gradients_equal_float64(shape: tuple[int, ...], layout: tor
     wanted = F.conv2d(pixels, taps, padding=1)
     by_images, by_weights = torch.autograd.grad(wanted, (pixels, taps), slope.double())
     assert error(convolve(images, weights), wanted.detach()) < 1e-5
+    bias = some(outputs, seed=3)
+    assert error(convolve(images, weights, bias), wanted.detach() + bias.double()[:, None, None]) < 1e-5
     assert error(convolve_images(slope, weights), by_images) < 1e-5
     assert error(convolve_weights(images, slope), by_weights) < 1e-5
 
@@ -128,51 +125,3 @@ def test_other_convolutions_stay(shape: tuple[int, ...], taps: int, how: dict[st
 def test_other_types_stay(dtype: torch.dtype) -> None:
     _, left = traced(lambda a, b: F.conv2d(a, b, padding=1), some(8, 32, 8, 8).to(dtype), some(32, 32, 3, 3).to(dtype))
     assert left == 1
-
-
-@pytest.fixture
-def unknown(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """As if nothing had been asked of the kernels yet."""
-    available.cache_clear()
-    kernels.cache_clear()
-    yield monkeypatch
-    available.cache_clear()
-    kernels.cache_clear()
-
-
-def test_the_kernels_are_built_once_into_the_cache(unknown: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    unknown.setenv("DISTILLSET_CACHE", str(tmp_path))
-    assert available()
-    (built,) = (tmp_path / "kernels").glob("winograd-*.so")
-    made = built.stat().st_mtime_ns
-    kernels.cache_clear()
-    kernels()
-    assert built.stat().st_mtime_ns == made
-
-
-def test_without_a_cache_or_a_compiler_convolutions_are_direct(unknown: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    unknown.setenv("DISTILLSET_CACHE", str(tmp_path / "file"))
-    assert not Compute.resolve("cpu", "fp32", "on").winograd
-    available.cache_clear()
-    unknown.setattr(shutil, "which", lambda name: None)
-    assert not available()
-
-
-def test_compiled_fp32_on_a_cpu_has_them() -> None:
-    found = Compute.resolve("cpu", "fp32", "on")
-    assert found.winograd
-    assert any("Winograd" in reason for reason in found.reasons)
-    assert not Compute.resolve("cpu", "bf16", "on").winograd
-    assert not Compute.resolve("cpu", "fp32", "off").winograd
-
-
-def test_a_run_keeps_its_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One begun before there were kernels stays direct; one begun with them needs them."""
-    begun = Compute.resolve("cpu", "fp32", "on").to_json()
-    assert resolve_compute("auto", "auto", "auto", Work(), {"compute": begun}).winograd
-    before = {name: value for name, value in begun.items() if name != "winograd"}
-    assert not resolve_compute("auto", "auto", "auto", Work(), {"compute": before}).winograd
-    monkeypatch.setattr("distillset.engine.compute.available", lambda: False)
-    with pytest.raises(InputError, match="the run was started with kernels that need"):
-        resolve_compute("auto", "auto", "auto", Work(), {"compute": begun})

@@ -3,7 +3,7 @@
 from distillset.engine.adjoint import FlatLoss, Slopes, along
 from distillset.engine.compute import Compute, Work, has_bf16
 from distillset.engine.engine import Engine, blocks, embedding, logits, measure
-from distillset.engine.winograd import compiler
+from distillset.engine.kernels import compiler
 
 __all__ = [
     "Compute",

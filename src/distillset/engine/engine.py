@@ -17,6 +17,7 @@ from distillset.engine.allocator import keep_memory
 from distillset.engine.captured import Captured, side_by_side
 from distillset.engine.compute import Compute, Work
 from distillset.engine.features import features
+from distillset.engine.kernels.normed import in_use
 from distillset.errors import InputError
 
 State = dict[str, Tensor]
@@ -52,14 +53,18 @@ def logits(network: nn.Module) -> Rowwise:
 def measure(network: nn.Module, shape: tuple[int, int, int], images: float, second: bool = False) -> Work:
     """The work of ``images`` forward passes of ``network``, from one pass over a blank image.
 
-    ``second`` says whether second derivatives are taken.
+    ``second`` says whether second derivatives are taken. Those layers within a module whose output the kernels never
+    write out are its attribute ``passing``.
     """
-    widest, numbers = 0, 0
+    widest, fewest, numbers = 1, 1, 0
+    passing = {layer for module in network.modules() for layer in getattr(module, "passing", ())}
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        nonlocal widest, numbers
+        nonlocal widest, fewest, numbers
         if isinstance(output, Tensor):
             widest, numbers = max(widest, output.numel()), numbers + output.numel()
+            if module not in passing:
+                fewest = max(fewest, output.numel())
 
     hooks = [layer.register_forward_hook(note) for layer in network.modules() if not list(layer.children())]
     training = network.training
@@ -70,7 +75,7 @@ def measure(network: nn.Module, shape: tuple[int, int, int], images: float, seco
         network.train(training)
         for hook in hooks:
             hook.remove()
-    return Work(counter.get_total_flops() * images, numbers * images, max(widest, 1), max(numbers, 1), second)
+    return Work(counter.get_total_flops() * images, numbers * images, widest, fewest, max(numbers, 1), second)
 
 
 def _own_code(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,11 +123,20 @@ class Engine:
 
         if not self.compute.compile:
             return exact
-        if not self.compute.winograd:
+        if not self.compute.kernels:
             return torch.compile(_own_code(exact), dynamic=False)
-        from distillset.engine.graphs import PASS
+        options: dict[str, Any] = {}
+        if self.compute.precision == "fp32":
+            from distillset.engine.graphs import PASS
 
-        return torch.compile(_own_code(exact), dynamic=False, options={"post_grad_custom_pre_pass": PASS})
+            options["post_grad_custom_pre_pass"] = PASS
+        compiled = torch.compile(_own_code(exact), dynamic=False, options=options)
+
+        def with_kernels(*arguments: Any) -> Any:
+            with in_use(torch.float32 if self.compute.precision == "fp32" else torch.bfloat16):
+                return compiled(*arguments)
+
+        return with_kernels
 
     def replayed(self, run: Callable[..., Any]) -> Callable[..., Any]:
         """``run``, which must be pure and take its gradients itself, as ``(images, *arguments)``, told of how many

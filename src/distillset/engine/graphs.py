@@ -13,7 +13,8 @@ import torch
 from torch._inductor.custom_graph_pass import CustomGraphPass
 from torch.fx import Graph, Node
 
-from distillset.engine.winograd import CHANNELS, SOURCE
+from distillset.engine.kernels import sources
+from distillset.engine.kernels.winograd import CHANNELS
 
 aten, own = torch.ops.aten, torch.ops.distillset
 
@@ -41,7 +42,7 @@ class Pass(CustomGraphPass):
 
     def uuid(self) -> bytes:
         """What compiled graphs are cached by."""
-        return hashlib.sha256(Path(__file__).read_bytes() + SOURCE.read_bytes()).digest()
+        return hashlib.sha256(b"".join(path.read_bytes() for path in (Path(__file__), *sources()))).digest()
 
 
 PASS = Pass()
@@ -72,9 +73,7 @@ def _added(graph: Graph, operation: Callable[..., Any], *arguments: Any) -> Node
 
 def _replace_forward(graph: Graph, node: Node, images: Node, weights: Node, bias: Node | None) -> None:
     with graph.inserting_before(node):
-        made = _added(graph, own.convolve.default, images, weights)
-        if bias is not None:
-            made = _added(graph, aten.add.Tensor, made, _added(graph, aten.reshape.default, bias, [1, -1, 1, 1]))
+        made = _added(graph, own.convolve.default, images, weights, bias)
     node.replace_all_uses_with(made)
     graph.erase_node(node)
 

@@ -1,11 +1,12 @@
 """The layers that networks are made of, and a stack of them that knows the shape it puts out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distillset.engine.kernels import first, normed
 from distillset.errors import InputError
 
 
@@ -103,6 +104,50 @@ class Resize(nn.Module):
         return F.interpolate(images, self.size, mode="bilinear", align_corners=False)
 
 
+class Layers(nn.Sequential):
+    """Layers one after the other. Where the engine has kernels for them, instance norm, ReLU and average pooling go as
+    one operation, and with a convolution of few channels before them too.
+    """
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        few = isinstance(layers[0], nn.Conv2d) and first.few(layers[0])
+        _, pool = _norm_and_pool(layers[1:])
+        self.passing = layers[:3] if few and pool == 2 else ()
+        """Layers whose output is never written out where the kernels are in use."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        layers = list(self)
+        while layers:
+            images, taken = _fused(images, layers)
+            layers = layers[taken:]
+        return images
+
+
+def _fused(images: Tensor, layers: Sequence[nn.Module]) -> tuple[Tensor, int]:
+    """What the first of ``layers``, or all that go with it as one operation, make of images; and how many they are."""
+    convolution = layers[0] if isinstance(layers[0], nn.Conv2d) else None
+    norm, pool = _norm_and_pool(layers if convolution is None else layers[1:])
+    if norm is not None:
+        how = (norm.weight, norm.bias, norm.eps, pool)
+        if convolution is not None and first.suits(images, convolution, pool):
+            return first.first_block(images, convolution, *how), 2 + pool
+        if convolution is None and normed.suits(images, pool):
+            return normed.instance_norm_relu_pool(images, *how), 1 + pool
+    return layers[0](images), 1
+
+
+def _norm_and_pool(layers: Sequence[nn.Module]) -> tuple[InstanceNorm | None, int]:
+    """The instance norm that ``layers`` begin with, if ReLU follows; and 2 if an average over 2x2 pixels does then,
+    else 1.
+    """
+    norm, activation, pooling = (*layers[:3], *[None] * 3)[:3]
+    if not isinstance(norm, InstanceNorm) or not isinstance(activation, nn.ReLU):
+        return None, 1
+    halves = isinstance(pooling, nn.AvgPool2d) and (pooling.kernel_size, pooling.stride, pooling.padding) == (2, 2, 0)
+    return norm, 2 if halves else 1
+
+
 class Stack:
     """Layers one upon another, and the shape of the images they put out.
 
@@ -158,4 +203,4 @@ class Stack:
 
     def module(self) -> nn.Sequential:
         """The layers as a module."""
-        return nn.Sequential(*self.layers)
+        return Layers(*self.layers)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
-from distillset.errors import InputError
+from distillset.errors import DiskError, InputError
 from distillset.loop import Watcher
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -73,7 +73,11 @@ class Budget:
             yield
             return
 
+        rung = False
+
         def ring(number: int, frame: FrameType | None) -> None:
+            nonlocal rung
+            rung = True
             raise OutOfTime
 
         before = signal.signal(signal.SIGALRM, ring)
@@ -81,6 +85,12 @@ class Budget:
         signal.setitimer(signal.ITIMER_REAL, max(self.left, 1e-3), RING_AGAIN)
         try:
             yield
+        except DiskError:
+            raise
+        except Exception as error:
+            if rung:  # what it rang in lost it, and complained of something else
+                raise OutOfTime from error
+            raise
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)

@@ -2,65 +2,15 @@
 // quarter of the multiplications of the direct sum. Images and results are [n, height, width, channels], channels a
 // multiple of 32. Every number is summed in an order that does not depend on the number of threads.
 #include <algorithm>
-#include <cstdint>
-#include <vector>
+
+#include "vectors.h"
 
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int W = 16, R = 12;
-#elif defined(__AVX__)
-constexpr int W = 8, R = 6;
-#else
-constexpr int W = 4, R = 6;
-#endif
-typedef float vec __attribute__((vector_size(W * 4), aligned(4), may_alias));
 
 constexpr int P = 36;         // points of the transformed domain, 6x6
 constexpr int TILES = 24;     // tiles at a time whose transforms stay in cache
 constexpr int DEEP = 96;      // the same where a weight gradient is summed over tiles
 constexpr int APART = 32;     // numbers between points, so that they do not fall on the same lines of the cache
-
-inline vec load(const float* at) { return *reinterpret_cast<const vec*>(at); }
-inline void store(float* at, vec value) { *reinterpret_cast<vec*>(at) = value; }
-
-// out[r][j] (+)= sum over k of a[r * row + k * step] * b[k * 2 W + j], for ROWS rows and a strip of 2 W columns.
-template <int ROWS, bool ADD>
-inline void block(const float* a, int64_t row, int64_t step, const float* b, float* out, int64_t width, int64_t depth) {
-  vec left[ROWS], right[ROWS];
-  for (int r = 0; r < ROWS; ++r) {
-    left[r] = ADD ? load(out + r * width) : vec{};
-    right[r] = ADD ? load(out + r * width + W) : vec{};
-  }
-  for (int64_t k = 0; k < depth; ++k, a += step, b += 2 * W) {
-    const vec first = load(b), second = load(b + W);
-#pragma GCC unroll 12
-    for (int r = 0; r < ROWS; ++r) {
-      const float scale = a[r * row];
-      left[r] += scale * first;
-      right[r] += scale * second;
-    }
-  }
-  for (int r = 0; r < ROWS; ++r) {
-    store(out + r * width, left[r]);
-    store(out + r * width + W, right[r]);
-  }
-}
-
-// out [rows, width] (+)= a b, where a's element (r, k) is at r * row + k * step, and b [depth, width] lies in strips of
-// 2 W columns, so that the one in use is together in the cache.
-template <bool ADD>
-void product(int64_t rows, const float* a, int64_t row, int64_t step, const float* b, int64_t strip, float* out,
-             int64_t width, int64_t depth) {
-  for (int64_t j = 0; j < width; j += 2 * W, b += strip) {
-    const float* from = a;
-    float* to = out + j;
-    int64_t left = rows;
-    for (; left >= R; left -= R, from += R * row, to += R * width) block<R, ADD>(from, row, step, b, to, width, depth);
-    for (; left >= 2; left -= 2, from += 2 * row, to += 2 * width) block<2, ADD>(from, row, step, b, to, width, depth);
-    if (left) block<1, ADD>(from, row, step, b, to, width, depth);
-  }
-}
 
 inline void spread(const vec d[6], vec t[6]) {  // B^T d
   const vec p = d[4] - 4 * d[2], q = d[3] - 4 * d[1], r = d[4] - d[2], s = 2 * (d[3] - d[1]);
@@ -152,11 +102,13 @@ void back_tile(const Shape& s, const float* results, int64_t channels, int64_t t
   }
 }
 
-// A^T m A into a tile of the result.
-void gather_tile(const Shape& s, const float* m, int64_t stride, int64_t channels, int64_t t, float* results) {
+// A^T m A, and a bias where there is one, into a tile of the result.
+void gather_tile(const Shape& s, const float* m, int64_t stride, int64_t channels, int64_t t, const float* bias,
+                 float* results) {
   const Tile tile(s, t);
   float* result = results + tile.image * s.height * s.width * channels;
   for (int64_t c = 0; c < channels; c += W) {
+    const vec base = bias ? load(bias + c) : vec{};
     vec half[6][4];
     for (int j = 0; j < 6; ++j) {
       vec column[6];
@@ -168,7 +120,7 @@ void gather_tile(const Shape& s, const float* m, int64_t stride, int64_t channel
       for (int j = 0; j < 6; ++j) row[j] = half[j][i];
       gather(row, y);
       for (int j = 0; j < 4 && tile.x + j < s.width; ++j)
-        store(result + ((tile.y + i) * s.width + tile.x + j) * channels + c, y[j]);
+        store(result + ((tile.y + i) * s.width + tile.x + j) * channels + c, y[j] + base);
     }
   }
 }
@@ -239,20 +191,15 @@ void restore_weights(const float* u, int64_t outputs, int64_t inputs, float* wei
   }
 }
 
-// Memory of a thread that is kept from call to call, with room for `count` numbers.
-float* room(std::vector<float>& kept, int64_t count) {
-  if (int64_t(kept.size()) < count) kept.resize(count);
-  return kept.data();
-}
-
 thread_local std::vector<float> first, second, third;
 
 }  // namespace
 
 extern "C" {
 
-// results [n, height, width, to] of images [n, height, width, from]; with `turned` the gradient of the images.
-void distillset_convolve(const float* images, const float* weights, float* results, int64_t n, int64_t height,
+// results [n, height, width, to] of images [n, height, width, from], with a bias [to] or none; with `turned` the
+// gradient of the images.
+void distillset_convolve(const float* images, const float* weights, const float* bias, float* results, int64_t n, int64_t height,
                          int64_t width, int64_t outputs, int64_t inputs, int turned, int threads) {
   const Shape s(n, height, width);
   const int64_t from = turned ? outputs : inputs, to = turned ? inputs : outputs;
@@ -266,8 +213,8 @@ void distillset_convolve(const float* images, const float* weights, float* resul
     const int64_t count = std::min<int64_t>(TILES, s.tiles - start);
     for (int64_t t = 0; t < count; ++t) spread_tile(s, images, from, start + t, v + t * from, before);
     for (int64_t p = 0; p < P; ++p)
-      product<false>(count, v + p * before, from, 1, u + p * all, from * 2 * W, m + p * after, to, from);
-    for (int64_t t = 0; t < count; ++t) gather_tile(s, m + t * to, after, to, start + t, results);
+      product<false>(count, v + p * before, from, 1, u + p * all, from * 2 * W, 2 * W, m + p * after, to, from);
+    for (int64_t t = 0; t < count; ++t) gather_tile(s, m + t * to, after, to, start + t, bias, results);
   }
 }
 
@@ -289,7 +236,7 @@ void distillset_convolve_weights(const float* images, const float* results, floa
     }
 #pragma omp for schedule(static)
     for (int64_t p = 0; p < P; ++p)
-      product<true>(inputs, v + p * left, 1, inputs, y + p * right, DEEP * 2 * W, u + p * all, outputs, count);
+      product<true>(inputs, v + p * left, 1, inputs, y + p * right, DEEP * 2 * W, 2 * W, u + p * all, outputs, count);
   }
   restore_weights(u, outputs, inputs, weights, threads);
 }

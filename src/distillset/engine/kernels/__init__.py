@@ -1,0 +1,80 @@
+"""Builds the project's own C++ kernels for CPUs, each source once, and keeps them in the cache."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distillset.engine.hardware import processor
+from distillset.errors import DiskError
+from distillset.store import cache_folder, write_atomically
+
+FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared")
+
+
+def sources() -> list[Path]:
+    """The C++ files, headers too."""
+    return sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".h"))
+
+
+def compiler() -> str | None:
+    """The C++ compiler that ``torch.compile`` runs on a CPU: ``CXX``, else g++ (clang++ on macOS); None if missing."""
+    return shutil.which(os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++"))
+
+
+@functools.cache
+def available() -> bool:
+    """Whether the kernels can be used here: Linux, a C++ compiler, and a cache that can be written."""
+    if not sys.platform.startswith("linux") or compiler() is None:
+        return False
+    try:
+        for source in sources():
+            if source.suffix == ".cpp":
+                library(source)
+    except (DiskError, OSError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+@functools.cache
+def library(source: Path) -> ctypes.CDLL:
+    """The functions of a C++ file, built for this processor if the cache does not hold them.
+
+    Raises:
+        DiskError, OSError, subprocess.SubprocessError: they cannot be built, kept or loaded.
+    """
+    built_by = subprocess.run([str(compiler()), "--version"], capture_output=True, check=True).stdout
+    headers = [path.read_bytes() for path in sources() if path.suffix == ".h"]
+    made_of = (source.read_bytes(), *headers, built_by, processor().encode(), *map(str.encode, FLAGS))
+    path = cache_folder() / "kernels" / f"{source.stem}-{hashlib.sha256(b'|'.join(made_of)).hexdigest()[:24]}.so"
+    if not path.exists():
+        command = [str(compiler()), *FLAGS, str(source), "-o"]
+        write_atomically(path, lambda made: subprocess.run([*command, str(made)], capture_output=True, check=True))
+    return ctypes.CDLL(str(path))
+
+
+def ready(*tensors: Tensor) -> list[Tensor]:
+    """As the kernels read them: images, which have four dimensions, channels-last, and everything else contiguous."""
+    return [
+        tensor.contiguous(memory_format=torch.channels_last if tensor.dim() == 4 else torch.contiguous_format)
+        for tensor in tensors
+    ]
+
+
+def places(tensors: Sequence[Tensor]) -> list[ctypes.c_void_p]:
+    """Where the numbers of tensors lie."""
+    return [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
+
+
+def listed(tensors: Sequence[Tensor]) -> Any:
+    """The same as an array for C."""
+    return (ctypes.c_void_p * len(tensors))(*places(tensors))

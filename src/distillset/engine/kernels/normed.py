@@ -1,0 +1,221 @@
+"""Instance norm, ReLU and average pooling as one operation on CPUs, with its first and second derivatives.
+
+What `torch.compile` makes of the three takes a pass over all images for each sum and writes what is between; here a
+strip of channels of an image is read for its statistics and, while it is in the cache, for the result. The kernels and
+their formulas are in ``normed.h``.
+
+It can be differentiated twice, in any way PyTorch knows but forward mode, and compiled.
+"""
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distillset.engine.kernels import library, listed, ready
+
+SOURCE = Path(__file__).with_suffix(".cpp")
+CHANNELS = 32
+"""The kernels take multiples of it."""
+FORWARD, BACKWARD, SECOND = 0, 1, 2
+
+
+class _Using:
+    results: torch.dtype | None = None
+
+
+_using = _Using()
+
+
+@contextmanager
+def in_use(results: torch.dtype | None) -> Iterator[None]:
+    """Whether networks take the kernels' operations within the block (None: they do not), and the type of the results
+    of those that choose it.
+    """
+    before, _using.results = _using.results, results
+    try:
+        yield
+    finally:
+        _using.results = before
+
+
+def used() -> torch.dtype | None:
+    """What `in_use` was given."""
+    return _using.results
+
+
+def suits(images: Tensor, pool: int) -> bool:
+    """Whether the operation is in use and takes these images."""
+    _, channels, height, width = images.shape
+    return (
+        used() is not None
+        and images.device.type == "cpu"
+        and images.dtype in (torch.float32, torch.bfloat16)
+        and channels % CHANNELS == 0
+        and height % pool == width % pool == 0
+    )
+
+
+def instance_norm_relu_pool(images: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: int) -> Tensor:
+    """``avg_pool2d(relu(scale * normed + shift), pool)``, where ``normed`` has mean 0 and variance 1 over the pixels of
+    each channel of each image (biased variance, ``eps`` added).
+
+    Args:
+        images: ``[n, C, H, W]``, float32 or bfloat16 on a CPU, those that `suits` takes.
+        scale, shift: float32 ``[C]``.
+        eps: added to the variance.
+        pool: 2, or 1 for no pooling.
+
+    Returns:
+        ``[n, C, H // pool, W // pool]``, channels-last, of the type of ``images``.
+    """
+    return _apply(images, scale, shift, eps, pool)
+
+
+def applied(function: Any, *arguments: Any) -> Any:
+    """What an `torch.autograd.Function` gives."""
+    return function.apply(*arguments)
+
+
+class Last(torch.autograd.Function):
+    """A function of tensors that gives tensors and has no derivative."""
+
+    @staticmethod
+    def forward(function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Any) -> Any:
+        raise NotImplementedError("third derivatives of instance norm, ReLU and pooling")
+
+
+class _Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(slopes: Tensor, images: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, pool: int) -> Any:
+        return normed_backward(slopes, images, stats, scale, shift, pool)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        *tensors, ctx.pool = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, u: Tensor, u_scale: Tensor, u_shift: Tensor) -> Any:
+        found = applied(Last, normed_second, u, u_scale, u_shift, *ctx.saved_tensors, ctx.pool)
+        by_slopes, by_images, by_scale = found
+        return by_slopes, by_images, None, by_scale, None, None
+
+
+class _Forward(torch.autograd.Function):
+    @staticmethod
+    def forward(images: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: int) -> Any:
+        return normed(images, scale, shift, eps, pool)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        images, scale, shift, _, ctx.pool = inputs
+        stats = output[1]
+        ctx.mark_non_differentiable(stats)
+        ctx.save_for_backward(images, stats, scale, shift)
+
+    @staticmethod
+    def backward(ctx: Any, slopes: Tensor, _: Any) -> Any:
+        return *applied(_Backward, slopes, *ctx.saved_tensors, ctx.pool), None, None
+
+
+def _forward(*arguments: Any) -> Any:
+    return applied(_Forward, *arguments)[0]
+
+
+# Else the compiler looks into the functions above and loses their derivatives.
+_apply: Callable[..., Tensor] = torch.compiler.allow_in_graph(_forward)
+
+
+def resized(images: Tensor, shrunk: int = 1) -> Tensor:
+    """Room for images like these, with sides so many times shorter, channels-last."""
+    n, channels, height, width = images.shape
+    shape = (n, channels, height // shrunk, width // shrunk)
+    return torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
+
+
+def _run(what: int, images: Tensor, given: Sequence[Tensor], made: Sequence[Tensor], pool: int, eps: float = 0) -> None:
+    n, channels, height, width = images.shape
+    library(SOURCE).distillset_normed(
+        what, images.dtype == torch.bfloat16, pool, *map(ctypes.c_int64, (n, height, width, channels)),
+        listed(given), listed(made), ctypes.c_float(eps), torch.get_num_threads(),
+    )  # fmt: skip
+
+
+def _normed_made(images: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: int) -> tuple[Tensor, Tensor]:
+    return resized(images, pool), scale.new_empty(2, *images.shape[:2])
+
+
+@torch.library.custom_op("distillset::normed", mutates_args=())
+def normed(images: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: int) -> tuple[Tensor, Tensor]:
+    """`instance_norm_relu_pool`, and each channel's mean and inverse deviation, ``[2, n, C]``."""
+    made = _normed_made(images, scale, shift, eps, pool)
+    _run(FORWARD, images, ready(images, scale, shift), made, pool, eps)
+    return made
+
+
+def _backward_made(
+    slopes: Tensor, images: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, pool: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    return resized(images), scale.new_empty(scale.shape), scale.new_empty(scale.shape)
+
+
+@torch.library.custom_op("distillset::normed_backward", mutates_args=())
+def normed_backward(
+    slopes: Tensor, images: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, pool: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of images, scale and shift from that of the results."""
+    made = _backward_made(slopes, images, stats, scale, shift, pool)
+    _run(BACKWARD, images, ready(slopes, images, stats, scale, shift), made, pool)
+    return made
+
+
+def _second_made(
+    u: Tensor,
+    u_scale: Tensor,
+    u_shift: Tensor,
+    slopes: Tensor,
+    images: Tensor,
+    stats: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    pool: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return resized(slopes), resized(images), scale.new_empty(scale.shape)
+
+
+@torch.library.custom_op("distillset::normed_second", mutates_args=())
+def normed_second(
+    u: Tensor,
+    u_scale: Tensor,
+    u_shift: Tensor,
+    slopes: Tensor,
+    images: Tensor,
+    stats: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    pool: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of the products of what `normed_backward` gives with ``u, u_scale, u_shift``, in slopes, images and
+    scale.
+    """
+    made = _second_made(u, u_scale, u_shift, slopes, images, stats, scale, shift, pool)
+    _run(SECOND, images, ready(u, u_scale, u_shift, slopes, images, stats, scale, shift), made, pool)
+    return made
+
+
+normed.register_fake(_normed_made)
+normed_backward.register_fake(_backward_made)
+normed_second.register_fake(_second_made)
