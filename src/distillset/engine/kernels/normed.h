@@ -55,12 +55,19 @@ static void measure(const Size& s, Plane<const T> x, float eps, const Stats& sta
   vec base[2], sum[2] = {}, squares[2] = {};  // of the distance to the first pixel, so that nothing cancels
   for (int v = 0; v < 2; ++v) base[v] = load(x.at + v * W);
   const T* at = x.at;
-  for (int64_t p = 0; p < s.pixels(); ++p, at += x.apart)
+  for (int64_t row = 0; row < s.height; ++row) {  // row by row, so that few numbers are added to a large sum
+    vec part[2] = {}, square[2] = {};
+    for (int64_t p = 0; p < s.width; ++p, at += x.apart)
+      for (int v = 0; v < 2; ++v) {
+        const vec off = load(at + v * W) - base[v];
+        part[v] += off;
+        square[v] += off * off;
+      }
     for (int v = 0; v < 2; ++v) {
-      const vec off = load(at + v * W) - base[v];
-      sum[v] += off;
-      squares[v] += off * off;
+      sum[v] += part[v];
+      squares[v] += square[v];
     }
+  }
   for (int v = 0; v < 2; ++v) {
     const vec mean = sum[v] / pixels, variance = squares[v] / pixels - mean * mean;
     vec inverse;
