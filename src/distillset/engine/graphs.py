@@ -5,7 +5,7 @@ Imported where something is compiled: it needs PyTorch's Inductor, which takes a
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,11 @@ class Pass(CustomGraphPass):
             if node.target is aten.convolution.default:
                 images, weights, bias, *how = node.args
                 if _suits(images, weights, how):
-                    _replace_forward(graph, node, images, weights, bias)
+                    _replace(graph, node, own.convolve.default, images, weights, bias)
+                elif bias is None and _suits(images, weights, how, turned=True):
+                    _replace(graph, node, own.convolve_images.default, images, weights)
+                elif bias is None and _correlates(images, weights, how):
+                    _replace_correlation(graph, node, images, weights)
             elif node.target is aten.convolution_backward.default:
                 results, images, weights, _, *how, _ = node.args
                 if _suits(images, weights, how):
@@ -48,19 +52,35 @@ class Pass(CustomGraphPass):
 PASS = Pass()
 
 
-def _suits(images: Node, weights: Node, how: list[Any]) -> bool:
-    """Whether a convolution is one the kernels take and are faster at: there are tiles enough, and images that fill
-    them.
+def _suits(images: Node, weights: Node, how: list[Any], turned: bool = False) -> bool:
+    """Whether a convolution, or with ``turned`` the gradient of its images written as one, is one the kernels take and
+    are faster at.
     """
-    seen, taps = images.meta["val"], weights.meta["val"]
-    if list(how) != [[1, 1], [1, 1], [1, 1], False, [0, 0], 1] or tuple(taps.shape[2:]) != (3, 3):
-        return False
-    if any(tensor.dtype != torch.float32 or tensor.device.type != "cpu" for tensor in (seen, taps)):
-        return False
-    n, _, height, width = seen.shape
+    taps = weights.meta["val"]
+    plain = list(how) == [[1, 1], [1, 1], [1, 1], turned, [0, 0], 1] and tuple(taps.shape[2:]) == (3, 3)
+    return plain and _exact(images, weights) and _worth(images.meta["val"].shape[0], images, taps.shape[:2])
+
+
+def _correlates(images: Node, weights: Node, how: list[Any]) -> bool:
+    """Whether a convolution is the gradient of weights as second derivatives have it: images as large as each other,
+    with the roles of their numbers and channels changed.
+    """
+    seen, taps = images.meta["val"].shape, weights.meta["val"].shape
+    plain = list(how) == [[1, 1], [1, 1], [1, 1], False, [0, 0], 1] and seen[2:] == taps[2:]
+    return plain and _exact(images, weights) and _worth(seen[1], images, (seen[0], taps[0]))
+
+
+def _exact(*nodes: Node) -> bool:
+    tensors = [node.meta["val"] for node in nodes]
+    return all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in tensors)
+
+
+def _worth(n: int, images: Node, channels: Sequence[int]) -> bool:
+    """Whether there are tiles enough, and images that fill them."""
+    height, width = images.meta["val"].shape[2:]
     tiles = -(-height // TILE) * -(-width // TILE)
     worth = n * tiles >= LEAST and tiles * POINTS < height * width * TAPS
-    return worth and not any(count % CHANNELS for count in taps.shape[:2])
+    return worth and not any(count % CHANNELS for count in channels)
 
 
 def _added(graph: Graph, operation: Callable[..., Any], *arguments: Any) -> Node:
@@ -71,22 +91,27 @@ def _added(graph: Graph, operation: Callable[..., Any], *arguments: Any) -> Node
     return node
 
 
-def _replace_forward(graph: Graph, node: Node, images: Node, weights: Node, bias: Node | None) -> None:
+def _replace(graph: Graph, node: Node, operation: Callable[..., Any], *arguments: Any) -> None:
     with graph.inserting_before(node):
-        made = _added(graph, own.convolve.default, images, weights, bias)
+        made = _added(graph, operation, *arguments)
     node.replace_all_uses_with(made)
     graph.erase_node(node)
 
 
+def _replace_correlation(graph: Graph, node: Node, images: Node, weights: Node) -> None:
+    swap = [1, 0, 2, 3]
+    with graph.inserting_before(node):
+        images, results = (_added(graph, aten.permute.default, tensor, swap) for tensor in (images, weights))
+        found = _added(graph, own.convolve_weights.default, images, results)
+    _replace(graph, node, aten.permute.default, found, swap)
+
+
 def _replace_backward(graph: Graph, node: Node, results: Node, images: Node, weights: Node) -> None:
     for user in list(node.users):
-        with graph.inserting_before(user):
-            if user.args[1] == 0:
-                made = _added(graph, own.convolve_images.default, results, weights)
-            elif user.args[1] == 1:
-                made = _added(graph, own.convolve_weights.default, images, results)
-            else:
-                made = _added(graph, aten.sum.dim_IntList, results, [0, 2, 3])
-        user.replace_all_uses_with(made)
-        graph.erase_node(user)
+        if user.args[1] == 0:
+            _replace(graph, user, own.convolve_images.default, results, weights)
+        elif user.args[1] == 1:
+            _replace(graph, user, own.convolve_weights.default, images, results)
+        else:
+            _replace(graph, user, aten.sum.dim_IntList, results, [0, 2, 3])
     graph.erase_node(node)
