@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from distillset.data.spec import Spec
 from distillset.engine import compiler, embedding, logits
 from distillset.engine.engine import State
+from distillset.engine.kernels.normed import in_use
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.nets import NETWORKS, alexnet, build, calibrated, fresh, mixes_images, resnet, vgg
@@ -221,18 +222,36 @@ def test_bf16_points_the_same_way(name: str) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, in the modules of its compiler
 @pytest.mark.parametrize("name", [*NETWORKS, "ConvNetBN", "ConvNetMP", "VGG11BN", "ResNet18BN_AP"])
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 28, 28)])
-def test_compiled_whole_second_order_gradients_are_the_eager_ones(name: str, shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("kernels", [None, torch.float32], ids=["without kernels", "with kernels"])
+def test_compiled_whole_second_order_gradients_are_the_eager_ones(
+    name: str, shape: tuple[int, int, int], kernels: torch.dtype | None
+) -> None:
     """One graph without breaks."""
+    torch.compiler.reset()  # the compiler gives up on the ninth form of one function
     network, state, direction, images, targets = matching_of(name, toys.spec_of(*shape, 4), torch.float32)
 
     def second(state: State, direction: State, images: Tensor, targets: Tensor) -> Tensor:
         found: Tensor = grad(lambda images: slope(network, state, direction, images, targets))(images)
         return found
 
-    found = torch.compile(second, fullgraph=True, dynamic=False)(state, direction, images, targets)
+    with in_use(kernels):
+        found = torch.compile(second, fullgraph=True, dynamic=False)(state, direction, images, targets)
     exact_state, exact_direction = ({k: value.double() for k, value in part.items()} for part in (state, direction))
     exact = second(exact_state, exact_direction, images.double(), targets)
     assert float(F.cosine_similarity(found.double().flatten(), exact.flatten(), dim=0)) > 0.99
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
+@every_form
+@every_spec
+def test_the_kernels_change_rounding_only(name: str, spec: Spec) -> None:
+    network, state = ready(name, spec)
+    images = blank(spec)
+    with torch.no_grad():
+        plain = logits(network)(state, images)
+        with in_use(torch.float32):
+            found = logits(network)(state, images)
+    torch.testing.assert_close(found, plain, rtol=1e-3, atol=1e-3 * float(plain.abs().max()))
 
 
 @every
