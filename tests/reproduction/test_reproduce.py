@@ -66,6 +66,11 @@ def plans(*rows: str, networks: int = 2, **more: Any) -> list[Plan]:
     return choose(rows, networks, **more)
 
 
+def test_one_network_has_no_deviation(call: Any) -> None:
+    (outcome,) = call(*plans("dm-mnist-2", networks=1))
+    assert " +- - %; " in outcome.told
+
+
 def test_a_row_leaves_all_that_a_result_has(call: Any, tmp_path: Path) -> None:
     (outcome,) = call(*plans("dm-mnist-2"))
     assert outcome.state == "done"
@@ -78,6 +83,7 @@ def test_a_row_leaves_all_that_a_result_has(call: Any, tmp_path: Path) -> None:
     assert {"torch", "distillset"} <= found["versions"].keys()
     assert len(found["commit"].removesuffix("-changed")) == 40
     own, random = found["rows"]
+    assert outcome.told.startswith(f"{100 * own['mean']:.1f} +- {100 * own['std']:.1f} %; ")
     assert (own["artifact"], own["n"], own["sets"], own["networks"]) == ("dm", 2, 1, 2)
     assert own["mean"] == pytest.approx(sum(own["accuracies"]) / 2)
     assert (own["protocol"], own["recipe"]["epochs"]) == ("dm", 4)

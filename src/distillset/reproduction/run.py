@@ -157,7 +157,7 @@ class _Desk:
         path = self._write(reached, made, rows)
         if n < plan.networks:
             return Outcome(plan.name, "partial", f"{n} of {plan.networks} networks, {rows[0].mean:.2%} so far; {path}")
-        found = f"{rows[0].mean:.2%} +- {rows[0].std:.2%}; {path}"
+        found = f"{' '.join(rows[0].percent.split())} %; {path}"
         if reached.steps < plan.steps:
             return Outcome(plan.name, "partial", f"{reached.steps} of {plan.steps} steps, {found}")
         return Outcome(plan.name, "done", found)
