@@ -12,8 +12,8 @@ from distillset.errors import InputError
 # Bytes of the widest layer for one micro-batch on a CPU, so that activations stay in cache: 64 images of ConvNet-3 at
 # 32x32 (131,072 numbers there) in bf16, 32 in fp32; four times as many where the first block is one operation. Measured
 # without that: in bf16 32 to 64 images are about twice as fast as 256; in fp32 64 gradients take 158, 157 and 198 ms in
-# micro-batches of 16, 32 and 64. With it a step of DC, 2,560 gradients, takes 2.6, 2.4, 2.3 and 2.5 s in those of 32, 64,
-# 128 and 256 at best, fp32, on a machine that varied by a third; in bf16 that was not measured.
+# micro-batches of 16, 32 and 64. With it a step of DC, 2,560 gradients, takes 2.6, 2.4, 2.3 and 2.5 s in those of 32,
+# 64, 128 and 256 at best, fp32, on a machine that varied by a third; in bf16 that was not measured.
 CPU_ACTIVATIONS = 64 * 131_072 * 2
 # On a GPU many images a call win; this many numbers in the widest layer stay under about 4 GB with all layers counted.
 GPU_ACTIVATIONS = 4096 * 131_072
