@@ -1,4 +1,4 @@
-"""How heavy it is to import: in seconds of the processor, so that a busy machine changes nothing."""
+"""How heavy it is to import: by what comes with it, and beside PyTorch itself, so that a slow machine is no matter."""
 
 import subprocess
 import sys
@@ -12,14 +12,16 @@ def told(script: str) -> str:
 
 def test_the_package_is_light_beyond_torch() -> None:
     script = """
-import time, torch
+import time
 start = time.process_time()
+import torch
+between = time.process_time()
 import distillset
 for name in distillset.__all__:
     getattr(distillset, name)
-print(time.process_time() - start)
+print((time.process_time() - between) / (between - start))
 """
-    assert float(told(script)) < 1.5
+    assert float(told(script)) < 1
 
 
 def test_nothing_heavy_comes_with_it() -> None:
@@ -29,7 +31,7 @@ before = set(sys.modules)
 import distillset
 for name in distillset.__all__:
     getattr(distillset, name)
-heavy = {'datasets', 'pandas', 'sklearn', 'PIL', 'matplotlib', 'scipy', 'jinja2', 'pyarrow'}
+heavy = {'datasets', 'pandas', 'sklearn', 'PIL', 'matplotlib', 'scipy', 'jinja2', 'pyarrow', 'sympy', 'torch._dynamo'}
 print(sorted(heavy & set(sys.modules) - before))
 """
     assert told(script) == "[]"

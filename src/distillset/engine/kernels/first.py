@@ -9,7 +9,7 @@ the parts (`distillset.engine.kernels.narrow`, `distillset.engine.kernels.normed
 """
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from distillset.engine.kernels import library, listed, places, ready
 from distillset.engine.kernels.narrow import BORDER, INPUTS, OUTPUTS, narrow, narrow_images, narrow_weights
-from distillset.engine.kernels.normed import Last, applied, normed_backward, normed_second, resized, used
+from distillset.engine.kernels.normed import Last, applied, normed_backward, normed_second, opaque, resized, used
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FORWARD, BY_LAYER, BY_IMAGES = 0, 1, 2
@@ -62,7 +62,7 @@ def first_block(images: Tensor, convolution: nn.Conv2d, scale: Tensor, shift: Te
     """
     bias = torch.zeros_like(shift) if convolution.bias is None else convolution.bias
     how = (eps, int(convolution.padding[0]), pool, used() == torch.bfloat16)
-    return _apply(images, convolution.weight, bias, scale, shift, *how)
+    return _whole(images, convolution.weight, bias, scale, shift, *how)
 
 
 def _bends(
@@ -129,12 +129,10 @@ class _Forward(torch.autograd.Function):
         return by_images, *by_layer, None, None, None, None
 
 
-def _forward(*arguments: Any) -> Any:
-    return applied(_Forward, *arguments)[0]
-
-
-# Else the compiler looks into the functions above and loses their derivatives.
-_apply: Callable[..., Tensor] = torch.compiler.allow_in_graph(_forward)
+@opaque
+def _whole(*arguments: Any) -> Tensor:
+    found: Tensor = applied(_Forward, *arguments)[0]
+    return found
 
 
 def _run(

@@ -29,6 +29,16 @@ class _Using:
 
 
 _using = _Using()
+_opaque: list[Callable[..., Any]] = []
+
+
+def opaque(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A decorator: the compiler, which would lose the derivatives, will not look into ``function``.
+
+    It is told so by `in_use`, not here, for `allow_in_graph` imports it: as much again as PyTorch.
+    """
+    _opaque.append(function)
+    return function
 
 
 @contextmanager
@@ -36,6 +46,8 @@ def in_use(results: torch.dtype | None) -> Iterator[None]:
     """Whether networks take the kernels' operations within the block (None: they do not), and the type of the results
     of those that choose it.
     """
+    while _opaque:
+        torch.compiler.allow_in_graph(_opaque.pop())
     before, _using.results = _using.results, results
     try:
         yield
@@ -73,7 +85,7 @@ def instance_norm_relu_pool(images: Tensor, scale: Tensor, shift: Tensor, eps: f
     Returns:
         ``[n, C, H // pool, W // pool]``, channels-last, of the type of ``images``.
     """
-    return _apply(images, scale, shift, eps, pool)
+    return _whole(images, scale, shift, eps, pool)
 
 
 def applied(function: Any, *arguments: Any) -> Any:
@@ -131,12 +143,10 @@ class _Forward(torch.autograd.Function):
         return *applied(_Backward, slopes, *ctx.saved_tensors, ctx.pool), None, None
 
 
-def _forward(*arguments: Any) -> Any:
-    return applied(_Forward, *arguments)[0]
-
-
-# Else the compiler looks into the functions above and loses their derivatives.
-_apply: Callable[..., Tensor] = torch.compiler.allow_in_graph(_forward)
+@opaque
+def _whole(*arguments: Any) -> Tensor:
+    found: Tensor = applied(_Forward, *arguments)[0]
+    return found
 
 
 def resized(images: Tensor, shrunk: int = 1) -> Tensor:
