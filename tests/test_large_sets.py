@@ -3,6 +3,7 @@
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -68,8 +69,10 @@ def test_a_large_synthetic_set_is_held_seven_times_at_most(tmp_path: Path) -> No
     assert peak(cpu) - before < 7.5 * images
 
 
-def test_many_classes_cost_no_more_than_a_millisecond_each() -> None:
-    """Processor time of a step of DM on tiny images, a tiny network's own work included; the least of some steps."""
+def test_many_classes_cost_at_most_twice_the_network_itself() -> None:
+    """Processor time of a step of DM over a thousand classes of tiny images, beside that of a plain loop that embeds
+    the same images class by class and takes the gradients of the synthetic ones (measured: 0.7 to 0.9 times).
+    """
     classes = 1000
     pixels = torch.arange(classes * 4 * 192).remainder(251).to(torch.uint8).view(-1, 3, 8, 8)
     spec = toys.spec_of(3, 8, 8, classes)
@@ -79,4 +82,12 @@ def test_many_classes_cost_no_more_than_a_millisecond_each() -> None:
         data=real, method=DM(batch_real=4), ipc=1, network="ConvNetD1W4", steps=4,
         watcher=lambda step, steps, loss: ends.append(time.process_time()),
     )  # fmt: skip
-    assert min(b - a for a, b in pairwise(ends)) / classes < 1e-3
+    network: Any = build("ConvNetD1W4", spec)
+    start = time.process_time()
+    for batch in (pixels / 255).split(4)[:200]:
+        with torch.no_grad():
+            wanted = network.embed(batch).mean(0)
+        image = batch[:1].clone().requires_grad_()
+        (network.embed(image).mean(0) - wanted).square().sum().backward()
+    plain = (time.process_time() - start) / 200 * classes
+    assert min(b - a for a, b in pairwise(ends)) < 2 * plain
