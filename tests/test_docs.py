@@ -26,6 +26,8 @@ SMALL = {
     "distill mtt": ["--syn-steps", "3"],
     "experts": ["--count", "1", "--epochs", "4", "--quiet", *EAGER],
     **{f"distill {method}": ["--batch-real", "4"] for method in ("dm", "dc", "dsa")},
+    "select": ["--epochs", "0", *EAGER],
+    "compare": ["--repeats", "2", "--epochs", "0", *EAGER],
     "evaluate": ["--repeats", "1", "--epochs", "0", *EAGER],
     "continual": ["--distill-steps", "1", "--epochs", "0", "--repeats", "1", "--seeds", "0", "--quiet", *EAGER],
     "nas": ["--distill-steps", "1", "--epochs", "0", "--proxy-epochs", "0", "--sample", "4", "--quiet", *EAGER],
@@ -72,6 +74,7 @@ def reader(tmp_path: Path, stand_ins: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return lambda *arguments, **named: call(*arguments, **{**named, **given})
 
     monkeypatch.setattr(ds, "distill", smaller(ds.distill, steps=2, **toys.EAGER))
+    monkeypatch.setattr(ds, "select", smaller(ds.select, epochs=0, **toys.EAGER))
     monkeypatch.setattr(ds, "evaluate", smaller(ds.evaluate, repeats=1, epochs=0, **toys.EAGER))
 
 
