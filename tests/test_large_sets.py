@@ -69,25 +69,29 @@ def test_a_large_synthetic_set_is_held_seven_times_at_most(tmp_path: Path) -> No
     assert peak(cpu) - before < 7.5 * images
 
 
-def test_many_classes_cost_at_most_twice_the_network_itself() -> None:
+def test_many_classes_cost_less_than_the_network_class_by_class() -> None:
     """Processor time of a step of DM over a thousand classes of tiny images, beside that of a plain loop that embeds
-    the same images class by class and takes the gradients of the synthetic ones (measured: 0.7 to 0.9 times).
+    the same images class by class and takes the gradients of the synthetic ones, before and after (measured: 0.5 to
+    0.75 times).
     """
     classes = 1000
     pixels = torch.arange(classes * 4 * 192).remainder(251).to(torch.uint8).view(-1, 3, 8, 8)
     spec = toys.spec_of(3, 8, 8, classes)
     real = RealSet(pixels, torch.arange(classes * 4) % classes, spec)
-    ends: list[float] = []
+    network: Any = build("ConvNetD1W4", spec)
+
+    def plain(some: int = 200) -> float:
+        start = time.process_time()
+        for batch in (pixels / 255).split(4)[:some]:
+            with torch.no_grad():
+                wanted = network.embed(batch).mean(0)
+            image = batch[:1].clone().requires_grad_()
+            (network.embed(image).mean(0) - wanted).square().sum().backward()
+        return (time.process_time() - start) / some * classes
+
+    before, ends = plain(), list[float]()
     distil(
         data=real, method=DM(batch_real=4), ipc=1, network="ConvNetD1W4", steps=4,
         watcher=lambda step, steps, loss: ends.append(time.process_time()),
     )  # fmt: skip
-    network: Any = build("ConvNetD1W4", spec)
-    start = time.process_time()
-    for batch in (pixels / 255).split(4)[:200]:
-        with torch.no_grad():
-            wanted = network.embed(batch).mean(0)
-        image = batch[:1].clone().requires_grad_()
-        (network.embed(image).mean(0) - wanted).square().sum().backward()
-    plain = (time.process_time() - start) / 200 * classes
-    assert min(b - a for a, b in pairwise(ends)) < 2 * plain
+    assert min(b - a for a, b in pairwise(ends)) < max(before, plain())
