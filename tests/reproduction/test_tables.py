@@ -10,7 +10,8 @@ from benchmarks.cases import CASES
 from distillset.errors import InputError
 from distillset.presets import Preset
 from distillset.reproduction import Results, measured, refreshed, result_of, speed
-from distillset.reproduction.tables import ABLATIONS, BEGIN, END, STEPS_TIMED, ablated, agreement, scaling, verdict
+from distillset.reproduction.accuracies import verdict
+from distillset.reproduction.tables import ABLATIONS, BEGIN, END, STEPS_TIMED, ablated, agreement, scaling
 
 BENCH: dict[str, dict[str, Any]] = {
     "dm": {"fast_s": 0.5, "textbook_s": 2.0, "ratio": 4.0, "fast_mb": 10.0, "textbook_mb": 40.4},
