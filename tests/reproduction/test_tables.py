@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks.cases import CASES
 from distillset.errors import InputError
-from distillset.presets import Preset
+from distillset.presets import Accuracy, Preset
 from distillset.reproduction import Results, measured, refreshed, result_of, speed
-from distillset.reproduction.accuracies import verdict
+from distillset.reproduction.accuracies import overview, verdict
 from distillset.reproduction.tables import ABLATIONS, BEGIN, END, STEPS_TIMED, ablated, agreement, scaling
 
 BENCH: dict[str, dict[str, Any]] = {
@@ -62,6 +62,41 @@ def test_a_row_of_the_table(tmp_path: Path) -> None:
         "| dm | cifar10 | 10 | 48.9 ± 0.2 (1 × 5) | 32.0 ± 0.2 | 48.9 ± 0.6 | 20000 of 20000 | level (+0.0) |",
         "| dm (by vgg11, tested on convnet) | cifar10 | 10 | 48.9 ± 0.2 (1 × 5) | - | - | 20000 of 20000 | - |",
         "| dm (lr 2.0) | cifar10 | 10 | 48.9 ± 0.2 (1 × 5) | - | 49.0 ± 0.2 | 20000 of 20000 | level (-0.1) |",
+    ]
+
+
+def test_the_overview_marks_what_is_less_than_the_paper(tmp_path: Path, table: dict[str, Preset]) -> None:
+    results = Results(tmp_path)
+    assert overview(results) == ""
+    own = made()["rows"][0]
+
+    def put(name: str, mean: float, paper: tuple[float, float] | None, **changes: Any) -> None:
+        method, data, ipc = name.split("-")[:3]
+        published = {"mean": paper[0], "std": paper[1]} if paper else None
+        rows = [{**own, "artifact": method, "protocol": method, "mean": mean}]
+        more = {"method": method, "data": {"name": data}, "ipc": int(ipc), "rows": rows, "published": published}
+        results.write(name, made(**{**more, **changes}))
+        told = Accuracy(*paper, "a table") if paper else None
+        row = Preset(method, data, int(ipc), 10, 20_000, method, "a paper", published=told)
+        table[row.name] = row
+
+    put("dm-cifar10-10", 0.483, (48.9, 0.6))  # within the paper's deviation
+    put("dm-cifar10-10-by-vgg11", 0.7, (48.9, 0.6), settings={"network": "vgg11"})  # not the paper's network
+    put("dm-cifar10-10-ours", 0.597, (48.9, 0.6), departures=["formation 2"])
+    put("dm-cifar10-50-8-steps", 0.616, (63.0, 0.4), steps=8)
+    put("dm-mnist-10", 0.971, None)
+    put("random-cifar10-10", 0.24, (26.0, 1.2), steps=0, steps_published=0)
+    put("mtt-cifar10-10", 0.65, (65.3, 0.7), complete=False, networks_wanted=20)
+    missing = Preset("mtt", "cifar10", 50, 10, 5000, "mtt", "a paper", published=Accuracy(71.6, 0.2, "a table"))
+    table[missing.name] = missing
+    assert overview(results).splitlines() == [
+        "| data, images a class | random | dm | mtt |",
+        "|---|---|---|---|",
+        "| cifar10, 10 | 24.0 ± 0.2↓ (26.0) | 48.3 ± 0.2 (48.9) | 65.0 ± 0.2† (65.3) |",
+        "| cifar10, 50 | - | 61.6 ± 0.2†↓ (63.0) | - (71.6) |",
+        "| mnist, 10 | - | 97.1 ± 0.2 | - |",
+        "",
+        "With other settings, dm (formation 2) on cifar10, 10 images a class: 59.7 ± 0.2†.",
     ]
 
 

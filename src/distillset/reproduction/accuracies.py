@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from distillset.presets import PRESETS, Preset
 from distillset.reproduction.record import Results, comparable, ours, unlike
 
-ORDER = ("dc", "dsa", "dm", "mtt", "random", "herding", "k-center", "forgetting")
+DISTILLERS = ("dc", "dsa", "dm", "mtt")
+SELECTORS = ("random", "herding", "k-center", "forgetting")
+ORDER = (*DISTILLERS, *SELECTORS)
 
 
 def measured(results: Results) -> str:
@@ -27,6 +30,42 @@ def measured(results: Results) -> str:
             f"| {steps} | {verdict(result)} |"
         )
     return "\n".join(lines)
+
+
+def overview(results: Results) -> str:
+    """Ours (the paper's), a line a data set and images a class, a column a method; empty where nothing was measured.
+
+    Of each row of presets it has the result that `Results.best` names; below the table are those of other settings that
+    measured more. † stands where steps, settings or the number of networks are not as wanted, ↓ where ours is below the
+    paper's by more than its deviation.
+    """
+    found = {name: result for name, preset in PRESETS.items() if (result := results.best(preset)) is not None}
+    if not found:
+        return ""
+    rows = [PRESETS[name] for name in found]
+    methods = [method for method in (*SELECTORS, *DISTILLERS) if method in {row.method for row in rows}]
+    lines = [f"| data, images a class | {' | '.join(methods)} |", "|---" * (1 + len(methods)) + "|"]
+    for data, ipc in sorted({(row.data, row.ipc) for row in rows}):
+        names = [f"{method}-{data}-{ipc}" for method in methods]
+        lines.append(f"| {data}, {ipc} | {' | '.join(_cell(PRESETS.get(name), found.get(name)) for name in names)} |")
+    for result in sorted(results.all().values(), key=_order):
+        best = found.get(f"{result['method']}-{result['data']['name']}-{result['ipc']}", result)
+        if comparable(result) and result.get("departures") and ours(result)["mean"] > ours(best)["mean"]:
+            told = f"{result['method']}{unlike(result)} on {result['data']['name']}, {result['ipc']} images a class"
+            lines += ["", f"With other settings, {told}: {percent(ours(result))}{_marks(result)}."]
+    return "\n".join(lines)
+
+
+def _cell(preset: Preset | None, result: Mapping[str, Any] | None) -> str:
+    paper = f" ({preset.published.mean})" if preset and preset.published else ""
+    return f"{percent(ours(result))}{_marks(result)}{paper}" if result else f"-{paper}"
+
+
+def _marks(result: Mapping[str, Any]) -> str:
+    shorter = result["steps"] < (result["steps_published"] or 0)
+    other = shorter or bool(result.get("departures")) or not result.get("complete", True)
+    short = comparable(result) and _gap(result) < -result["published"]["std"]
+    return "†" * other + "↓" * short
 
 
 def _random(result: Mapping[str, Any], everything: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -55,12 +94,17 @@ def verdict(result: Mapping[str, Any]) -> str:
     if not result.get("complete", True):
         told.append(f"partial: {own['n']} of {result['networks_wanted']} networks")
     if comparable(result):
-        gap = round(round(100 * own["mean"], 1) - paper["mean"], 1) + 0.0  # of the numbers as printed; never -0.0
+        gap = _gap(result)
         if abs(gap) <= paper["std"]:
             told.append(f"level ({gap:+.1f})")
         else:
             told.append(f"{gap:+.1f}" if gap > 0 else f"short by {-gap:.1f}: {_reason(result)}")
     return "; ".join(told) or "-"
+
+
+def _gap(result: Mapping[str, Any]) -> float:
+    """Points above the paper."""
+    return round(round(100 * ours(result)["mean"], 1) - result["published"]["mean"], 1) + 0.0  # as printed; never -0.0
 
 
 def _reason(result: Mapping[str, Any]) -> str:

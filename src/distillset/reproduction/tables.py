@@ -6,11 +6,13 @@ from typing import Any
 
 from distillset.errors import InputError
 from distillset.presets import PRESETS, variants
-from distillset.reproduction.accuracies import measured, percent
+from distillset.reproduction.accuracies import measured, overview, percent
 from distillset.reproduction.record import Results, ours
 from distillset.store import read_json
 
 BEGIN, END = "<!-- results: made by tools/results.py -->", "<!-- end of results -->"
+OVERVIEW = ("<!-- overview: made by tools/results.py -->", "<!-- end of overview -->")
+SPEED = ("<!-- speed: made by tools/results.py -->", "<!-- end of speed -->")
 ABLATIONS = ("<!-- ablations: made by tools/results.py -->", "<!-- end of ablations -->")
 SCALING = ("<!-- scaling: made by tools/results.py -->", "<!-- end of scaling -->")
 AGREEMENT = ("<!-- agreement: made by tools/results.py -->", "<!-- end of agreement -->")
@@ -147,7 +149,9 @@ def refreshed(pages: Sequence[Path], folder: Path) -> dict[Path, str]:
         InputError: a page without marks.
     """
     blocks: dict[tuple[str, str], Callable[[], str]] = {
-        (BEGIN, END): lambda: f"{measured(Results(folder))}\n{speed(folder / 'benchmarks.json')}",
+        (BEGIN, END): lambda: f"{measured(Results(folder))}\n",
+        OVERVIEW: lambda: f"{overview(Results(folder))}\n",
+        SPEED: lambda: speed(folder / "benchmarks.json"),
         ABLATIONS: lambda: ablated(folder / "ablations"),
         SCALING: lambda: scaling(folder / "scaling.json"),
         AGREEMENT: lambda: agreement(folder / "agreement.json"),
