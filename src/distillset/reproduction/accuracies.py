@@ -103,8 +103,9 @@ def verdict(result: Mapping[str, Any]) -> str:
 
 
 def _gap(result: Mapping[str, Any]) -> float:
-    """Points above the paper."""
-    return round(round(100 * ours(result)["mean"], 1) - result["published"]["mean"], 1) + 0.0  # as printed; never -0.0
+    """Points above the paper, of the numbers as printed; never -0.0."""
+    printed = round(100 * ours(result)["mean"], 1)
+    return float(round(printed - result["published"]["mean"], 1) + 0.0)
 
 
 def _reason(result: Mapping[str, Any]) -> str:
