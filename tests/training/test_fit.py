@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distillset.data.augment import Augmentation
-from distillset.engine import Engine
+from distillset.engine import Engine, compiler
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.nets import build, fresh
@@ -189,3 +189,22 @@ def test_who_is_trained_alone() -> None:
 
 def test_a_cpu_trains_one_at_a_time() -> None:
     assert trainer_of(Recipe()).together((3, 8, 8), 24) == 1
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, in the modules of its compiler
+@pytest.mark.parametrize("name", [toys.NETWORK, f"{toys.NETWORK}BN"])
+def test_no_training_pays_for_compiling(name: str) -> None:
+    """What `compile_for` compiled serves training and test alike, the shorter last batch of either too."""
+    from torch._dynamo.utils import counters
+
+    trainer = trainer_of(Recipe(epochs=2, batch=len(LABELS) - 3), toys.engine(6, compiled=True), name)
+    images, tests = held(IMAGES), held(IMAGES[: len(LABELS) - 1])
+    trainer.compile_for([(images, LABELS, KEY)], tests, len(LABELS) - 1)
+    compiled = counters["stats"]["unique_graphs"]
+    state = trainer.fit(images, LABELS, KEY)
+    trainer.accuracy(state, tests, LABELS[:-1])
+    assert counters["stats"]["unique_graphs"] == compiled > 0
+    eager = trainer_of(trainer.recipe, toys.engine(6), name).fit(images, LABELS, KEY)
+    for found, expected in zip(state.values(), eager.values(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)

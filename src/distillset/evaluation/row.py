@@ -15,7 +15,7 @@ class Row:
 
     Args:
         labels: what was trained on, ``hard`` (classes) or ``soft`` (probabilities).
-        seconds: of all trainings and tests of this row, also of those that were remembered.
+        seconds: of all trainings and tests of this row, also of those that were remembered; without compiling.
         memory: peak bytes of this process (or on the GPU) in any of them; None where it was not measured.
         bytes: of images and labels as an artifact stores them; of the whole set, as the cache does.
         chosen: ``last``, or how else the images were chosen among a run's snapshots.

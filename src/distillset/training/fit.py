@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -93,6 +94,7 @@ class Trainer:
         self.mixes = mixes_images(module)
         self._gradients = engine.gradients(cross_entropy(module), self.mixes)
         self._predict = engine.rowwise(logits(module))
+        self._compiled: set[tuple[Any, ...]] = set()
 
     def fit(self, examples: Examples, labels: Tensor, key: Key) -> State:
         """A fresh network, trained.
@@ -114,6 +116,29 @@ class Trainer:
         states = [fresh(self.module, key("network"), self.engine.device) for _, _, key in sets]
         self._train(states, sets)
         return states
+
+    def compile_for(self, sets: Sequence[Lesson], tests: Examples, count: int) -> None:
+        """Where functions are compiled, do so for `fit_together` on such sets and for `accuracy` on ``count`` rows.
+
+        Without it the first training would pay for all in its seconds.
+        """
+        labels, device = sets[0][1], self.engine.device
+        full = min(self.recipe.batch, len(labels))
+        wanted = len(sets), len(labels), labels.dtype, count
+        if not self.engine.compute.compile or wanted in self._compiled:
+            return
+        self._compiled.add(wanted)
+        states = [fresh(self.module, key("network"), device) for _, _, key in sets]
+        sets = [(examples, labels.to(device), key) for examples, labels, key in sets]
+        # Where images mix, the last batch is not filled up.
+        sizes = {full, len(labels) % full or full} if self.mixes else {full}
+        self.module.train()
+        with seeded(sets[0][2]("dropout")):
+            for size in sizes:
+                rows = [torch.arange(size, device=device)] * len(sets)
+                self._slopes(states, sets, rows, (0, 0), full, {})
+        self.module.eval()
+        self._predict(states[0], tests(torch.arange(1)), min(self._chunk(tests), count))
 
     def together(self, shape: tuple[int, int, int], count: int) -> int:
         """How many trainings on ``count`` images of ``shape`` are worth running side by side.
@@ -147,11 +172,8 @@ class Trainer:
             # Once a pass: where batches are small, every way to a GPU counts.
             orders = orders.to(device)
             for start in range(0, count, recipe.batch):
-                rows = [
-                    self._rows(own, order[start : start + recipe.batch], own[2]("augment", epoch, start), weights)
-                    for own, order in zip(sets, orders, strict=True)
-                ]
-                gradients = self._gradients(states, self.trainable, rows, full)
+                own = [order[start : start + recipe.batch] for order in orders]
+                gradients = self._slopes(states, sets, own, (epoch, start), full, weights)
                 found = [own[name] for own in gradients for name in self.trainable]
                 for parameter, gradient in zip(parameters, found, strict=True):
                     parameter.grad = gradient
@@ -163,6 +185,21 @@ class Trainer:
                 for state in states:
                     after(epoch, state)
                 self.module.train()
+
+    def _slopes(
+        self,
+        states: Sequence[State],
+        sets: Sequence[Lesson],
+        orders: Sequence[Tensor],
+        at: tuple[int, int],
+        full: int,
+        weights: dict[int, Tensor],
+    ) -> list[State]:
+        """The gradients of an update: of each state on rows of its set; ``at`` is the pass and where in it."""
+        rows = [
+            self._rows(own, order, own[2]("augment", *at), weights) for own, order in zip(sets, orders, strict=True)
+        ]
+        return self._gradients(states, self.trainable, rows, full)
 
     def _rows(self, own: Lesson, rows: Tensor, key: Key, weights: dict[int, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Augmented images, labels and weights of ``rows``; weights are kept by their number."""
@@ -181,9 +218,13 @@ class Trainer:
     def predict(self, state: State, examples: Examples, count: int) -> Tensor:
         """The logits of the first ``count`` rows in evaluation mode, ``float32 [count, classes]`` on the CPU."""
         self.module.eval()
-        chunk = min(CHUNK, self.engine.portion(examples(torch.arange(1)).shape[1:]))
+        chunk = self._chunk(examples)
         parts = [self._predict(state, examples(rows), min(chunk, count)) for rows in torch.arange(count).split(chunk)]
         return torch.cat([part.cpu() for part in parts])
+
+    def _chunk(self, examples: Examples) -> int:
+        """Rows of a test that are normalised at a time."""
+        return min(CHUNK, self.engine.portion(examples(torch.arange(1)).shape[1:]))
 
     def _sgd(self, parameters: list[Tensor], rate: float) -> torch.optim.SGD:
         recipe = self.recipe
