@@ -19,6 +19,7 @@ RESULTS = ROOT / "results"
 DOCS = ROOT / "docs"
 PAGES = (
     ROOT / "README.md",
+    DOCS / "index.md",
     DOCS / "reproduction.md",
     DOCS / "methods" / "dm.md",
     DOCS / "methods" / "mtt.md",

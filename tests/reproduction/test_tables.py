@@ -89,7 +89,7 @@ def test_the_overview_marks_what_is_less_than_the_paper(tmp_path: Path, table: d
     put("mtt-cifar10-10", 0.65, (65.3, 0.7), complete=False, networks_wanted=20)
     missing = Preset("mtt", "cifar10", 50, 10, 5000, "mtt", "a paper", published=Accuracy(71.6, 0.2, "a table"))
     table[missing.name] = missing
-    assert overview(results).splitlines() == [
+    assert overview(results).replace("\N{NO-BREAK SPACE}", " ").splitlines() == [
         "| data, images a class | random | dm | mtt |",
         "|---|---|---|---|",
         "| cifar10, 10 | 24.0 ± 0.2↓ (26.0) | 48.3 ± 0.2 (48.9) | 65.0 ± 0.2† (65.3) |",

@@ -58,7 +58,10 @@ def overview(results: Results) -> str:
 
 def _cell(preset: Preset | None, result: Mapping[str, Any] | None) -> str:
     paper = f" ({preset.published.mean})" if preset and preset.published else ""
-    return f"{percent(ours(result))}{_marks(result)}{paper}" if result else f"-{paper}"
+    if result is None:
+        return f"-{paper}"
+    unbroken = percent(ours(result)).replace(" ", "\N{NO-BREAK SPACE}")  # of nine columns none is wide
+    return f"{unbroken}{_marks(result)}{paper}"
 
 
 def _marks(result: Mapping[str, Any]) -> str:
