@@ -150,6 +150,7 @@ def test_a_coreset_has_a_page_as_well(tmp_path: Path) -> None:
     assert 'id="time"' not in page
     assert 'id="curves"' not in page
     assert "Not evaluated yet" in page
+    assert ">no steps</span>" in page
 
 
 def test_astrip_is_filled_row_by_row() -> None:
@@ -171,6 +172,15 @@ def test_a_large_set_is_cut_to_the_budget(monkeypatch: pytest.MonkeyPatch) -> No
     assert [len(rows) for rows in sheet.rows] == [3, 3, 3]
     assert kept == 1
     assert sheet.notes == ("the first 3 of 5 images a class", "about 1 of 11 snapshots")
+
+
+@pytest.mark.parametrize(("together", "columns"), [(1, 7), (2, 5)])
+def test_runs_side_by_side_have_narrower_strips(tmp_path: Path, together: int, columns: int) -> None:
+    """Seven images: in one line alone, five and two beside another run, where a line of seven would be too small."""
+    folders = [tmp_path / str(i) for i in range(together)]
+    for folder in folders:
+        select(toys.toy(), "random", 7).save(folder)
+    assert [run.sheet.columns for run in gather(folders)] == [columns] * together
 
 
 def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
-from distillset.report.pictures import Frame, Sheet, plan
+from distillset.report.pictures import ALONE, BESIDE, Frame, Sheet, plan
 from distillset.store import read_json, read_tensors
 
 ACCURACY = "accuracy.json"
@@ -74,14 +74,15 @@ def gather(folders: Sequence[Path], files: Sequence[Path] = ()) -> list[Run]:
         owners = _owners(found, folders, file)
         for index in sorted({owner for owner in owners if owner is not None}):
             rows[index] += [row for row, owner in zip(found, owners, strict=True) if owner in (None, index)]
-    return [_run(name, folder, own) for name, folder, own in zip(names, folders, rows, strict=True)]
+    columns = ALONE if len(folders) == 1 else BESIDE
+    return [_run(name, folder, own, columns) for name, folder, own in zip(names, folders, rows, strict=True)]
 
 
-def _run(name: str, folder: Path, rows: list[dict[str, Any]]) -> Run:
+def _run(name: str, folder: Path, rows: list[dict[str, Any]], columns: int) -> Run:
     synthetic = SyntheticSet.load(folder)
     notes: list[str] = []
     snapshots, steps = _snapshots(folder), synthetic.card.get("steps", 0)
-    sheet, kept = plan(synthetic, len(snapshots))
+    sheet, kept = plan(synthetic, len(snapshots), columns)
     notes += sheet.notes
     frames = []
     for step, path in snapshots[:: max(1, math.ceil(len(snapshots) / kept))] if snapshots else ():

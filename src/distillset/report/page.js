@@ -25,7 +25,7 @@
       image.src = frame.strips[image.dataset.place];
       image.alt = `${image.dataset.label}, step ${frame.step}`;
     }
-    const told = frames.map((frame, i) => `step ${whole(frame.step)} of ${whole(runs[i].steps)}`);
+    const told = frames.map((frame, i) => (runs[i].steps ? `step ${whole(frame.step)} of ${whole(runs[i].steps)}` : "no steps"));
     [...step.children].forEach((part, i) => { part.lastChild.textContent = told[i]; });
     const named = runs.length > 1 ? told.map((text, i) => `${runs[i].name}: ${text}`) : told;
     if (time) time.setAttribute("aria-valuetext", named.join(", "));

@@ -13,7 +13,9 @@ from distillset.errors import InputError
 BUDGET = 24_000_000
 """Bytes of uncompressed pixels that a run may bring to a page; PNG makes them about half, base64 a third more."""
 
-MOST_CLASSES, MOST_IMAGES, COLUMNS = 200, 50, 10
+MOST_CLASSES, MOST_IMAGES = 200, 50
+ALONE, BESIDE = 10, 5
+"""Most images side by side in a strip: of a run alone, and of one beside others, where strips are narrow."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Sheet:
         return Frame(step, tuple(_uri(strip(pixels[rows], self.columns)) for rows in self.rows))
 
 
-def plan(synthetic: SyntheticSet, snapshots: int) -> tuple[Sheet, int]:
+def plan(synthetic: SyntheticSet, snapshots: int, columns: int = ALONE) -> tuple[Sheet, int]:
     """The layout for a set, and how many of its snapshots fit beside it into `BUDGET`, at least 1."""
     spec, classes = synthetic.spec, synthetic.classes
     shown = min(spec.classes, MOST_CLASSES)
@@ -67,7 +69,7 @@ def plan(synthetic: SyntheticSet, snapshots: int) -> tuple[Sheet, int]:
     if spec.channels not in (1, 3, 4):
         notes.append(f"images of {spec.channels} channels, shown as the grey mean of them")
     names = spec.class_names[:shown]
-    return Sheet(rows, names, spec.width, spec.height, min(COLUMNS, most), tuple(notes)), kept
+    return Sheet(rows, names, spec.width, spec.height, min(columns, most), tuple(notes)), kept
 
 
 def strip(pixels: Tensor, columns: int) -> Tensor:
