@@ -1,15 +1,18 @@
 """The kernels are built once, and which runs take them."""
 
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from distillset.engine import Compute, Work, compiler
-from distillset.engine.kernels import available, library, sources
+from distillset.engine.kernels import FLAGS, available, library, sources
 from distillset.errors import InputError
 from distillset.run import resolve_compute
+from tests.engine import test_normed, test_winograd
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 
@@ -43,6 +46,23 @@ def test_without_a_cache_or_a_compiler_there_are_none(unknown: pytest.MonkeyPatc
     available.cache_clear()
     unknown.setattr(shutil, "which", lambda name: None)
     assert not available()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of x86")
+@pytest.mark.parametrize("flag", ["-D__AVX512F__", "-mno-avx512f", "-mno-avx"])
+def test_they_are_right_at_every_width_of_vector(unknown: pytest.MonkeyPatch, tmp_path: Path, flag: str) -> None:
+    """16, 8 or 4 numbers in a vector, whatever the processor's: the compiler makes wide ones of narrow ones."""
+    unknown.setenv("DISTILLSET_CACHE", str(tmp_path))
+    unknown.setattr("distillset.engine.kernels.FLAGS", (*FLAGS, flag))
+    for shape in test_winograd.SHAPES:
+        test_winograd.test_results_and_gradients_equal_float64(shape, torch.channels_last)
+    for few in test_normed.SHAPES:
+        test_normed.test_convolutions_of_few_channels_equal_float64(few)
+        for type_ in test_normed.TYPES:
+            test_normed.test_derivatives_of_a_first_block_equal_float64(few, type_)
+            test_normed.test_derivatives_equal_float64((3, 32, 8, 6), 2, type_)
+    assert len(list((tmp_path / "kernels").glob("*.so"))) == 4
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
