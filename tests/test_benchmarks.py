@@ -5,6 +5,7 @@ import torch
 
 from benchmarks.agreement import agreement, gradients
 from benchmarks.cases import match, state_bytes
+from benchmarks.nearest import nearest
 from distillset.engine import compiler
 from tests.toys import toy
 
@@ -35,3 +36,8 @@ def test_agreement_is_measured_on_first_steps_of_dm() -> None:
     found = gradients("MLP", real, ipc=2, count=3)
     assert found.shape == (3, real.spec.classes * 2 * real.images[0].numel())
     assert not torch.equal(found[0], found[1])
+
+
+def test_the_nearest_to_the_mean_by_hand() -> None:
+    """Of 0, 1, 2, 3 and 9 the mean is 3; herding would take 3 and then 2 as well, and 9 sooner than 0."""
+    assert nearest(torch.tensor([[0.0], [1.0], [2.0], [3.0], [9.0]]), 4).tolist() == [3, 2, 1, 0]
