@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -64,6 +65,10 @@ def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     return top
 
 
+PATIENCE = 30.0
+"""Seconds that a rank leaves the first one to say an error; after them it says its own, which the first has not met."""
+
+
 def _version() -> str:
     try:
         return version("distillset")
@@ -90,8 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"distillset: {printable(str(stopped))}\n")
         return stopped.exit_code
     except DistillsetError as error:
-        if speaks() or isinstance(error, LostRankError):  # all ranks meet the same errors, but for a lost one
-            _complain(str(error))
+        if not speaks() and not isinstance(error, LostRankError):
+            # All ranks meet the same errors: the first says them, and then its launcher ends this one.
+            time.sleep(PATIENCE)
+        _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("distillset: interrupted\n")
