@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
@@ -97,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DistillsetError as error:
         if not speaks() and not isinstance(error, LostRankError):
             # All ranks meet the same errors: the first says them, and then its launcher ends this one.
-            time.sleep(PATIENCE)
+            with suppress(KeyboardInterrupt):
+                time.sleep(PATIENCE)
         _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
