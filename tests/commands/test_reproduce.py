@@ -44,12 +44,25 @@ def test_presets_as_json_without_results(capsys: pytest.CaptureFixture[str], tmp
         (["reproduce", "--budget", "0m"], "--budget 0m: must be a time above 0"),
         (["reproduce", "--distill-for", "ever"], "--distill-for ever: must be a time above 0"),
         (["reproduce", "--jobs", "0"], "--jobs 0: must be at least 1"),
+        (["reproduce", "dm-cifar10-1", "--set", "lr"], "--set lr: must be NAME=VALUE, such as lr=1"),
+        (["reproduce", "dm-cifar10-1", "--set", "outer=3"], "--set outer=3: dm has no setting outer; it has lr, "),
+        (["reproduce", "dc-cifar10-1", "--set", "outre=3"], "dc has no setting outre (did you mean outer?)"),
+        (["reproduce", "dc-cifar10-1", "--set", "outer=x"], "--set outer=x: outer must be of type int"),
+        (["reproduce", "dc-cifar10-1", "--set", "outer=0"], "--outer 0: must be at least 1"),
+        (["reproduce", "herding-cifar10-1", "--set", "lr=1"], "row herding-cifar10-1 is a selection, which has no"),
+        (["reproduce", "--set", "lr=1"], "--set lr=1: name the rows that it is for"),
         (["reproduce", "dm-cifar10-11"], "row dm-cifar10-11: not in the table (did you mean dm-cifar10-1"),
     ],
 )
 def test_bad_input(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_given_setting_is_in_the_name(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["dc-cifar10-10", "--set", "batch_real=32", "--set", "match=all", "--set", "augment=color_crop"]
+    assert main(["reproduce", *asked, "--list"]) == 0
+    assert capsys.readouterr().out.startswith("dc-cifar10-10-augment-color_crop-batch_real-32-match-all: 1000 steps")
 
 
 def test_the_order_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,3 +138,12 @@ def test_errors_of_rows_side_by_side(
     told = capsys.readouterr().err
     for row in rows:
         assert any(line.startswith(f"distillset: {row}") and "--data-dir" in line for line in told.splitlines()), told
+
+
+def test_settings_reach_rows_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = ["dm-mnist-1", "dm-mnist-10", "--set", "batch_real=3", "--set", "lr=2"]
+    assert main(["reproduce", *rows, "--data-dir", str(tmp_path / "nowhere"), "--jobs", "2"]) == 2
+    assert "dm-mnist-10-batch_real-3-lr-2.0: failed" in capsys.readouterr().err

@@ -218,6 +218,22 @@ def test_fewer_steps_have_a_result_of_their_own_and_can_grow(call: Any, tmp_path
     assert result(tmp_path, "dm-mnist-2-3-steps")["steps"] == 3
 
 
+def test_a_setting_that_is_given_is_told_wherever_the_row_is(call: Any, tmp_path: Path) -> None:
+    (plan,) = plans("dm-mnist-2", given=["batch_real=3", "lr=1.0"])  # the second is the row's own
+    assert (plan.name, plan.departures) == ("dm-mnist-2-batch_real-3", ["batch_real 3"])
+    assert plan.passes < plans("dm-mnist-2")[0].passes
+    (outcome,) = call(plan, baseline=False)
+    assert outcome.state == "done"
+    found = result(tmp_path, plan.name)
+    assert (found["departures"], found["settings"]["batch_real"], found["steps"]) == (["batch_real 3"], 3, 6)
+    assert call(plan, baseline=False)[0].told.startswith("was there already")
+
+
+def test_settings_in_place_of_recommended_ones() -> None:
+    (plan,) = plans("dm-mnist-2", ours=True, given=["lr=1.0"])
+    assert (plan.name, plan.departures) == ("dm-mnist-2-ours-lr-1.0-2-steps", [])
+
+
 def test_what_is_recommended_is_told_as_such(call: Any, tmp_path: Path) -> None:
     (plan,) = plans("dm-mnist-2", ours=True)
     assert (plan.name, plan.steps, plan.departures) == ("dm-mnist-2-ours-2-steps", 2, ["lr 2.0"])

@@ -4,8 +4,6 @@ import argparse
 import dataclasses
 import inspect
 import re
-import types
-import typing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from distillset.data.grid import GRID
 from distillset.data.synthetic import SyntheticSet
 from distillset.distill import distill
 from distillset.evaluation import evaluate
-from distillset.methods import METHODS
+from distillset.methods import METHODS, field_type
 
 
 def add(verbs: Any) -> None:
@@ -64,14 +62,6 @@ def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
         "--log", action="append", default=[], choices=list(LOGS), help="log the run there as well; may be given twice"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress")
-
-
-def field_type(method: Any, name: str) -> Any:
-    """The type a field's flag is read with: the one that is not None."""
-    kind = typing.get_type_hints(method)[name]
-    if isinstance(kind, types.UnionType):
-        kind = next(option for option in typing.get_args(kind) if option is not types.NoneType)
-    return kind
 
 
 def field_help(method: Any, name: str) -> str:

@@ -39,6 +39,15 @@ def add(verbs: Any) -> None:
         "--improved", action="store_true", help="with the improvements of this library's own preset, where it has any"
     )
     parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="given",
+        metavar="NAME=VALUE",
+        help="a setting of the method in place of the row's, such as batch_real=32; told wherever the result is shown; "
+        "may be given more than once",
+    )
+    parser.add_argument(
         "--distill-for",
         metavar="TIME",
         help="end a distillation after this long and evaluate what is there, told as the steps it made",
@@ -61,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     """Run, and say how far each row came. Partial rows go on when the command is given again."""
     budget = Budget(duration(options.budget))
     distill_for = None if options.distill_for is None else duration(options.distill_for, "--distill-for")
-    plans = choose(options.rows, options.networks, options.steps, options.recommended, options.improved)
+    plans = choose(options.rows, options.networks, options.steps, options.recommended, options.improved, options.given)
     if options.list:
         print("\n".join(f"{plan.name}: {plan.steps} steps, {plan.passes / 1e6:.3g} M images" for plan in plans))
         return 0
@@ -96,6 +105,7 @@ def _side_by_side(options: argparse.Namespace, rows: Sequence[str], budget: Budg
     def command(row: str, seconds: float) -> list[str]:
         given = [(name, getattr(options, name)) for name in PASSED_ON]
         valued = [f"--{name.replace('_', '-')}={value}" for name, value in given if value not in (None, "")]
+        valued += [f"--set={one}" for one in options.given]
         switched = [f"--{name.replace('_', '-')}" for name in SWITCHES if getattr(options, name)]
         here = [sys.executable, "-m", "distillset", "reproduce", row]
         return [*here, f"--budget={seconds:.1f}s", *valued, *switched]

@@ -18,6 +18,7 @@ from distillset.methods.base import (
 from distillset.methods.dc import DC, DSA
 from distillset.methods.dm import DM
 from distillset.methods.mtt import MTT
+from distillset.methods.settings import field_type, read_setting
 
 METHODS: dict[str, type[DC] | type[DM] | type[MTT]] = {"dc": DC, "dsa": DSA, "dm": DM, "mtt": MTT}
 
@@ -39,5 +40,7 @@ __all__ = [
     "Textured",
     "Whitens",
     "canvas",
+    "field_type",
     "formation",
+    "read_setting",
 ]

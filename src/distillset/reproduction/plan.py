@@ -1,14 +1,15 @@
 """Which rows are run, how, and in which order."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from distillset.coresets import SELECTORS
 from distillset.errors import InputError
 from distillset.evaluation import PROTOCOLS
-from distillset.methods import METHODS
+from distillset.methods import METHODS, read_setting
 from distillset.presets import PRESETS, Preset, improvements, passes
 
 
@@ -38,14 +39,13 @@ class Plan:
 
     @property
     def departures(self) -> list[str]:
-        """Fields that are not as published, such as ``lr 2.0``."""
-        published = self.preset.settings
-        return [f"{name} {value}" for name, value in self.settings.items() if published.get(name) != value]
+        """Fields that are not as published, such as ``lr 2.0``; the objective is told apart."""
+        return [f"{name} {value}" for name, value in _changed(self.preset, self.settings).items() if name != "match"]
 
     @property
     def passes(self) -> float:
         """What it costs, see `distillset.presets.passes`."""
-        return passes(self.preset, self.steps, self.networks)
+        return passes(replace(self.preset, settings=self.settings), self.steps, self.networks)
 
 
 def available(preset: Preset) -> bool:
@@ -53,8 +53,17 @@ def available(preset: Preset) -> bool:
     return (preset.method in METHODS or preset.method in SELECTORS) and preset.protocol in PROTOCOLS
 
 
-def plan(preset: Preset, networks: int, steps: int | None = None, ours: bool = False, improved: bool = False) -> Plan:
-    """A row as published; with other ``steps``, as this library recommends, or with its improvements."""
+def plan(
+    preset: Preset,
+    networks: int,
+    steps: int | None = None,
+    ours: bool = False,
+    improved: bool = False,
+    given: Sequence[str] = (),
+) -> Plan:
+    """A row as published; with other ``steps``, as this library recommends, with its improvements, or with settings
+    ``given``.
+    """
     if preset.method not in METHODS:
         return Plan(preset, 0, networks, preset.name)
     settings, folder, count = dict(preset.settings), preset.name, preset.steps
@@ -66,25 +75,58 @@ def plan(preset: Preset, networks: int, steps: int | None = None, ours: bool = F
     if improved and (more := improvements(preset, count)):
         # They depend on the number of steps: a run of another length is another run.
         settings, folder = settings | more, f"{folder}-improved-{count}-steps"
+    method = METHODS[preset.method]
+    if own := _changed(replace(preset, settings=settings), dict(read_setting(method, text) for text in given)):
+        method(**settings | own)  # what it refuses is said before the first row runs
+        told = "".join(f"-{name}-{value}" for name, value in sorted(own.items()))
+        settings, folder = settings | own, folder + re.sub(r"[^\w.+-]", "_", told)
     return Plan(preset, count, networks, folder, settings)
 
 
+def _changed(preset: Preset, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``settings`` that a row does not have, by what is published or by default."""
+    if preset.method not in METHODS:
+        return {}
+    defaults = {one.name: one.default for one in fields(METHODS[preset.method])}
+    before = {**defaults, **preset.settings}
+    return {name: value for name, value in settings.items() if before[name] != value}
+
+
 def choose(
-    rows: Sequence[str], networks: int, steps: int | None = None, ours: bool = False, improved: bool = False
+    rows: Sequence[str],
+    networks: int,
+    steps: int | None = None,
+    ours: bool = False,
+    improved: bool = False,
+    given: Sequence[str] = (),
 ) -> list[Plan]:
     """The plans of ``rows`` in their order; of all rows in order of value where none is named.
 
     In order of value come first the rows with a published number to be held against, then the others; within each the
     cheapest first, so that a budget gives the most rows that can be compared.
 
+    Args:
+        rows: names of the table.
+        networks: to evaluate a row with.
+        steps: in place of the published ones.
+        ours: as this library recommends, where it does.
+        improved: with this library's improvements, where it has any.
+        given: settings such as ``batch_real=32`` in place of all others; they take rows to be named.
+
     Raises:
-        InputError: a row that is not in the table, or that this version cannot run; networks or steps below 1.
+        InputError: a row that is not in the table, or that this version cannot run; networks or steps below 1; a
+            setting that a row does not have, or a value that it cannot have.
     """
     for flag, value in (("--networks", networks), ("--steps", steps)):
         if value is not None and value < 1:
             raise InputError(f"{flag} {value}: must be at least 1")
     if rows:
-        return [plan(_row(name), networks, steps, ours, improved) for name in dict.fromkeys(rows)]
+        presets = [_row(name) for name in dict.fromkeys(rows)]
+        if given and (selections := [one.name for one in presets if one.method not in METHODS]):
+            raise InputError(f"--set {given[0]}: row {selections[0]} is a selection, which has no settings")
+        return [plan(preset, networks, steps, ours, improved, given) for preset in presets]
+    if given:
+        raise InputError(f"--set {given[0]}: name the rows that it is for")
     plans = [plan(preset, networks, steps, ours, improved) for preset in PRESETS.values() if available(preset)]
     return sorted(plans, key=lambda one: (one.preset.published is None, one.passes))
 
