@@ -7,9 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from torch import Tensor
 from distillset.engine.hardware import processor
 from distillset.errors import DiskError
 from distillset.store import cache_folder, write_atomically
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared")
 
@@ -78,3 +81,28 @@ def places(tensors: Sequence[Tensor]) -> list[ctypes.c_void_p]:
 def listed(tensors: Sequence[Tensor]) -> Any:
     """The same as an array for C."""
     return (ctypes.c_void_p * len(tensors))(*places(tensors))
+
+
+_OPERATIONS = torch.library.Library("distillset", "FRAGMENT")
+
+
+def operation(made: Callable[P, T]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A decorator: a function that runs a kernel becomes an operation of PyTorch, ``torch.ops.distillset.NAME``, which
+    the compiler calls as it is. It writes to none of its arguments and has no derivative of its own.
+
+    ``torch.library.custom_op`` does the same and looks after more at every call: 118 in place of 62 microseconds for a
+    call of the smallest convolution, on a loaded core.
+
+    Args:
+        made: gives empty results for the same arguments.
+    """
+
+    def registered(function: Callable[P, T]) -> Callable[P, T]:
+        name = function.__name__
+        _OPERATIONS.define(name + torch.library.infer_schema(function, mutates_args=()))
+        _OPERATIONS.impl(name, function, "CPU")
+        torch.library.register_fake(f"distillset::{name}", made, lib=_OPERATIONS)
+        own: Callable[P, T] = getattr(torch.ops.distillset, name).default
+        return own
+
+    return registered

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distillset.engine.kernels import library, listed, places, ready
+from distillset.engine.kernels import library, listed, operation, places, ready
 from distillset.engine.kernels.narrow import BORDER, INPUTS, OUTPUTS, narrow, narrow_images, narrow_weights
 from distillset.engine.kernels.normed import Last, applied, normed_backward, normed_second, opaque, resized, used
 
@@ -165,7 +165,7 @@ def _first_made(
     return results, images.new_empty(2, n, outputs)
 
 
-@torch.library.custom_op("distillset::first", mutates_args=())
+@operation(_first_made)
 def first(
     images: Tensor, layer: Sequence[Tensor], eps: float, border: int, pool: int, half: bool
 ) -> tuple[Tensor, Tensor]:
@@ -184,7 +184,7 @@ def _layer_made(
     return weights, bias, scale, shift
 
 
-@torch.library.custom_op("distillset::first_layer", mutates_args=())
+@operation(_layer_made)
 def first_layer(
     slopes: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -201,7 +201,7 @@ def _images_made(
     return resized(images)
 
 
-@torch.library.custom_op("distillset::first_images", mutates_args=())
+@operation(_images_made)
 def first_images(
     slopes: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
 ) -> Tensor:
@@ -216,8 +216,3 @@ def _by_images(slopes: Tensor, stats: Tensor, images: Tensor, *layer_and_how: An
     *layer, border, pool = layer_and_how
     found: Tensor = first_images(slopes, stats, images, layer, border, pool)
     return found
-
-
-first.register_fake(_first_made)
-first_layer.register_fake(_layer_made)
-first_images.register_fake(_images_made)

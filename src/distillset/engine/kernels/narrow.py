@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from distillset.engine.kernels import library, places, ready
+from distillset.engine.kernels import library, operation, places, ready
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 INPUTS, OUTPUTS, BORDER = 4, 32, 3
@@ -34,7 +34,7 @@ def _made(images: Tensor, weights: Tensor, bias: Tensor, border: int) -> Tensor:
     return _grown(images, len(weights), 2 * border - 2)
 
 
-@torch.library.custom_op("distillset::narrow", mutates_args=())
+@operation(_made)
 def narrow(images: Tensor, weights: Tensor, bias: Tensor, border: int) -> Tensor:
     """``images [n, in, H, W]`` convolved with ``weights [out, in, 3, 3]``, stride 1 and padding ``border``, and
     ``bias [out]`` added: ``[n, out, H + 2 border - 2, W + 2 border - 2]``.
@@ -50,7 +50,7 @@ def _images_made(results: Tensor, weights: Tensor, border: int) -> Tensor:
     return _grown(results, weights.shape[1], 2 - 2 * border)
 
 
-@torch.library.custom_op("distillset::narrow_images", mutates_args=())
+@operation(_images_made)
 def narrow_images(results: Tensor, weights: Tensor, border: int) -> Tensor:
     """The gradient of the images of `narrow` from that of its results."""
     images = _images_made(results, weights, border)
@@ -63,7 +63,7 @@ def _weights_made(images: Tensor, results: Tensor, border: int) -> tuple[Tensor,
     return images.new_empty(outputs, images.shape[1], 3, 3), images.new_empty(outputs)
 
 
-@torch.library.custom_op("distillset::narrow_weights", mutates_args=())
+@operation(_weights_made)
 def narrow_weights(images: Tensor, results: Tensor, border: int) -> tuple[Tensor, Tensor]:
     """The gradients of the weights ``[out, in, 3, 3]`` and of the bias ``[out]`` of `narrow`, from the images and the
     gradient of its results.
@@ -71,8 +71,3 @@ def narrow_weights(images: Tensor, results: Tensor, border: int) -> tuple[Tensor
     made = _weights_made(images, results, border)
     _run("distillset_narrow_weights", images, len(made[1]), border, [*ready(images, results), *made])
     return made
-
-
-narrow.register_fake(_made)
-narrow_images.register_fake(_images_made)
-narrow_weights.register_fake(_weights_made)

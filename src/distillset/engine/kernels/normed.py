@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distillset.engine.kernels import library, listed, ready
+from distillset.engine.kernels import library, listed, operation, ready
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 CHANNELS = 32
@@ -168,7 +168,7 @@ def _normed_made(images: Tensor, scale: Tensor, shift: Tensor, eps: float, pool:
     return resized(images, pool), scale.new_empty(2, *images.shape[:2])
 
 
-@torch.library.custom_op("distillset::normed", mutates_args=())
+@operation(_normed_made)
 def normed(images: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: int) -> tuple[Tensor, Tensor]:
     """`instance_norm_relu_pool`, and each channel's mean and inverse deviation, ``[2, n, C]``."""
     made = _normed_made(images, scale, shift, eps, pool)
@@ -182,7 +182,7 @@ def _backward_made(
     return resized(images), scale.new_empty(scale.shape), scale.new_empty(scale.shape)
 
 
-@torch.library.custom_op("distillset::normed_backward", mutates_args=())
+@operation(_backward_made)
 def normed_backward(
     slopes: Tensor, images: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, pool: int
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -206,7 +206,7 @@ def _second_made(
     return resized(slopes), resized(images), scale.new_empty(scale.shape)
 
 
-@torch.library.custom_op("distillset::normed_second", mutates_args=())
+@operation(_second_made)
 def normed_second(
     u: Tensor,
     u_scale: Tensor,
@@ -224,8 +224,3 @@ def normed_second(
     made = _second_made(u, u_scale, u_shift, slopes, images, stats, scale, shift, pool)
     _run(SECOND, images, ready(u, u_scale, u_shift, slopes, images, stats, scale, shift), made, pool)
     return made
-
-
-normed.register_fake(_normed_made)
-normed_backward.register_fake(_backward_made)
-normed_second.register_fake(_second_made)

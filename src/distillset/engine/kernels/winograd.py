@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from distillset.engine.kernels import library, places, ready
+from distillset.engine.kernels import library, operation, places, ready
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 CHANNELS = 32
@@ -23,15 +23,16 @@ CHANNELS = 32
 
 
 def _like(images: Tensor, channels: int) -> Tensor:
+    """Room for as many images of the same size, channels-last."""
     n, _, height, width = images.shape
-    return images.new_empty((n, channels, height, width)).to(memory_format=torch.channels_last)
+    shape = (n, channels, height, width)
+    return torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
 
 
-def _run(images: Tensor, weights: Tensor, bias: Tensor | None, turned: bool) -> Tensor:
+def _run(images: Tensor, weights: Tensor, bias: Tensor | None, results: Tensor, turned: bool) -> Tensor:
     (images,), weights = ready(images), weights.contiguous()
     outputs, inputs = weights.shape[:2]
     n, _, height, width = images.shape
-    results = _like(images, inputs if turned else outputs)
     added = None if bias is None else bias.contiguous()
     library(SOURCE).distillset_convolve(
         *places([images, weights]), added if added is None else places([added])[0], *places([results]),
@@ -40,36 +41,42 @@ def _run(images: Tensor, weights: Tensor, bias: Tensor | None, turned: bool) -> 
     return results
 
 
-@torch.library.custom_op("distillset::convolve", mutates_args=())
+def _made(images: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
+    return _like(images, weights.shape[0])
+
+
+@operation(_made)
 def convolve(images: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
     """``images [n, in, H, W]`` convolved with ``weights [out, in, 3, 3]``, stride 1 and padding 1, and ``bias [out]``
     added: ``[n, out, H, W]``.
 
     Float32 on a CPU, channels multiples of `CHANNELS`; the result is channels-last.
     """
-    return _run(images, weights, bias, turned=False)
+    return _run(images, weights, bias, _made(images, weights), turned=False)
 
 
-@torch.library.custom_op("distillset::convolve_images", mutates_args=())
+def _images_made(results: Tensor, weights: Tensor) -> Tensor:
+    return _like(results, weights.shape[1])
+
+
+@operation(_images_made)
 def convolve_images(results: Tensor, weights: Tensor) -> Tensor:
     """The gradient of the images from that of the results of `convolve`, ``[n, out, H, W]`` to ``[n, in, H, W]``."""
-    return _run(results, weights, None, turned=True)
+    return _run(results, weights, None, _images_made(results, weights), turned=True)
 
 
-@torch.library.custom_op("distillset::convolve_weights", mutates_args=())
+def _weights_made(images: Tensor, results: Tensor) -> Tensor:
+    return images.new_empty(results.shape[1], images.shape[1], 3, 3)
+
+
+@operation(_weights_made)
 def convolve_weights(images: Tensor, results: Tensor) -> Tensor:
     """The gradient of the weights ``[out, in, 3, 3]`` from the images and the gradient of the results of `convolve`."""
     images, results = ready(images, results)
+    weights = _weights_made(images, results)
     n, inputs, height, width = images.shape
-    outputs = results.shape[1]
-    weights = torch.empty(outputs, inputs, 3, 3)
     library(SOURCE).distillset_convolve_weights(
-        *places([images, results, weights]), *map(ctypes.c_int64, (n, height, width, outputs, inputs)),
+        *places([images, results, weights]), *map(ctypes.c_int64, (n, height, width, results.shape[1], inputs)),
         torch.get_num_threads(),
     )  # fmt: skip
     return weights
-
-
-convolve.register_fake(lambda images, weights, bias=None: _like(images, weights.shape[0]))
-convolve_images.register_fake(lambda results, weights: _like(results, weights.shape[1]))
-convolve_weights.register_fake(lambda images, results: images.new_empty(results.shape[1], images.shape[1], 3, 3))
