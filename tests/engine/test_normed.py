@@ -144,7 +144,7 @@ def test_convolutions_of_few_channels_equal_float64(shape: tuple[int, ...]) -> N
     slopes = some(*wanted.shape, seed=3)
     by_images, by_weights, by_bias = torch.autograd.grad(wanted, (images, weights, bias), slopes)
     own = [tensor.detach().float() for tensor in (images, weights, bias, slopes)]
-    assert error(narrow(*own[:3], border), wanted.detach()) < 1e-6
+    assert error(narrow(own[0], own[1], own[2], border), wanted.detach()) < 1e-6
     assert error(narrow_images(own[3], own[1], border), by_images) < 1e-6
     for found, exact in zip(narrow_weights(own[0], own[3], border), (by_weights, by_bias), strict=True):
         assert error(found, exact) < 1e-6
