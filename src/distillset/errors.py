@@ -4,6 +4,9 @@ Every error a user can cause is one of these. The command line prints the messag
 ``exit_code``; in Python they are ordinary exceptions (`InputError` is also a `ValueError`).
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class DistillsetError(Exception):
     """Base of the errors that distillset raises on purpose. The message is one line and says what to do."""
@@ -39,3 +42,9 @@ class InterruptedRun(KeyboardInterrupt):
     """
 
     exit_code = 130
+
+
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """`` (did you mean NAME?)`` for the one of ``names`` most like ``name``; empty where none is alike."""
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,13 +1,12 @@
 """Some classes of a source, in an order of the user's or of a published subset."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from distillset.data.splits import Split, few
-from distillset.errors import InputError
+from distillset.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,7 @@ def _index(item: str | int, names: Sequence[str], where: str) -> int:
             return alike[0]
     if text.isdecimal() and int(text) < len(names):
         return int(text)
-    near = difflib.get_close_matches(text, names, n=1, cutoff=0.6)
-    hint = f" (did you mean {near[0]}?)" if near else ""
+    hint = nearest(text, names)
     raise InputError(
         f"--classes {text}: no such class in {where}{hint}; allowed are names or numbers from 0 to {len(names) - 1} "
         f"of: {few(names)}"

@@ -1,12 +1,11 @@
 """The data sets that are known by name: where they are found, and how the papers normalise them."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from distillset.data.imagenet import FOLDERS, SUBSETS
-from distillset.errors import InputError
+from distillset.errors import InputError, nearest
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,7 @@ KNOWN: dict[str, Known] = {
 
 def unknown(name: str, flag: str = "--data") -> InputError:
     """The error for a name that is neither in the table nor on the disk, with the nearest name."""
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), KNOWN, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]}?)" if near else ""
+    hint = nearest(name.lower().replace("-", "_"), KNOWN, cutoff=0.5)
     return InputError(
         f"{flag} {name}: no such data set, folder or file{hint}; known names are {', '.join(KNOWN)}; "
         "a folder, a .safetensors or a .npz file is taken as well"

@@ -1,12 +1,11 @@
 """The fields of a method as text: what a flag is read with."""
 
 import dataclasses
-import difflib
 import types
 import typing
 from typing import Any
 
-from distillset.errors import InputError
+from distillset.errors import InputError, nearest
 
 
 def field_type(method: Any, name: str) -> Any:
@@ -28,9 +27,9 @@ def read_setting(method: Any, text: str) -> tuple[str, Any]:
     if not equals:
         raise InputError(f"--set {text}: must be NAME=VALUE, such as {names[0]}=1")
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise InputError(f"--set {text}: {method.name} has no setting {name}{hint}; it has {', '.join(names)}")
+        raise InputError(
+            f"--set {text}: {method.name} has no setting {name}{nearest(name, names)}; it has {', '.join(names)}"
+        )
     kind = field_type(method, name)
     try:
         return name, kind(value)

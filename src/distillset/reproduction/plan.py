@@ -1,13 +1,12 @@
 """Which rows are run, how, and in which order."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from distillset.coresets import SELECTORS
-from distillset.errors import InputError
+from distillset.errors import InputError, nearest
 from distillset.evaluation import PROTOCOLS
 from distillset.methods import METHODS, read_setting
 from distillset.presets import PRESETS, Preset, improvements, passes
@@ -134,9 +133,7 @@ def choose(
 def _row(name: str) -> Preset:
     preset = PRESETS.get(name)
     if preset is None:
-        near = difflib.get_close_matches(name, PRESETS, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise InputError(f"row {name}: not in the table{hint}; `distillset presets` lists its rows")
+        raise InputError(f"row {name}: not in the table{nearest(name, PRESETS)}; `distillset presets` lists its rows")
     if not available(preset):
         raise InputError(f"row {name}: this version has no method or protocol for it")
     return preset
