@@ -153,6 +153,18 @@ def test_accuracy_is_logged_and_changes_nothing(tmp_path: Path, uninterrupted: P
     assert_same_end(tmp_path / "run", uninterrupted)
 
 
+def test_the_memory_of_a_run_is_not_that_of_evaluations_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = [70]
+    monkeypatch.setattr("distillset.loop.peak", lambda device: most[-1])
+    monkeypatch.setattr("distillset.loop.forget_peak", lambda device: most.append(50))
+
+    def accuracy(synthetic: SyntheticSet) -> float:
+        most.append(900)
+        return 0.5
+
+    assert distil(steps=4, evaluate=accuracy, evaluate_every=1).card["metrics"]["memory"] == 70
+
+
 def test_it_tells_an_estimate_and_what_auto_chose() -> None:
     watcher = Recorder()
     distil(watcher=watcher, precision="auto", compile="auto")

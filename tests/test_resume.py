@@ -1,6 +1,7 @@
 """Going on where a run stopped, and what goes wrong: every end is that of an untouched run, or a named error."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,14 @@ def test_a_run_stopped_within_an_episode_does_that_episode_again(tmp_path: Path,
     assert steps_logged(out) == list(range(1, whole_episodes + 1))
     distil(out, method=method)
     assert_same_end(out, tmp_path / "whole")
+
+
+def test_the_most_memory_is_that_of_all_sittings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for memory, stop in ((7_000, 2), (9_000, 2), (8_000, STEPS)):
+        monkeypatch.setattr("distillset.loop.peak", lambda device, now=memory: now)
+        with pytest.raises(InterruptedRun) if stop < STEPS else nullcontext():
+            distil(tmp_path / "run", watcher=Recorder(stop_after=stop))
+    assert SyntheticSet.load(tmp_path / "run").card["metrics"]["memory"] == 9_000
 
 
 def test_a_stop_after_the_last_step_finishes(tmp_path: Path, uninterrupted: Path) -> None:

@@ -14,7 +14,7 @@ WORK = Work(flops=1e6)
 
 
 def checkpoint(step: int) -> Checkpoint:
-    return Checkpoint(step, {"leaf.images": torch.full((2,), float(step))}, {"seed": 0}, 1.5, 0.25)
+    return Checkpoint(step, {"leaf.images": torch.full((2,), float(step))}, {"seed": 0}, 1.5, 0.25, memory=7)
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
         found, notes = run.latest()
     assert notes == []
     assert found is not None
-    assert (found.step, found.settings, found.seconds, found.loss) == (3, {"seed": 0}, 1.5, 0.25)
+    assert (found.step, found.settings, found.seconds, found.loss, found.memory) == (3, {"seed": 0}, 1.5, 0.25, 7)
     assert torch.equal(found.tensors["leaf.images"], torch.tensor([3.0, 3.0]))
 
 

@@ -14,6 +14,7 @@ from distillset.data.real import RealSet
 from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Engine, measure
+from distillset.engine.hardware import forget_peak
 from distillset.errors import InputError
 from distillset.initial import initial
 from distillset.keys import Key
@@ -131,6 +132,7 @@ def distill(
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
             return done
         engine, place = Engine(compute, watcher.note), folder.folder if folder else None
+        forget_peak(engine.device)
         real = whitened(real, whiten, whiten_large, place, watcher, mesh)
         task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh)
         start = _start(task, init, method, stored)

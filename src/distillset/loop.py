@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from distillset.data.synthetic import SyntheticSet
-from distillset.engine.hardware import hardware, memory
+from distillset.engine.hardware import forget_peak, hardware, memory, peak
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.keys import Key
 from distillset.mesh import Mesh
@@ -110,7 +110,7 @@ class Loop:
             {"params": [self.leaves[name]], "lr": leaf.rate, "momentum": leaf.momentum} for name, leaf in leaves.items()
         ]
         self.optimiser = torch.optim.SGD(groups)
-        self.done, self.seconds = 0, 0.0
+        self.done, self.seconds, self.memory = 0, 0.0, 0
         self.loss: float | None = None
         self.skipped, self.in_a_row = 0, 0
         self._whole: dict[str, Tensor] = {}
@@ -160,10 +160,12 @@ class Loop:
                 record["skipped"] = self.skipped
             self.watcher.step(self.done, steps, loss)
             if evaluate and every and self.done % every == 0 and self.mesh.writes and not self.watcher.stop():
+                self._most()  # what the evaluation takes is not the run's
                 with suppress(InterruptedRun):  # `stop` says so below
                     record["accuracy"] = evaluate(self.synthetic())
                     self.watcher.accuracy(self.done, record["accuracy"])
                 before = time.monotonic()
+                forget_peak(self.task.device)
             if self.folder:
                 self.folder.log(record)
             stop = self.mesh.any(self.watcher.stop())
@@ -263,7 +265,7 @@ class Loop:
         """The set as it is now, with its card."""
         spec, found = self.task.spec, self._result()
         hard = torch.arange(spec.classes).repeat_interleave(self.task.ipc)
-        metrics: dict[str, Any] = {"loss": self.loss, "seconds": round(self.seconds, 3)}
+        metrics: dict[str, Any] = {"loss": self.loss, "seconds": round(self.seconds, 3), "memory": self._most()}
         if isinstance(self.matcher, Forgiving):
             metrics["skipped"] = self.skipped
         card = {
@@ -296,7 +298,7 @@ class Loop:
             if found is None or found.shape != state.shape:
                 said = "missing" if found is None else f"of shape {list(found.shape)}"
                 raise InputError(f"checkpoint of step {stored.step}: {name} is {said}; {list(state.shape)} is needed")
-        self.done, self.seconds, self.loss = stored.step, stored.seconds, stored.loss
+        self.done, self.seconds, self.loss, self.memory = stored.step, stored.seconds, stored.loss, stored.memory
         self.skipped, self.in_a_row = stored.skipped
         for name, leaf in self.leaves.items():
             leaf.copy_(stored.tensors[f"leaf.{name}"])
@@ -342,4 +344,11 @@ class Loop:
         if self.folder:
             counts = (self.skipped, self.in_a_row)
             self.settings["compute"]["micro_batch"] = self.task.engine.micro_batch
-            self.folder.save(Checkpoint(self.done, self._whole, self.settings, self.seconds, self.loss, counts))
+            self.folder.save(
+                Checkpoint(self.done, self._whole, self.settings, self.seconds, self.loss, counts, self._most())
+            )
+
+    def _most(self) -> int:
+        """Most bytes in use so far, over all sittings."""
+        self.memory = max(self.memory, peak(self.task.device))
+        return self.memory

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Checkpoint:
         seconds: time spent so far, over all sittings.
         loss: of the last episode; None before the first, or if it was not finite.
         skipped: updates left out so far, and how many of them were the last ones in a row.
+        memory: most bytes in use so far, over all sittings; 0 where that is not known.
     """
 
     step: int
@@ -41,6 +42,7 @@ class Checkpoint:
     seconds: float
     loss: float | None = None
     skipped: tuple[int, int] = (0, 0)
+    memory: int = 0
 
 
 class RunFolder:
@@ -110,7 +112,7 @@ class RunFolder:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, then drop all but the last two; one of a later step was damaged and passed over."""
-        meta = {name: getattr(checkpoint, name) for name in ("step", "settings", "seconds", "loss", "skipped")}
+        meta = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint) if field.name != "tensors"}
         write_tensors(self._checkpoints / f"step-{checkpoint.step}.safetensors", checkpoint.tensors, meta)
         paths = self._paths()
         kept = [step for step in paths if step <= checkpoint.step][-KEPT:]
@@ -167,7 +169,10 @@ def _read(path: Path, step: int) -> Checkpoint:
         raise InputError(f"{path}: field skipped is {skipped!r}; not a checkpoint of a run")
     if not isinstance(loss, int | float | None):
         raise InputError(f"{path}: field loss is {loss!r}; not a checkpoint of a run")
-    return Checkpoint(step, tensors, meta["settings"], float(meta["seconds"]), loss, (skipped[0], skipped[1]))
+    memory = meta.get("memory", 0)
+    if type(memory) is not int or memory < 0:
+        raise InputError(f"{path}: field memory is {memory!r}; not a checkpoint of a run")
+    return Checkpoint(step, tensors, meta["settings"], float(meta["seconds"]), loss, (skipped[0], skipped[1]), memory)
 
 
 def resolve_compute(

@@ -61,6 +61,7 @@ def test_the_artifact(selector: str, tmp_path: Path, cache: Path, taught: Expert
         assert synthetic.card["metrics"]["expert_seconds"] >= 0
     assert settings == {"method": selector, "ipc": 2, "seed": 0}
     assert synthetic.card["metrics"]["seconds"] >= 0
+    assert synthetic.card["metrics"]["memory"] > 1e6
     assert synthetic.card["data"]["fingerprint"] == data.train.fingerprint()
     synthetic.save(tmp_path)
     assert torch.equal(SyntheticSet.load(tmp_path).images, synthetic.images)

@@ -250,7 +250,7 @@ def test_a_page_of_ablations_is_refreshed(tmp_path: Path, table: dict[str, Prese
 def test_a_result_from_a_card_and_rows() -> None:
     card = {
         "method": "dm", "ipc": 2, "steps": 3, "settings": {"lr": 1.0}, "fingerprint": "f",
-        "spec": {"name": "mnist"}, "data": {"fingerprint": "d"}, "metrics": {"seconds": 1.5},
+        "spec": {"name": "mnist"}, "data": {"fingerprint": "d"}, "metrics": {"seconds": 1.5, "memory": 99},
         "versions": {"torch": "2"},
     }  # fmt: skip
     rows = [{**made()["rows"][0], "artifact": "runs/here"}]
@@ -260,6 +260,7 @@ def test_a_result_from_a_card_and_rows() -> None:
     assert (result["complete"], result["networks_wanted"]) == (False, 6)
     assert result_of(card, rows, wanted=5)["complete"]
     assert (result["artifact"], result["distil_seconds"], result["note"]) == ("f", 1.5, "a note")
+    assert result["distil_memory"] == 99
     assert result_of({**card, "ipc": 7}, rows)["published"] is None
 
 

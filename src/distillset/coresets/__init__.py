@@ -18,6 +18,8 @@ from distillset.coresets.random import random
 from distillset.data.real import RealSet
 from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
+from distillset.engine import Compute
+from distillset.engine.hardware import forget_peak, peak
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.mesh import Mesh, Solo, join
@@ -117,6 +119,8 @@ def select(
     real = data.train
     settings: dict[str, Any] = {"method": selector, "ipc": ipc, "seed": seed}
     mesh, taught, metrics = join(device), None, {}
+    place = torch.device(Compute.resolve(device).device)
+    forget_peak(place)
     if SELECTORS[selector].sees != "rows":
         folder = None if cache is None else Path(cache)
         taught = expert(
@@ -136,7 +140,7 @@ def select(
         metrics["expert_seconds"] = round(taught.seconds, 3)
     start = time.monotonic()
     rows = choose_rows(selector, real, ipc, Key(seed)("select", selector), taught, mesh)
-    metrics["seconds"] = round(time.monotonic() - start, 2)
+    metrics |= {"seconds": round(time.monotonic() - start, 2), "memory": peak(place)}
     if taught:
         announce(f"{selector}: {len(rows)} of {len(real)} images in {metrics['seconds']:.1f} s, the expert apart")
     card = {"method": selector, "settings": settings, "data": data.origin(), "metrics": metrics}

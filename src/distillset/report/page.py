@@ -155,7 +155,8 @@ def _settings(runs: Sequence[Run]) -> Table:
 def _cost(runs: Sequence[Run]) -> Table:
     found = []
     for run in runs:
-        seconds, real = run.card.get("metrics", {}).get("seconds"), run.card.get("data", {}).get("images")
+        metrics, real = run.card.get("metrics", {}), run.card.get("data", {}).get("images")
+        seconds, memory = metrics.get("seconds"), metrics.get("memory")
         count, *shape = run.card["images"]
         told = {"synthetic images": f"{count:,}"}
         if isinstance(real, int) and real:
@@ -165,6 +166,8 @@ def _cost(runs: Sequence[Run]) -> Table:
             told["time to distil"] = _duration(seconds)
             if run.steps:
                 told["time a step"] = _duration(seconds / run.steps)
+        if isinstance(memory, int) and memory:
+            told["most memory in use"] = _bytes(memory)
         evaluated = [row["seconds"] for row in run.rows if isinstance(row.get("seconds"), int | float)]
         if evaluated and len(evaluated) == len(run.rows):
             told["time to evaluate, all rows"] = _duration(sum(evaluated))

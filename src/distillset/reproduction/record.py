@@ -31,7 +31,6 @@ def result_of(
     preset: Preset | None = None,
     wanted: int | None = None,
     departures: Sequence[str] | None = None,
-    memory: int | None = None,
     note: str = "",
     why: str = "",
 ) -> dict[str, Any]:
@@ -43,7 +42,6 @@ def result_of(
         preset: the row of the published table; by default the one of the card's method, data and images a class.
         wanted: networks that were to be evaluated; with fewer in ``rows`` the result is told as partial.
         departures: settings that are not as published; by default those of the card that differ from the preset.
-        memory: peak bytes of the distillation.
         note: what has to be known of how it was measured.
         why: the reason, as far as it is known, where it falls short of the paper.
     """
@@ -67,7 +65,7 @@ def result_of(
         "artifact": card["fingerprint"],
         "distil_seconds": metrics.get("seconds"),
         "distil_hardware": card.get("hardware"),
-        "distil_memory": memory,
+        "distil_memory": metrics.get("memory"),
         "complete": wanted is None or n >= wanted,
         "networks_wanted": wanted,
         "rows": named,

@@ -5,14 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from distillset.coresets import select
 from distillset.data.sources import Data, load
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.distill import distill
-from distillset.engine import Compute
-from distillset.engine.hardware import forget_peak, peak
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Ledger, Row
 from distillset.loop import Watcher
@@ -22,7 +18,7 @@ from distillset.reproduction.networks import Networks
 from distillset.reproduction.plan import Plan
 from distillset.reproduction.record import Results, ours, result_of
 from distillset.run import RunFolder
-from distillset.store import held, read_json, write_json
+from distillset.store import held
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,6 @@ class _Desk:
             "compile": machine.compile,
         }
         self.networks = Networks(budget, watcher, Ledger(out / "accuracies"), seed, self.compute)
-        self.device = torch.device(Compute.resolve(**self.compute).device)
         self.errors: list[InputError | DivergedError] = []
         self._data: tuple[str, Data | InputError] | None = None
 
@@ -220,35 +215,17 @@ class _Desk:
         return SyntheticSet.load(folder), plan
 
     def _distil(self, plan: Plan, data: Data, watcher: Watcher) -> None:
-        forget_peak(self.device)
-        try:
-            distill(
-                data,
-                METHODS[plan.preset.method](**plan.settings),
-                plan.preset.ipc,
-                steps=plan.steps,
-                seed=self.seed,
-                network=plan.preset.network,
-                out=self.out / plan.folder,
-                watcher=watcher,
-                **self.compute,
-            )
-        finally:
-            self._remember_peak(plan)
-
-    def _remember_peak(self, plan: Plan) -> None:
-        """Keep the most memory of all sittings."""
-        if self.out.is_dir():
-            write_json(self._peak(plan), {"memory": max(peak(self.device), self._known_peak(plan) or 0)})
-
-    def _peak(self, plan: Plan) -> Path:
-        return self.out / "memory" / f"{plan.folder}.json"
-
-    def _known_peak(self, plan: Plan) -> int | None:
-        try:
-            return int(read_json(self._peak(plan))["memory"])
-        except (InputError, KeyError, TypeError, ValueError):  # none yet, or a damaged one: a figure, no result
-            return None
+        distill(
+            data,
+            METHODS[plan.preset.method](**plan.settings),
+            plan.preset.ipc,
+            steps=plan.steps,
+            seed=self.seed,
+            network=plan.preset.network,
+            out=self.out / plan.folder,
+            watcher=watcher,
+            **self.compute,
+        )
 
     def _write(self, plan: Plan, made: SyntheticSet, rows: Sequence[Row]) -> Path:
         result = result_of(
@@ -257,7 +234,6 @@ class _Desk:
             preset=plan.preset,
             wanted=plan.networks,
             departures=plan.departures,
-            memory=self._known_peak(plan),
             why=self.why,
         )
         return self.results.write(plan.name, result)
