@@ -1,9 +1,10 @@
 """Measured results: record one from an artifact and its evaluation, and render the tables of README and docs from all.
 
-    python tools/results.py record ARTIFACT ROWS.json    # writes results/ROW.json, or results/ROW-K-steps.json
+    python tools/results.py record ARTIFACT ROWS.json... # writes results/ROW.json, or results/ROW-K-steps.json
     python tools/results.py table [--check]              # writes, or checks, the tables
 
-``ROWS.json`` is what ``distillset evaluate ARTIFACT --json`` printed. `distillset reproduce` records by itself.
+``ROWS.json`` is what ``distillset evaluate ARTIFACT --json`` printed; several, of other seeds, are put together.
+`distillset reproduce` records by itself.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from distillset.reproduction import Results, name_of, refreshed, result_of
+from distillset.reproduction import Results, name_of, pooled, refreshed, result_of
 from distillset.store import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,7 +34,7 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     recorder = verbs.add_parser("record")
     recorder.add_argument("artifact", type=Path)
-    recorder.add_argument("rows", type=Path)
+    recorder.add_argument("rows", type=Path, nargs="+")
     recorder.add_argument(
         "--name", help="default METHOD-DATA-IPC, with the steps where they are not the published ones"
     )
@@ -42,7 +43,7 @@ def main() -> int:
     verbs.add_parser("table").add_argument("--check", action="store_true")
     options = parser.parse_args()
     if options.verb == "record":
-        rows = json.loads(options.rows.read_text(encoding="utf-8"))
+        rows = pooled([json.loads(path.read_text(encoding="utf-8")) for path in options.rows])
         result = result_of(read_json(options.artifact / "card.json"), rows, note=options.note, why=options.why)
         print(Results(RESULTS).write(options.name or name_of(result), result))
         return 0

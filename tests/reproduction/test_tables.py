@@ -9,7 +9,7 @@ import pytest
 from benchmarks.cases import CASES
 from distillset.errors import InputError
 from distillset.presets import Accuracy, Preset
-from distillset.reproduction import Results, measured, refreshed, result_of, speed
+from distillset.reproduction import Results, measured, pooled, refreshed, result_of, speed
 from distillset.reproduction.accuracies import overview, verdict
 from distillset.reproduction.tables import ABLATIONS, BEGIN, END, STEPS_TIMED, ablated, agreement, scaling
 
@@ -262,6 +262,37 @@ def test_a_result_from_a_card_and_rows() -> None:
     assert (result["artifact"], result["distil_seconds"], result["note"]) == ("f", 1.5, "a note")
     assert result["distil_memory"] == 99
     assert result_of({**card, "ipc": 7}, rows)["published"] is None
+
+
+def row(*accuracies: float, artifact: str = "set", **changes: Any) -> dict[str, Any]:
+    counts = (
+        {"sets": len(accuracies), "networks": 1} if artifact == "random" else {"sets": 1, "networks": len(accuracies)}
+    )
+    return {
+        "artifact": artifact, "network": "convnet", "protocol": "dm", "labels": "hard", "mean": 0.5, "std": 0.0,
+        "n": len(accuracies), **counts, "accuracies": list(accuracies), "seconds": 1.5, "memory": 7,
+        "recipe": {"epochs": 2}, "chosen": "last", "step": None, **changes,
+    }  # fmt: skip
+
+
+def test_evaluations_of_other_seeds_are_one_of_all_their_networks() -> None:
+    """0.5, 0.6 and 0.7 have the mean 0.6 and the deviation 0.1."""
+    first, random = row(0.5, 0.6), row(0.2, artifact="random")
+    own, other = pooled([[first, random], [row(0.7, memory=9), row(0.4, artifact="random", memory=None)]])
+    assert (own["accuracies"], own["n"], own["sets"], own["networks"]) == ([0.5, 0.6, 0.7], 3, 1, 3)
+    assert (own["mean"], own["std"]) == (pytest.approx(0.6), pytest.approx(0.1))
+    assert (own["seconds"], own["memory"]) == (3.0, 9)
+    assert (other["n"], other["sets"], other["networks"], other["memory"]) == (2, 2, 1, 7)
+    assert pooled([[first]]) == [first]
+    assert first == row(0.5, 0.6)
+
+
+def test_evaluations_that_are_not_alike_are_not_put_together() -> None:
+    assert len(pooled([[row(0.5)], [row(0.6, network="mlp")]])) == 2
+    with pytest.raises(InputError, match="recipe .*'epochs': 3.*: the evaluation before it has .*'epochs': 2"):
+        pooled([[row(0.5)], [row(0.6, recipe={"epochs": 3})]])
+    with pytest.raises(InputError, match=r"accuracies \[0.5\]: are there already"):
+        pooled([[row(0.5, 0.6)], [row(0.5)]])
 
 
 def test_agreement_is_told_from_the_most_to_the_least(tmp_path: Path) -> None:

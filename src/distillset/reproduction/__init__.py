@@ -4,7 +4,7 @@ from distillset.reproduction.accuracies import measured
 from distillset.reproduction.budget import Budget, duration
 from distillset.reproduction.jobs import side_by_side
 from distillset.reproduction.plan import Plan, choose
-from distillset.reproduction.record import Results, name_of, result_of
+from distillset.reproduction.record import Results, name_of, pooled, result_of
 from distillset.reproduction.run import Machine, Outcome, reproduce
 from distillset.reproduction.tables import refreshed, speed
 
@@ -18,6 +18,7 @@ __all__ = [
     "duration",
     "measured",
     "name_of",
+    "pooled",
     "refreshed",
     "reproduce",
     "result_of",

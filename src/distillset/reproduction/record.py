@@ -1,5 +1,6 @@
 """A measured result as one JSON file, and the folder of them."""
 
+import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -75,6 +76,41 @@ def result_of(
         "note": note,
         "why": why,
     }
+
+
+def pooled(evaluations: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Rows of one artifact from several evaluations with other seeds, as the rows of one: their networks together.
+
+    Accuracies are put one after the other, seconds added, and of memory the most is kept; all else is the first's.
+
+    Raises:
+        InputError: rows for the same network and protocol were trained by other recipes, chosen in other ways, or are
+            the same trainings.
+    """
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in (row for rows in evaluations for row in rows):
+        what = (row["artifact"], row["network"], row["protocol"], row["labels"])
+        if what not in found:
+            found[what] = dict(row)
+            continue
+        first = found[what]
+        for field in ("recipe", "chosen", "step"):
+            if first.get(field) != row.get(field):
+                raise InputError(f"{field} {row.get(field)}: the evaluation before it has {first.get(field)}")
+        if set(row["accuracies"]) <= set(first["accuracies"]):
+            raise InputError(f"accuracies {row['accuracies']}: are there already; give evaluations of other seeds")
+        accuracies = [*first["accuracies"], *row["accuracies"]]
+        redrawn = "sets" if row["artifact"] == "random" else "networks"
+        first |= {
+            "accuracies": accuracies,
+            "mean": statistics.fmean(accuracies),
+            "std": statistics.stdev(accuracies),
+            "n": len(accuracies),
+            redrawn: first[redrawn] + row[redrawn],
+            "seconds": round(first["seconds"] + row["seconds"], 2),
+            "memory": max(first.get("memory") or 0, row.get("memory") or 0) or None,
+        }
+    return list(found.values())
 
 
 def name_of(result: Mapping[str, Any]) -> str:
