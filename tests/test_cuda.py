@@ -105,7 +105,7 @@ def test_second_derivatives_equal_float64(compiled: bool) -> None:
     p, x, w, d = (tensor.float().to(GPU) for tensor in (parameters, images, weights, direction))
     for _ in range(2):
         found = slopes.product(p, x, REAL.labels.to(GPU), w, d)
-        for i in (1, 2):
+        for i in (0, 1):
             exact, close = wanted[i], found[i]
             assert exact is not None
             assert close is not None

@@ -9,7 +9,7 @@ A student takes N steps of SGD on synthetic batches, ``p_{i+1} = p_i - r g_i`` w
     a_i     = a_{i+1} - r (dg_i/dp_i)^T a_{i+1}
 
 This is the gradient of the full graph, from the parameter vectors alone: each step is run again when its turn comes,
-under the augmentation it had, which is a value.
+under the augmentation it had, which is a value. The ``g_i`` are not computed again: ``-r g_i`` is what the step added.
 
 TESLA (Cui et al., ICML 2023), also of constant memory, leaves out how the images of one step change the gradients of
 later ones; nothing is left out here.
@@ -74,7 +74,7 @@ def unroll(
         slopes: the student's gradients.
         images: ``[N, C, H, W]``; left as they are.
         labels: ``int64 [N]`` or probabilities ``[N, classes]``.
-        rate: learning rate, ``[1]``.
+        rate: learning rate, ``[1]``, above 0.
         start: the student's first parameters.
         target: the expert's later ones.
         batches: one a step.
@@ -97,7 +97,8 @@ def unroll(
         slope, _ = slopes.gradient(states[-1], augmented.detach(), labels[rows], weights(batch), full)
         states.append(states[-1] - rate * slope)
     kept, distance = len(states), (start - target).square().sum()
-    gap = states.pop() - target
+    after = states.pop()
+    gap = after - target
     loss = gap.square().sum() / distance
     by_images, by_rate = torch.zeros_like(images), torch.zeros_like(rate)
     by_labels = torch.zeros_like(labels) if soft else None
@@ -106,13 +107,14 @@ def unroll(
     adjoint = gap * (2 / distance)
     for batch in reversed(batches):
         rows, leaf, augmented = inputs(batch)
-        along, by_state, by_augmented, by_targets = slopes.product(
-            states.pop(), augmented.detach(), labels[rows], weights(batch), adjoint, full
+        before = states.pop()
+        by_state, by_augmented, by_targets = slopes.product(
+            before, augmented.detach(), labels[rows], weights(batch), adjoint, full
         )
         (found,) = torch.autograd.grad(augmented, leaf, by_augmented)
         by_images.index_add_(0, rows, found * -rate)
         if by_labels is not None and by_targets is not None:
             by_labels.index_add_(0, rows, by_targets * -rate)
-        by_rate -= along
-        adjoint = adjoint - rate * by_state
+        by_rate += (adjoint * (after - before)).sum() / rate
+        adjoint, after = adjoint - rate * by_state, before
     return Unrolled(loss, by_images, by_rate, by_labels, kept)
