@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
 
 
 def told(script: str) -> str:
     """What a fresh Python prints last."""
-    found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
     return found.stdout.splitlines()[-1]
 
 
@@ -33,6 +36,20 @@ for name in distillset.__all__:
     getattr(distillset, name)
 heavy = {'datasets', 'pandas', 'sklearn', 'PIL', 'matplotlib', 'scipy', 'jinja2', 'pyarrow', 'sympy', 'torch._dynamo'}
 print(sorted(heavy & set(sys.modules) - before))
+"""
+    assert told(script) == "[]"
+
+
+def test_a_short_run_does_not_import_the_compiler() -> None:
+    """It takes as long as the run: PyTorch's optimisers and its counter of operations bring it."""
+    script = """
+import sys
+import distillset as ds
+from tests import toys
+data = toys.toy_data()
+made = ds.distill(data.train, ds.DM(batch_real=4), 1, steps=2, network=toys.NETWORK, compile="off", device="cpu")
+ds.evaluate(made, data, networks=[toys.NETWORK], repeats=1, epochs=1, compile="off", device="cpu")
+print(sorted({'sympy', 'torch._dynamo', 'torch._inductor'} & set(sys.modules)))
 """
     assert told(script) == "[]"
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from distillset.data.synthetic import SyntheticSet
+from distillset.engine import SGD
 from distillset.engine.hardware import forget_peak, hardware, memory, peak
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.keys import Key
@@ -106,10 +107,7 @@ class Loop:
         self.decay = {name: leaf.average for name, leaf in leaves.items() if leaf.average}
         self.averages = {name: self.leaves[name].clone() for name in self.decay}
         self.rates = {name: leaf.rate for name, leaf in leaves.items()}
-        groups = [
-            {"params": [self.leaves[name]], "lr": leaf.rate, "momentum": leaf.momentum} for name, leaf in leaves.items()
-        ]
-        self.optimiser = torch.optim.SGD(groups)
+        self.optimisers = {name: SGD([self.leaves[name]], leaf.rate, leaf.momentum) for name, leaf in leaves.items()}
         self.done, self.seconds, self.memory = 0, 0.0, 0
         self.loss: float | None = None
         self.skipped, self.in_a_row = 0, 0
@@ -192,9 +190,7 @@ class Loop:
             if not _finite(loss, *gradients.values()):
                 self._save()
                 raise self._diverged(f"loss {float(loss):g} or a gradient is not finite")
-            for name, leaf in self.leaves.items():
-                leaf.grad = gradients.pop(name)
-            self._update()
+            self._update(gradients)
             if (largest := _largest(self.leaves.values())) > LARGEST:
                 self._save()
                 raise self._diverged(f"loss {float(loss):g}, and an updated pixel of {largest:g} (at most {LARGEST:g})")
@@ -221,11 +217,14 @@ class Loop:
             )
         return True
 
-    def _update(self) -> None:
-        """One step of SGD on every leaf; positive ones move in proportion. Then the averages."""
+    def _update(self, gradients: dict[str, Tensor]) -> None:
+        """One step of SGD on every leaf; positive ones move in proportion. Then the averages.
+
+        The gradients are taken out of their dictionary: the next ones need the memory.
+        """
         before = {name: self.leaves[name].clone() for name in self.positive}
-        self.optimiser.step()
-        self.optimiser.zero_grad()  # the next gradients need the memory
+        for name, optimiser in self.optimisers.items():
+            optimiser.step([gradients.pop(name)])
         for name, old in before.items():
             change = (self.leaves[name] - old) / old
             self.leaves[name].copy_(old * change.clamp(-1, 1).exp())
@@ -306,30 +305,25 @@ class Loop:
                 self.averages[name].copy_(stored.tensors[f"average.{name}"])
             momentum = stored.tensors.get(f"momentum.{name}")
             if momentum is not None:
-                self.optimiser.state[leaf]["momentum_buffer"] = momentum.to(leaf.device, copy=True)
+                self.optimisers[name].moving = [momentum.to(leaf.device, copy=True)]
         self._note()
 
     def meet(self) -> None:
         """Start every rank from the state of the one that writes."""
-        momenta = {name: self.optimiser.state[leaf].get("momentum_buffer") for name, leaf in self.leaves.items()}
-        moved = [name for name in momenta if momenta[name] is not None]
+        moved = [name for name, optimiser in self.optimisers.items() if optimiser.moving]
         state = [self.done, self.seconds, self.loss, self.skipped, self.in_a_row, moved]
         self.done, self.seconds, self.loss, self.skipped, self.in_a_row, moving = self.mesh.agree(state)
         for name in moving:
-            self.optimiser.state[self.leaves[name]].setdefault("momentum_buffer", torch.zeros_like(self.leaves[name]))
-        buffers = [self.optimiser.state[self.leaves[name]]["momentum_buffer"] for name in moving]
-        self.mesh.copy([*self.leaves.values(), *self.averages.values(), *buffers])
+            self.optimisers[name].moving = self.optimisers[name].moving or [torch.zeros_like(self.leaves[name])]
+        momenta = [self.optimisers[name].moving[0] for name in moving]
+        self.mesh.copy([*self.leaves.values(), *self.averages.values(), *momenta])
         self._note()
 
     def _state(self) -> dict[str, Tensor]:
         """The leaves, their averages and momenta."""
         tensors = {f"leaf.{name}": leaf for name, leaf in self.leaves.items()}
         tensors |= {f"average.{name}": average for name, average in self.averages.items()}
-        for name, leaf in self.leaves.items():
-            momentum = self.optimiser.state[leaf].get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum
-        return tensors
+        return tensors | {f"momentum.{name}": own.moving[0] for name, own in self.optimisers.items() if own.moving}
 
     def _note(self) -> None:
         """Copy the state as it is between two episodes, for checkpoints, into the memory of the last copy."""

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from distillset.engine import Engine, blocks, compiler, embedding, logits, measure
 from distillset.engine.engine import State
@@ -146,6 +147,14 @@ def test_the_published_network_is_a_tenth_of_a_gflop() -> None:
     # 2 * 1024 * 27 * 128 + 2 * 256 * 1152 * 128 + 2 * 64 * 1152 * 128 + 2 * 2048 * 10.
     assert work.flops == 7_077_888 + 75_497_472 + 18_874_368 + 40_960
     assert work.activations == 131_072
+
+
+@pytest.mark.parametrize("name", ["AlexNet", "ResNet18BN", "MLP"])
+def test_work_is_counted_as_pytorch_counts_it(name: str) -> None:
+    network = build(name, toys.spec_of(3, 32, 32)).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, 32, 32))
+    assert measure(network, (3, 32, 32), 1).flops == counter.get_total_flops() > 1e5
 
 
 @quiet

@@ -22,6 +22,8 @@ from tests.faults.commands import COMMANDS
 
 WARM = ("distill", "experts", "select", "evaluate", "compare", "continual", "nas", "reproduce")
 """Verbs whose imports every child finds done."""
+HEAVY = ("torch._dynamo", "matplotlib.figure", "scipy.stats")
+"""Libraries that they import when they run."""
 
 
 def main() -> int:
@@ -39,8 +41,8 @@ def main() -> int:
     if os.environ.get("OMP_NUM_THREADS") != "1":  # before any library has read it
         os.environ["OMP_NUM_THREADS"] = "1"
         os.execv(sys.executable, [sys.executable, "-m", "tests.faults", *sys.argv[1:]])
-    for verb in WARM:
-        import_module(f"distillset.commands.{verb}")
+    for module in (*(f"distillset.commands.{verb}" for verb in WARM), *HEAVY):
+        import_module(module)
     battery = Battery(options.work, options.seed, lambda line: print(line, flush=True), options.most)
     battery.prepare()
     start, began = time.monotonic(), datetime.now(UTC)

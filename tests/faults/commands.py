@@ -79,7 +79,7 @@ def _evaluate(inputs: Inputs, out: Path) -> list[str]:
     """The rows are kept with the artifact, in a copy of it."""
     if not out.is_dir():
         shutil.copytree(inputs.artifact("random"), out)
-    few = ["--networks", toys.NETWORK, "--repeats", "4", "--epochs", "12"]
+    few = ["--networks", toys.NETWORK, "--repeats", "4", "--epochs", "40"]
     return ["evaluate", str(out), "--save", "--json", *few, *EAGER]
 
 
@@ -103,12 +103,12 @@ COMMANDS: dict[str, Arguments] = {
         "--lr-lr", "1e-3", "--average", "0.9", "--lr-labels", "1", "--whiten", "zca",
     ),
     "experts": lambda inputs, out: [
-        "experts", "--data", str(inputs.toy), "--out", str(out), "--count", "5", "--epochs", "6", "--keep", "all",
+        "experts", "--data", str(inputs.toy), "--out", str(out), "--count", "5", "--epochs", "20", "--keep", "all",
         "--network", toys.NETWORK, *QUIET,
     ],
     "select herding": lambda inputs, out: [
         "select", "herding", "--data", str(inputs.toy), "--ipc", "2", "--out", str(out), "--network", toys.NETWORK,
-        "--epochs", "40", *EAGER,
+        "--epochs", "200", *EAGER,
     ],
     "select from pictures": lambda inputs, out: [
         "select", "random", "--data", str(inputs.pictures), "--ipc", "3", "--out", str(out), *EAGER
@@ -140,7 +140,7 @@ def prepare() -> None:
     assert distill.__kwdefaults__ is not None
     distill.__kwdefaults__["checkpoint_seconds"] = 0.0  # so that a kill seldom falls between checkpoints
     vars(space)["WIDTHS"] = (4, 8)  # narrow networks only
-    PROTOCOLS["dm"] = Protocol("dm", Recipe(epochs=4, augmentation="none"), source="four epochs")
+    PROTOCOLS["dm"] = Protocol("dm", Recipe(epochs=12, augmentation="none"), source="twelve epochs")
     small = {"batch_real": 6, "lr": 1.0, "momentum": 0.5, "augment": "none"}
     paper = Accuracy(99.9, 0.01, "a table")
     rows = [

@@ -30,6 +30,15 @@ def along(slope: Callable[..., Any]) -> Callable[..., Tensor]:
     return product
 
 
+def pulled_back(slope: Tensor, result: Tensor, leaf: Tensor) -> Tensor:
+    """The gradient in ``leaf``, of which ``result`` was made, from that in ``result``.
+
+    As an argument of `torch.autograd.grad` the ``slope`` would have it import SymPy.
+    """
+    (found,) = torch.autograd.grad((slope * result).sum(), leaf)
+    return found
+
+
 class Slopes:
     """The gradient ``g`` of a loss in its parameters, and the products of a vector with the Jacobian of ``g``.
 

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from distillset.engine.allocator import keep_memory
 from distillset.engine.captured import Captured, side_by_side
@@ -50,6 +51,27 @@ def logits(network: nn.Module) -> Rowwise:
     return lambda state, images: functional_call(network, state, (images,))
 
 
+class _Flops(TorchDispatchMode):
+    """Counts floating point operations by PyTorch's formulas. Its own `FlopCounterMode` does the same and imports the
+    compiler, which takes as long as a short run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
 def measure(network: nn.Module, shape: tuple[int, int, int], images: float, second: bool = False) -> Work:
     """The work of ``images`` forward passes of ``network``, from one pass over a blank image.
 
@@ -69,13 +91,13 @@ def measure(network: nn.Module, shape: tuple[int, int, int], images: float, seco
     hooks = [layer.register_forward_hook(note) for layer in network.modules() if not list(layer.children())]
     training = network.training
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), _Flops() as flops:
             network.eval()(torch.zeros(1, *shape))
     finally:
         network.train(training)
         for hook in hooks:
             hook.remove()
-    return Work(counter.get_total_flops() * images, numbers * images, widest, fewest, max(numbers, 1), second)
+    return Work(flops.total * images, numbers * images, widest, fewest, max(numbers, 1), second)
 
 
 def _own_code(function: Callable[..., Any]) -> Callable[..., Any]:

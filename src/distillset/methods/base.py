@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.engine import Engine
+from distillset.engine import Engine, pulled_back
 from distillset.keys import Key
 from distillset.mesh import Mesh, Solo
 from distillset.nets import State, calibrated, fresh, mixes_images
@@ -219,5 +219,4 @@ def pixel_gradient(
     seen = augmented.detach().requires_grad_()
     value = loss(seen)
     (asked,) = torch.autograd.grad(value, seen)
-    (gradient,) = torch.autograd.grad(augmented, leaf, asked)
-    return value.detach(), gradient
+    return value.detach(), pulled_back(asked, augmented, leaf)

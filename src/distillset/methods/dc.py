@@ -26,6 +26,7 @@ from distillset.data.augment import Augmentation, Draw, default_strategy
 from distillset.data.formation import check_formation, formed
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
+from distillset.engine import pulled_back
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.methods.base import Leaf, Leaves, Piece, Task, Term
@@ -207,8 +208,7 @@ class GradientMatching:
         images, labels, weights = (torch.cat(tensors) for tensors in zip(*shots, strict=True))
         target = {name: torch.stack([found[name] for found in targets]).sum(0) for name in targets[0]}
         value, found = self.distance(state, (images, labels, weights), target)
-        (gradient,) = torch.autograd.grad(torch.cat(parts), leaf, found)
-        return Piece(value, {"images": (rows, gradient)})
+        return Piece(value, {"images": (rows, pulled_back(found, torch.cat(parts), leaf))})
 
     def _target(self, state: State, label: int, draw: Draw, key: Key) -> State:
         """The gradient of the mean loss of real images of one class."""

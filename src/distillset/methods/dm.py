@@ -26,7 +26,7 @@ from distillset.data.augment import Augmentation, Draw, default_strategy
 from distillset.data.formation import check_formation, formed
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.engine import Engine, blocks, embedding
+from distillset.engine import Engine, blocks, embedding, pulled_back
 from distillset.engine.engine import Rowwise
 from distillset.errors import InputError
 from distillset.keys import Key
@@ -159,8 +159,7 @@ class DistributionMatching:
         gap = features.to(targets.dtype).unflatten(0, (-1, self.seen)).mean(1) - targets
         wanted = (gap * (2 / self.seen)).repeat_interleave(self.seen, 0)
         _, (asked,) = self.pull((state,), (augmented.detach(), wanted))
-        (gradient,) = torch.autograd.grad(augmented, leaf, asked)
-        return gap.square().sum(), gradient
+        return gap.square().sum(), pulled_back(asked, augmented, leaf)
 
     def _targets(self, state: State, key: Key, draws: Mapping[int, Draw]) -> Tensor:
         """Mean embeddings of augmented real images, ``[classes, features]``; the engine says how many at once."""

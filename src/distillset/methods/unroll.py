@@ -23,7 +23,7 @@ from torch import Tensor
 
 from distillset.data.augment import Draw
 from distillset.data.canvas import Crop
-from distillset.engine import Slopes
+from distillset.engine import Slopes, pulled_back
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,7 @@ def unroll(
         by_state, by_augmented, by_targets = slopes.product(
             before, augmented.detach(), labels[rows], weights(batch), adjoint, full
         )
-        (found,) = torch.autograd.grad(augmented, leaf, by_augmented)
-        by_images.index_add_(0, rows, found * -rate)
+        by_images.index_add_(0, rows, pulled_back(by_augmented, augmented, leaf) * -rate)
         if by_labels is not None and by_targets is not None:
             by_labels.index_add_(0, rows, by_targets * -rate)
         by_rate += (adjoint * (after - before)).sum() / rate

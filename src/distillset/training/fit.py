@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from distillset.data.augment import Augmentation
 from distillset.data.augment_dc import DCAugmentation
-from distillset.engine import Engine, logits
+from distillset.engine import SGD, Engine, logits
 from distillset.engine.engine import Loss
 from distillset.errors import InputError
 from distillset.keys import Key
@@ -174,10 +174,7 @@ class Trainer:
             for start in range(0, count, recipe.batch):
                 own = [order[start : start + recipe.batch] for order in orders]
                 gradients = self._slopes(states, sets, own, (epoch, start), full, weights)
-                found = [own[name] for own in gradients for name in self.trainable]
-                for parameter, gradient in zip(parameters, found, strict=True):
-                    parameter.grad = gradient
-                optimiser.step()
+                optimiser.step([own[name] for own in gradients for name in self.trainable])
             if epoch == recipe.epochs // 2 + 1:
                 rate *= recipe.decay
                 optimiser = self._sgd(parameters, rate)
@@ -226,11 +223,8 @@ class Trainer:
         """Rows of a test that are normalised at a time."""
         return min(CHUNK, self.engine.portion(examples(torch.arange(1)).shape[1:]))
 
-    def _sgd(self, parameters: list[Tensor], rate: float) -> torch.optim.SGD:
-        recipe = self.recipe
-        return torch.optim.SGD(
-            parameters, rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, foreach=True
-        )
+    def _sgd(self, parameters: list[Tensor], rate: float) -> SGD:
+        return SGD(parameters, rate, self.recipe.momentum, self.recipe.weight_decay)
 
 
 def _draws(module: nn.Module, shape: tuple[int, int, int]) -> bool:
