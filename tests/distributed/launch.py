@@ -1,9 +1,16 @@
-"""Ranks of `torchrun` on loopback, and the same command in one process of as many threads."""
+"""Ranks of `torchrun` on loopback, and the same command in one process of as many threads as one of them."""
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
+
+import pytest
+import torch
+
+from distillset.commands import main
 
 
 def environment(cache: Path | None = None) -> dict[str, str]:
@@ -20,7 +27,14 @@ def torchrun(
 
 
 def alone(arguments: list[str], cache: Path | None = None) -> str:
-    command = [sys.executable, "-m", "distillset", *arguments]
-    done = subprocess.run(command, env=environment(cache), capture_output=True, text=True, timeout=500, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """In this process: starting another would take longer than the command."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as shown:
+            if cache is not None:
+                patch.setenv("DISTILLSET_CACHE", str(cache))
+            assert main(arguments) == 0
+    finally:
+        torch.set_num_threads(threads)
+    return shown.getvalue()
