@@ -159,12 +159,12 @@ class MTT:
         return row.whiten if spec.name in SETTINGS and small else "none"
 
     def images_per_step(self, real: RealSet, ipc: int) -> float:
-        """A student's step is a gradient (3 passes) and a product with its Jacobian (9)."""
+        """A student's step is a gradient (3 passes) and a product with its Jacobian (8)."""
         row, _ = published(real.spec.name, real.spec.classes, ipc)
         steps = row.syn_steps if self.syn_steps is None else self.syn_steps
         batch = row.batch_syn if self.batch_syn is None else self.batch_syn
         whole = ipc * real.spec.classes
-        return 12.0 * self.segments * steps * min(batch or whole, whole)
+        return 11.0 * self.segments * steps * min(batch or whole, whole)
 
     def images_before(self, real: RealSet) -> float:
         """The epochs of the experts, if none are given; sharpness-aware ones cost twice."""

@@ -14,7 +14,7 @@ def passes(preset: Preset, steps: int, networks: int) -> float:
     """Image passes of ``steps`` of a preset and of an evaluation on ``networks`` networks, roughly.
 
     That of DM is steps x classes x 256; of DC and DSA three times that for every update of a step, and the training
-    between updates; of MTT that of its 100 experts and twelve passes for each image of a student's steps. The network
+    between updates; of MTT that of its 100 experts and eleven passes for each image of a student's steps. The network
     that a selection sees with, trained once a data set, is not counted.
     """
     images = preset.ipc * preset.classes
@@ -35,5 +35,5 @@ def _distilled(preset: Preset, steps: int, images: int) -> float:
         experts = (
             3.0 * EXPERTS * SIZES.get(preset.data, 50_000) * (settings["max_start"] - 1 + settings["expert_epochs"])
         )
-        return float(experts + 12.0 * steps * settings["syn_steps"] * batch)
+        return float(experts + 11.0 * steps * settings["syn_steps"] * batch)
     return 0.0
