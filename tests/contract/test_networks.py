@@ -222,9 +222,9 @@ def test_bf16_points_the_same_way(name: str) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, in the modules of its compiler
 @pytest.mark.parametrize("name", [*NETWORKS, "ConvNetBN", "ConvNetMP", "VGG11BN", "ResNet18BN_AP"])
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 28, 28)])
-@pytest.mark.parametrize("kernels", [None, torch.float32], ids=["without kernels", "with kernels"])
+@pytest.mark.parametrize("how", ["without kernels", "with kernels", "by the engine"])
 def test_compiled_whole_second_order_gradients_are_the_eager_ones(
-    name: str, shape: tuple[int, int, int], kernels: torch.dtype | None
+    name: str, shape: tuple[int, int, int], how: str
 ) -> None:
     """One graph without breaks."""
     torch.compiler.reset()  # the compiler gives up on the ninth form of one function
@@ -234,8 +234,11 @@ def test_compiled_whole_second_order_gradients_are_the_eager_ones(
         found: Tensor = grad(lambda images: slope(network, state, direction, images, targets))(images)
         return found
 
-    with in_use(kernels):
-        found = torch.compile(second, fullgraph=True, dynamic=False)(state, direction, images, targets)
+    if how == "by the engine":
+        found = toys.engine(compiled=True).whole(second, second=True)(state, direction, images, targets)
+    else:
+        with in_use(torch.float32 if how == "with kernels" else None):
+            found = torch.compile(second, fullgraph=True, dynamic=False)(state, direction, images, targets)
     exact_state, exact_direction = ({k: value.double() for k, value in part.items()} for part in (state, direction))
     exact = second(exact_state, exact_direction, images.double(), targets)
     assert float(F.cosine_similarity(found.double().flatten(), exact.flatten(), dim=0)) > 0.99

@@ -1,4 +1,4 @@
-"""Winograd's convolutions against PyTorch's in float64, and which convolutions of a graph they take the place of."""
+"""Kernels of convolutions against PyTorch's in float64, and which convolutions of a graph they take the place of."""
 
 from typing import Any
 
@@ -16,7 +16,10 @@ from distillset.engine.kernels.winograd import convolve, convolve_images, convol
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 
-OWN = {getattr(torch.ops.distillset, name).default for name in ("convolve", "convolve_images", "convolve_weights")}
+OWN = {
+    getattr(torch.ops.distillset, name).default
+    for name in ("convolve", "convolve_images", "convolve_weights", "narrow", "narrow_images", "narrow_weights")
+}
 # Images, channels in and out, height, width: whole tiles, ragged ones, fewer pixels than a tile.
 SHAPES = [(3, 32, 64, 16, 16), (2, 64, 32, 7, 9), (5, 32, 32, 3, 6), (1, 96, 160, 8, 4)]
 
@@ -106,6 +109,27 @@ def test_graphs_compute_the_same_with_the_kernels_in(function: Any) -> None:
         assert error(found[name], wanted[name]) < 1e-5
 
 
+@pytest.mark.parametrize("padding", [0, 1, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_so_they_do_where_channels_are_few(channels: int, padding: int) -> None:
+    """In all that a network's first layer needs for second derivatives by way of its weights' gradient."""
+    arguments = some(8, channels, 9, 8), some(64, channels, 3, 3, seed=1), some(64, seed=2)
+
+    def size(images: Tensor, weights: Tensor, bias: Tensor) -> Any:
+        cubes = grad(lambda taps: F.conv2d(images, taps, bias, padding=padding).pow(3).sum())
+        return cubes(weights).square().sum()
+
+    def products(*own: Tensor) -> dict[str, Tensor]:
+        return dict(zip(("images", "weights", "bias"), grad(size, argnums=(0, 1, 2))(*own), strict=True))
+
+    graph, left = traced(products, *arguments)
+    assert not left
+    assert OWN & {node.target for node in graph.graph.nodes}
+    found, wanted = graph(*arguments), products(*(argument.double() for argument in arguments))
+    for name, exact in wanted.items():
+        assert error(found[name], exact) < 1e-5
+
+
 def test_the_weights_gradient_of_second_derivatives_is_known() -> None:
     """Images of 64 and 32 channels, numbers and channels changed: a convolution of each with each, one pixel around."""
     graph, left = traced(lambda a, b: F.conv2d(a, b, padding=1), some(64, 8, 9, 8), some(32, 8, 9, 8, seed=1))
@@ -121,7 +145,8 @@ def test_the_weights_gradient_of_second_derivatives_is_known() -> None:
         ((8, 32, 9, 8), 3, {"padding": 0}),
         ((8, 32, 9, 8), 3, {"padding": 2, "dilation": 2}),
         ((8, 32, 9, 8), 5, {"padding": 2}),
-        ((8, 3, 9, 8), 3, {"padding": 1}),  # channels
+        ((8, 5, 9, 8), 3, {"padding": 1}),  # channels: neither few nor many
+        ((8, 3, 9, 8), 3, {"padding": 4}),
         ((64, 32, 2, 2), 3, {"padding": 1}),  # a tile is four times the image
         ((2, 32, 8, 8), 3, {"padding": 1}),  # 8 tiles
     ],

@@ -67,8 +67,8 @@ class Slopes:
             return products
 
         self._gradient = engine.split(first, mixes)
-        self._product = engine.split(second((2,)), mixes)
-        self._soft_product = engine.split(second((2, 3)), mixes)
+        self._product = engine.split(second((2,)), mixes, second=True)
+        self._soft_product = engine.split(second((2, 3)), mixes, second=True)
 
     def gradient(
         self, parameters: Tensor, images: Tensor, targets: Tensor, weights: Tensor, full: int | None = None

@@ -130,10 +130,11 @@ class Engine:
         if self.device.type == "cpu":
             keep_memory()
 
-    def whole(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def whole(self, function: Callable[..., Any], second: bool = False) -> Callable[..., Any]:
         """``function`` in one call: precision and compilation only. Differentiable.
 
-        Arguments and results are tensors, or lists, tuples and dicts of them.
+        Arguments and results are tensors, or lists, tuples and dicts of them. ``second`` says that it takes second
+        derivatives.
         """
 
         def exact(*arguments: Any) -> Any:
@@ -148,14 +149,15 @@ class Engine:
         if not self.compute.kernels:
             return torch.compile(_own_code(exact), dynamic=False)
         options: dict[str, Any] = {}
-        if self.compute.precision == "fp32":
+        exactly = self.compute.precision == "fp32"
+        if exactly:
             from distillset.engine.graphs import PASS
 
             options["post_grad_custom_pre_pass"] = PASS
         compiled = torch.compile(_own_code(exact), dynamic=False, options=options)
 
         def with_kernels(*arguments: Any) -> Any:
-            with in_use(torch.float32 if self.compute.precision == "fp32" else torch.bfloat16):
+            with in_use(torch.float32 if exactly else torch.bfloat16, apart=second and exactly):
                 return compiled(*arguments)
 
         return with_kernels
@@ -270,19 +272,25 @@ class Engine:
         """Trainings on so many images a batch that are worth running side by side: those whose batches are replayed."""
         return min(TOGETHER, max(1, self.micro_batch // SMALL // images)) if self.device.type == "cuda" else 1
 
-    def split(self, function: Callable[..., tuple[Sequence[Tensor], Sequence[Tensor]]], mixes: bool = False) -> Split:
+    def split(
+        self,
+        function: Callable[..., tuple[Sequence[Tensor], Sequence[Tensor]]],
+        mixes: bool = False,
+        second: bool = False,
+    ) -> Split:
         """``function(*fixed, *rows)`` in micro-batches, without gradients but those it takes itself.
 
         Args:
             function: gives tensors that are sums over rows, and tensors of one row a row. Where a micro-batch is filled
                 up, the rows are zero.
             mixes: whether an image's result depends on the others (batch norm in training); then all go in one call.
+            second: as in `whole`.
 
         Returns:
             A function ``(fixed, rows, full=None) -> (sums, rows)``; ``full`` is the usual number of rows, from which
             the micro-batch is derived so that a short last batch needs no other shape.
         """
-        run = self.replayed(self.whole(function))
+        run = self.replayed(self.whole(function, second))
 
         def apply(
             fixed: Sequence[Any], rows: Sequence[Tensor], full: int | None = None

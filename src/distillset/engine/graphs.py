@@ -1,11 +1,13 @@
-"""Winograd's kernels in the place of convolutions of a graph that is being compiled, those of first and second
-derivatives included: there they are convolutions again.
+"""Kernels in the place of convolutions of a graph that is being compiled, those of first and second derivatives
+included: there they are convolutions again. Winograd's take those of many channels, `distillset.engine.kernels.narrow`
+those of few.
 
 Imported where something is compiled: it needs PyTorch's Inductor, which takes a second.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch._inductor.custom_graph_pass import CustomGraphPass
 from torch.fx import Graph, Node
 
 from distillset.engine.kernels import sources
+from distillset.engine.kernels.narrow import BORDER, INPUTS, OUTPUTS
 from distillset.engine.kernels.winograd import CHANNELS
 
 aten, own = torch.ops.aten, torch.ops.distillset
@@ -33,7 +36,11 @@ class Pass(CustomGraphPass):
         for node in list(graph.nodes):
             if node.target is aten.convolution.default:
                 images, weights, bias, *how = node.args
-                if _suits(images, weights, how):
+                if _few(images, weights, how):
+                    _replace(graph, node, own.narrow.default, images, weights, bias, how[1][0])
+                elif bias is None and _few(images, weights, how, turned=True):
+                    _replace(graph, node, own.narrow_images.default, images, weights, how[1][0])
+                elif _suits(images, weights, how):
                     _replace(graph, node, own.convolve.default, images, weights, bias)
                 elif bias is None and _suits(images, weights, how, turned=True):
                     _replace(graph, node, own.convolve_images.default, images, weights)
@@ -41,7 +48,9 @@ class Pass(CustomGraphPass):
                     _replace_correlation(graph, node, images, weights)
             elif node.target is aten.convolution_backward.default:
                 results, images, weights, _, *how, _ = node.args
-                if _suits(images, weights, how):
+                if _few(images, weights, how):
+                    _replace_backward_of_few(graph, node, results, images, weights, how[1][0])
+                elif _suits(images, weights, how):
                     _replace_backward(graph, node, results, images, weights)
 
     def uuid(self) -> bytes:
@@ -50,6 +59,17 @@ class Pass(CustomGraphPass):
 
 
 PASS = Pass()
+
+
+def _few(images: Node, weights: Node, how: list[Any], turned: bool = False) -> bool:
+    """Whether a convolution of few channels, or with ``turned`` the gradient of its images, is one that has kernels of
+    its own.
+    """
+    outputs, inputs, *taps = weights.meta["val"].shape
+    stride, padding, *rest = how
+    plain = taps == [3, 3] and stride == [1, 1] and rest == [[1, 1], turned, [0, 0], 1]
+    few = inputs <= INPUTS and outputs % OUTPUTS == 0
+    return plain and few and padding[0] == padding[1] <= BORDER and _exact(images, weights)
 
 
 def _suits(images: Node, weights: Node, how: list[Any], turned: bool = False) -> bool:
@@ -104,6 +124,19 @@ def _replace_correlation(graph: Graph, node: Node, images: Node, weights: Node) 
         images, results = (_added(graph, aten.permute.default, tensor, swap) for tensor in (images, weights))
         found = _added(graph, own.convolve_weights.default, images, results)
     _replace(graph, node, aten.permute.default, found, swap)
+
+
+def _replace_backward_of_few(graph: Graph, node: Node, results: Node, images: Node, weights: Node, border: int) -> None:
+    users = list(node.users)
+    if any(user.args[1] != 0 for user in users):
+        with graph.inserting_before(node):
+            layer = _added(graph, own.narrow_weights.default, images, results, border)
+    for user in users:
+        if user.args[1] == 0:
+            _replace(graph, user, own.narrow_images.default, results, weights, border)
+        else:
+            _replace(graph, user, getitem, layer, 0 if user.args[1] == 1 else 1)
+    graph.erase_node(node)
 
 
 def _replace_backward(graph: Graph, node: Node, results: Node, images: Node, weights: Node) -> None:

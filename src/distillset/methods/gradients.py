@@ -31,8 +31,8 @@ class GradientDistance:
         self.matched = matched(network, distance)
         self.engine, self._loss, self._distance = engine, loss, DISTANCES[distance]
         self._first = engine.gradients(loss)
-        self._at_once = engine.replayed(engine.whole(self._small))
-        self._product = engine.split(self._directed)
+        self._at_once = engine.replayed(engine.whole(self._small, second=True))
+        self._product = engine.split(self._directed, second=True)
 
     def target(self, state: State, shot: Shot, full: int) -> State:
         """The gradient of the loss of real images, usually ``full`` many, of the parameters that are compared."""

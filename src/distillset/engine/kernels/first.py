@@ -4,8 +4,11 @@ The results of the first convolution are by far the largest tensor of a network:
 they are made a strip of channels of an image at a time, stay in the cache, and are made again where gradients are
 taken, so that they never travel through memory. The kernels are in ``first.cpp``.
 
-First derivatives are single operations; second derivatives, which are taken of few images, are composed of those of
-the parts (`distillset.engine.kernels.narrow`, `distillset.engine.kernels.normed`).
+First derivatives are single operations; second derivatives are composed of those of the parts
+(`distillset.engine.kernels.narrow`, `distillset.engine.kernels.normed`). In fp32 the engine keeps the parts apart from
+the start where second derivatives are taken: what is made once serves both, and the gradient of the convolution's
+results is summed before it goes on to images and weights. Measured with AVX2, one thread: for the products of MTT 560
+in place of 650 ms for 100 images, and no difference for 10.
 """
 
 import ctypes
@@ -18,7 +21,7 @@ from torch import Tensor, nn
 
 from distillset.engine.kernels import library, listed, operation, places, ready
 from distillset.engine.kernels.narrow import BORDER, INPUTS, OUTPUTS, narrow, narrow_images, narrow_weights
-from distillset.engine.kernels.normed import Last, applied, normed_backward, normed_second, opaque, resized, used
+from distillset.engine.kernels.normed import Last, apart, applied, normed_backward, normed_second, opaque, resized, used
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FORWARD, BY_LAYER, BY_IMAGES = 0, 1, 2
@@ -38,6 +41,7 @@ def suits(images: Tensor, convolution: nn.Conv2d, pool: int) -> bool:
     """Whether the operation is in use and takes these images and this convolution."""
     return (
         used() is not None
+        and not apart()
         and few(convolution)
         and images.device.type == "cpu"
         and images.dtype == torch.float32

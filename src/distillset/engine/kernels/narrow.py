@@ -24,25 +24,27 @@ def _grown(images: Tensor, channels: int, by: int) -> Tensor:
     return torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
 
 
-def _run(name: str, images: Tensor, outputs: int, border: int, tensors: Sequence[Tensor]) -> None:
+def _run(name: str, images: Tensor, outputs: int, border: int, tensors: Sequence[Tensor | None]) -> None:
     n, inputs, height, width = images.shape
     sizes = map(ctypes.c_int64, (n, height, width, outputs, inputs, border))
-    getattr(library(SOURCE), name)(*places(tensors), *sizes, torch.get_num_threads())
+    given = [None if tensor is None else places([tensor])[0] for tensor in tensors]
+    getattr(library(SOURCE), name)(*given, *sizes, torch.get_num_threads())
 
 
-def _made(images: Tensor, weights: Tensor, bias: Tensor, border: int) -> Tensor:
+def _made(images: Tensor, weights: Tensor, bias: Tensor | None, border: int) -> Tensor:
     return _grown(images, len(weights), 2 * border - 2)
 
 
 @operation(_made)
-def narrow(images: Tensor, weights: Tensor, bias: Tensor, border: int) -> Tensor:
+def narrow(images: Tensor, weights: Tensor, bias: Tensor | None, border: int) -> Tensor:
     """``images [n, in, H, W]`` convolved with ``weights [out, in, 3, 3]``, stride 1 and padding ``border``, and
-    ``bias [out]`` added: ``[n, out, H + 2 border - 2, W + 2 border - 2]``.
+    ``bias [out]`` added where there is one: ``[n, out, H + 2 border - 2, W + 2 border - 2]``.
 
     Float32 on a CPU, at most `INPUTS` channels to a multiple of `OUTPUTS`; the result is channels-last.
     """
     results = _made(images, weights, bias, border)
-    _run("distillset_narrow", images, len(weights), border, [*ready(images, weights.flatten(1), bias), results])
+    added = None if bias is None else bias.contiguous()
+    _run("distillset_narrow", images, len(weights), border, [*ready(images, weights.flatten(1)), added, results])
     return results
 
 

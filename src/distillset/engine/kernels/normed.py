@@ -26,6 +26,7 @@ FORWARD, BACKWARD, SECOND = 0, 1, 2
 
 class _Using:
     results: torch.dtype | None = None
+    apart = False
 
 
 _using = _Using()
@@ -42,22 +43,28 @@ def opaque(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 @contextmanager
-def in_use(results: torch.dtype | None) -> Iterator[None]:
+def in_use(results: torch.dtype | None, apart: bool = False) -> Iterator[None]:
     """Whether networks take the kernels' operations within the block (None: they do not), and the type of the results
-    of those that choose it.
+    of those that choose it. ``apart`` keeps a first block's convolution out of the operation of norm and pooling.
     """
     while _opaque:
         torch.compiler.allow_in_graph(_opaque.pop())
-    before, _using.results = _using.results, results
+    before = _using.results, _using.apart
+    _using.results, _using.apart = results, apart
     try:
         yield
     finally:
-        _using.results = before
+        _using.results, _using.apart = before
 
 
 def used() -> torch.dtype | None:
-    """What `in_use` was given."""
+    """The type that `in_use` was given."""
     return _using.results
+
+
+def apart() -> bool:
+    """Whether `in_use` was told so."""
+    return _using.apart
 
 
 def suits(images: Tensor, pool: int) -> bool:
