@@ -10,7 +10,8 @@ class SGD:
     """What `torch.optim.SGD` does, to the bit, with gradients handed to it.
 
     That one imports the compiler when it is made, which takes as long as a short run, and looks after more at each
-    step: measured for the 14 parameters of ConvNet-3, 178 in place of 55 microseconds.
+    step: measured on a CPU, 53 in place of 136 microseconds for the 6 parameters of ConvNet-1 of 8 channels, 290 in
+    place of 432 for the 14 of ConvNet-3.
 
     Args:
         parameters: are changed in place.

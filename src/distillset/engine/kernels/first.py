@@ -7,8 +7,8 @@ taken, so that they never travel through memory. The kernels are in ``first.cpp`
 First derivatives are single operations; second derivatives are composed of those of the parts
 (`distillset.engine.kernels.narrow`, `distillset.engine.kernels.normed`). In fp32 the engine keeps the parts apart from
 the start where second derivatives are taken: what is made once serves both, and the gradient of the convolution's
-results is summed before it goes on to images and weights. Measured with AVX2, one thread: for the products of MTT 560
-in place of 650 ms for 100 images, and no difference for 10.
+results is summed before it goes on to images and weights. Measured with AVX2, one thread of a loaded machine: the
+products of MTT take 560 in place of 650 ms at best for 100 images, and the same for 10.
 """
 
 import ctypes
