@@ -149,15 +149,15 @@ class Engine:
         if not self.compute.kernels:
             return torch.compile(_own_code(exact), dynamic=False)
         options: dict[str, Any] = {}
-        exactly = self.compute.precision == "fp32"
-        if exactly:
+        fp32 = self.compute.precision == "fp32"
+        if fp32:
             from distillset.engine.graphs import PASS
 
             options["post_grad_custom_pre_pass"] = PASS
         compiled = torch.compile(_own_code(exact), dynamic=False, options=options)
 
         def with_kernels(*arguments: Any) -> Any:
-            with in_use(torch.float32 if exactly else torch.bfloat16, apart=second and exactly):
+            with in_use(torch.float32 if fp32 else torch.bfloat16, apart=second and fp32):
                 return compiled(*arguments)
 
         return with_kernels

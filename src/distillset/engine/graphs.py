@@ -63,7 +63,9 @@ PASS = Pass()
 
 def _few(images: Node, weights: Node, how: list[Any], turned: bool = False) -> bool:
     """Whether a convolution of few channels, or with ``turned`` the gradient of its images, is one that has kernels of
-    its own.
+    its own. Measured with AVX2, two threads, 64 images and channels: forward they can be slower (3 to 64 channels at
+    32x32: 4.2 for 2.1 ms), the gradients are faster (weights 3.0 for 3.7, images 2.6 for 5.6 ms), most of all of grey
+    images (at 28x28 1.0 for 7.2 and 1.1 for 6.5 ms).
     """
     outputs, inputs, *taps = weights.meta["val"].shape
     stride, padding, *rest = how

@@ -159,7 +159,7 @@ class MTT:
         return row.whiten if spec.name in SETTINGS and small else "none"
 
     def images_per_step(self, real: RealSet, ipc: int) -> float:
-        """A student's step is a gradient (3 passes) and a product with its Jacobian (8)."""
+        """A student's step is a gradient (3 passes) and a product with its Jacobian (8 compiled)."""
         row, _ = published(real.spec.name, real.spec.classes, ipc)
         steps = row.syn_steps if self.syn_steps is None else self.syn_steps
         batch = row.batch_syn if self.batch_syn is None else self.batch_syn

@@ -114,7 +114,7 @@ class Layers(nn.Sequential):
         few = isinstance(layers[0], nn.Conv2d) and first.few(layers[0])
         _, pool = _norm_and_pool(layers[1:])
         self.passing = layers[:3] if few and pool == 2 else ()
-        """Layers whose output is never written out where the kernels are in use."""
+        """Layers whose output is never written out where the kernels are in use and first derivatives are taken."""
 
     def forward(self, images: Tensor) -> Tensor:
         layers = list(self)
