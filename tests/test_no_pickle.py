@@ -55,7 +55,7 @@ ALLOWED = [
     "import numpy as np\nnp.save(path, x, allow_pickle=False)",
     "from safetensors.torch import load_file, save_file\nload_file(path)",
     "import json\njson.load(file)",
-    "from distillset.data.sources import load\nload('digits')",
+    "from distillset.sources.load import load\nload('digits')",
     "from . import pickle",
     "text = 'import pickle'  # import pickle",
     "joblib = 3\njoblib.real",

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from distillset.data.real import RealSet
-from distillset.data.sources import Data
 from distillset.data.spec import Spec
 from distillset.engine import Compute, Engine
 from distillset.engine.kernels import available
+from distillset.sources.load import Data
 
 NETWORK = "ConvNetD1W8"
 EAGER: dict[str, Any] = {"device": "cpu", "precision": "fp32", "compile": "off"}

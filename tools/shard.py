@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from distillset.data.array_files import CLASS_NAMES
-from distillset.data.sources import Data, load
 from distillset.errors import DistillsetError
+from distillset.sources.array_files import CLASS_NAMES
+from distillset.sources.load import Data, load
 from distillset.store import write_atomically
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distillset.coresets import select
     from distillset.data.real import RealSet
-    from distillset.data.sources import Data, load
     from distillset.data.spec import Spec
     from distillset.data.synthetic import SyntheticSet
     from distillset.distill import distill
@@ -23,11 +22,12 @@ if TYPE_CHECKING:
     from distillset.keys import Key
     from distillset.loop import Watcher
     from distillset.methods import DC, DM, DSA, MTT
+    from distillset.sources.load import Data, load
 
 _HOMES = {
     "distillset.coresets": ("select",),
     "distillset.data.real": ("RealSet",),
-    "distillset.data.sources": ("Data", "load"),
+    "distillset.sources.load": ("Data", "load"),
     "distillset.data.spec": ("Spec",),
     "distillset.data.synthetic": ("SyntheticSet",),
     "distillset.distill": ("distill",),

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from distillset.data.formation import deformed
 from distillset.data.real import RealSet
-from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak
@@ -25,6 +24,7 @@ from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.nets.layers import STRIDES, strided
 from distillset.run import Checkpoint, RunFolder, check_same, resolve_compute
+from distillset.sources.load import Data
 from distillset.whitened import chosen, keep, whitened
 
 

@@ -29,7 +29,7 @@ from tests.bad_input.sources import (
     with_file,
     with_link,
 )
-from tests.data.on_disk import picture, png
+from tests.sources.on_disk import picture, png
 
 IMAGES = [
     data("not an image", with_file(b"x"), r"c/b/x\.png \(row 8\): .*not an image file"),

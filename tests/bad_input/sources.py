@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from tests.data.on_disk import picture, png, write_classes, write_parquet
+from tests.sources.on_disk import picture, png, write_classes, write_parquet
 
 Make = Callable[[Path], Path | str]
 

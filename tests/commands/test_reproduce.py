@@ -10,8 +10,8 @@ import pytest
 import distillset
 from distillset.commands import main
 from distillset.data.real import RealSet
-from distillset.data.sources import Data
 from distillset.presets import PRESETS
+from distillset.sources.load import Data
 from tests import toys
 from tools.shard import write_shards
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from distillset.coresets import SELECTORS
-from distillset.data.known import KNOWN
 from distillset.data.spec import Spec
 from distillset.evaluation import PROTOCOLS
 from distillset.methods import METHODS
@@ -14,6 +13,7 @@ from distillset.presets import PRESETS, Preset, improvements, passes, variants
 from distillset.reproduction import Results
 from distillset.reproduction.plan import plan
 from distillset.reproduction.record import ours
+from distillset.sources.known import KNOWN
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 DISTILLED = {name: preset for name, preset in PRESETS.items() if preset.method in METHODS}

@@ -8,12 +8,12 @@ import torch
 
 from distillset import DM, evaluate
 from distillset.data.formation import check_formation, deformed, formed
-from distillset.data.sources import Data
 from distillset.data.synthetic import CARD, TENSORS, SyntheticSet
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation.protocol import PROTOCOLS
 from distillset.evaluation.subjects import of_set
 from distillset.export import export
+from distillset.sources.load import Data
 from distillset.store import read_tensors, write_tensors
 from distillset.verify import verify
 from tests import toys

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 
 from distillset.data import labels
 from distillset.data.real import RealSet
-from distillset.data.sources import Data, load
 from distillset.data.spec import Spec
-from tests.data.on_disk import channels_first, picture, write_classes, write_parquet
+from distillset.sources.load import Data, load
+from tests.sources.on_disk import channels_first, picture, write_classes, write_parquet
 
 NAMES = ["ant", "Bee", "a b", "ü", "10", "9"]
 

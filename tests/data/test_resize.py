@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from distillset.data.resize import Resize
-from distillset.data.sources import load
 from distillset.errors import InputError
-from tests.data.on_disk import picture, write_classes
+from distillset.sources.load import load
+from tests.sources.on_disk import picture, write_classes
 
 
 @given(

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distillset.data.known import KNOWN
 from distillset.data.spec import Spec
 from distillset.errors import InputError
+from distillset.sources.known import KNOWN
 
 CIFAR = Spec("cifar10", 3, 2, 4, ("a", "b"), mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
 

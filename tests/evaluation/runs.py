@@ -3,9 +3,9 @@
 from typing import Any
 
 from distillset.coresets import select
-from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.evaluation import Row, evaluate
+from distillset.sources.load import Data
 from tests import toys
 
 DATA = toys.toy_data(noise=140)

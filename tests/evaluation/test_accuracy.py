@@ -12,13 +12,13 @@ from torch import Tensor
 
 from distillset.coresets import select
 from distillset.data.real import RealSet
-from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.data.whiten import Whitening
 from distillset.errors import InputError
 from distillset.evaluation import Ledger
 from distillset.keys import Key
 from distillset.nets import Source, State, build, canonical
+from distillset.sources.load import Data
 from distillset.store import read_tensors
 from distillset.training import Examples, Recipe, Trainer
 from tests import toys

@@ -44,7 +44,7 @@ class Inputs:
         """Write what is missing."""
         from distillset import export, load, select
         from distillset.data.real import RealSet
-        from distillset.data.sources import Data
+        from distillset.sources.load import Data
         from tools.shard import write_shards
 
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from distillset.data import cache
 from distillset.errors import InputError
+from distillset.sources import cache
 from distillset.store import checksum, read_tensors
 
 TIMED = re.compile(r"(\w+_)?(seconds|memory)|created|seal")

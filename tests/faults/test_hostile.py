@@ -61,7 +61,7 @@ def test_no_export_leaves_its_folder(hostile: SyntheticSet, tmp_path: Path, to: 
 
 def test_trained_networks_stay_in_their_folder(hostile: SyntheticSet, tmp_path: Path) -> None:
     real = toys.toy([2] * len(NAMES))
-    from distillset.data.sources import Data
+    from distillset.sources.load import Data
 
     data, kept = Data(real, real, "toy"), tmp_path / "inside" / "networks"
     before = files(tmp_path)
@@ -78,7 +78,7 @@ def test_class_folders_with_such_names_are_decoded_into_the_cache_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "cache"))
-    from tests.data.on_disk import picture, write_classes
+    from tests.sources.on_disk import picture, write_classes
 
     odd = "\x1b[31m..\\..\\x"
     source = write_classes(tmp_path / "\x1b[2J..", {"a": [picture(n) for n in range(4)], odd: [picture(5)] * 4})

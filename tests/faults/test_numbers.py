@@ -11,13 +11,13 @@ from torch import Tensor
 
 from distillset import evaluate, select
 from distillset.data.real import RealSet
-from distillset.data.sources import Data
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.data.whiten import Whitening
 from distillset.errors import DivergedError, InputError
 from distillset.keys import Key
 from distillset.methods import DC, DM, MTT, Method, Piece
+from distillset.sources.load import Data
 from distillset.store import write_tensors
 from tests import toys
 from tests.runs import Counting, distil, last_checkpoint

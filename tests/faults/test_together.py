@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from distillset.data import cache
 from distillset.data.synthetic import SyntheticSet
+from distillset.sources import cache
 from distillset.store import read_json, read_tensors
 from tests import toys
 from tests.bad_input.case import EAGER

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from distillset.data.real import RealSet
-from distillset.data.sources import Data
 from distillset.evaluation import PROTOCOLS, Protocol
 from distillset.presets import PRESETS, Accuracy, Ours, Preset
+from distillset.sources.load import Data
 from distillset.training import Recipe
 from tests import toys
 from tools.shard import write_shards

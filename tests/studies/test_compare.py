@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 from distillset.coresets import select
-from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.evaluation import Row
+from distillset.sources.load import Data
 from distillset.studies.compare import Comparison, compare, differences, holm, welch
 from tests import toys
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from distillset import select
-from distillset.data.sources import Data
 from distillset.data.whiten import Whitening
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation.bench import Bench
+from distillset.sources.load import Data
 from distillset.studies import nas
 from distillset.studies.nas import _differences, _parts, _told
 from tests import toys

@@ -7,7 +7,6 @@ from typing import Any
 from distillset.commands.options import add_compute, add_data, add_whiten, load_data
 from distillset.commands.progress import Terminal
 from distillset.data.augment import default_strategy
-from distillset.data.sources import Data
 from distillset.engine import Compute, Engine, measure
 from distillset.errors import InputError
 from distillset.mesh import join
@@ -15,6 +14,7 @@ from distillset.methods import MTT
 from distillset.methods.mtt_settings import reach
 from distillset.nets import Network
 from distillset.run import resolve_compute
+from distillset.sources.load import Data
 from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
 from distillset.training.trajectories import CARD
 from distillset.whitened import chosen, whitened

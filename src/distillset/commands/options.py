@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from distillset.data.sources import Data, load
 from distillset.errors import InputError
+from distillset.sources.load import Data, load
 
 
 def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:

@@ -16,7 +16,6 @@ from distillset.coresets.k_center import k_center
 from distillset.coresets.kmeans import kmeans
 from distillset.coresets.random import random
 from distillset.data.real import RealSet
-from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute
 from distillset.engine.hardware import forget_peak, peak
@@ -24,6 +23,7 @@ from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.mesh import Mesh, Solo, join
 from distillset.nets import Source
+from distillset.sources.load import Data
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from distillset.coresets import Expert, expert
-from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Work
 from distillset.errors import InputError
@@ -20,6 +19,7 @@ from distillset.evaluation.snapshots import VALIDATION, VALIDATION_KEY, trial
 from distillset.evaluation.subjects import Subject, alike, of_random, of_set, of_whole
 from distillset.mesh import join
 from distillset.nets import Network, Source, pool
+from distillset.sources.load import Data
 
 
 def evaluate(

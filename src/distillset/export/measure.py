@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.evaluation import Ledger, evaluate
 from distillset.export.pixels import eight_bit
+from distillset.sources.load import Data
 
 
 def measure(

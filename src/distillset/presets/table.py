@@ -5,8 +5,8 @@ number could not be confirmed has none.
 from typing import Any
 
 from distillset.data.augment import default_strategy
-from distillset.data.known import KNOWN
 from distillset.presets.preset import Accuracy, Ours, Preset
+from distillset.sources.known import KNOWN
 
 PAPERS = {
     "dc": "Zhao, Mopuri and Bilen, Dataset Condensation with Gradient Matching, ICLR 2021",

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InterruptedRun
 from distillset.evaluation import Ledger, Row
@@ -11,6 +10,7 @@ from distillset.evaluation import evaluate as evaluate_set
 from distillset.loop import Watcher
 from distillset.reproduction.budget import Budget, OutOfTime
 from distillset.reproduction.plan import Plan
+from distillset.sources.load import Data
 
 
 class Networks:

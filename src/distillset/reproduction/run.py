@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from distillset.coresets import select
-from distillset.data.sources import Data, load
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.distill import distill
 from distillset.errors import DivergedError, InputError, InterruptedRun
@@ -18,6 +17,7 @@ from distillset.reproduction.networks import Networks
 from distillset.reproduction.plan import Plan
 from distillset.reproduction.record import Results, ours, result_of
 from distillset.run import RunFolder
+from distillset.sources.load import Data, load
 from distillset.store import held
 
 

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.evaluation import Ledger, Row, choose, evaluate
 from distillset.evaluation.bench import Report
 from distillset.evaluation.checks import check_fit
 from distillset.nets import Source
+from distillset.sources.load import Data
 
 LEVEL = 0.05
 """Chance, over all pairs together, that a difference is announced where there is none."""

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from distillset.data.real import RealSet
-from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet, versions
 from distillset.engine import Compute
 from distillset.errors import InputError, InterruptedRun
@@ -28,6 +27,7 @@ from distillset.evaluation import Ledger, Row, choose, evaluate
 from distillset.keys import Key
 from distillset.loop import Watcher
 from distillset.nets import Network
+from distillset.sources.load import Data
 from distillset.store import write_json
 from distillset.studies.folder import ACCURACIES, opened
 from distillset.studies.makers import Maker, seconds

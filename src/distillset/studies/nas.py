@@ -17,7 +17,6 @@ import torch
 
 from distillset.coresets import SELECTORS
 from distillset.data.real import RealSet
-from distillset.data.sources import Data
 from distillset.data.synthetic import SyntheticSet, versions
 from distillset.engine import Compute, Work
 from distillset.engine.hardware import hardware
@@ -31,6 +30,7 @@ from distillset.loop import Watcher
 from distillset.methods import METHODS
 from distillset.nets import Network
 from distillset.nets.convnet import ConvNetConfig
+from distillset.sources.load import Data
 from distillset.store import write_json
 from distillset.studies.correlation import correlate, difference, top
 from distillset.studies.folder import ACCURACIES, opened

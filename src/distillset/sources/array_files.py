@@ -18,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from distillset.data import arrays
-from distillset.data.bounds import check_npz
-from distillset.data.splits import Split, rows_of_tensor
 from distillset.errors import InputError
+from distillset.sources.bounds import check_npz
+from distillset.sources.splits import Split, rows_of_tensor
 
 SUFFIXES = (".npz", ".safetensors")
 NAMES = ("images", "labels", "test_images", "test_labels")

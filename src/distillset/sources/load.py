@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillset.data import cache
-from distillset.data.classes import Choice, choose_classes, narrowed, published_classes, rows_of
-from distillset.data.decode import Plan, write_entry
-from distillset.data.in_memory import load_in_memory
-from distillset.data.known import Known
-from distillset.data.places import Place, find
 from distillset.data.real import RealSet
 from distillset.data.resize import Resize
-from distillset.data.splits import (
+from distillset.errors import InputError
+from distillset.sources import cache
+from distillset.sources.classes import Choice, choose_classes, narrowed, published_classes, rows_of
+from distillset.sources.decode import Plan, write_entry
+from distillset.sources.in_memory import load_in_memory
+from distillset.sources.known import Known
+from distillset.sources.places import Place, find
+from distillset.sources.splits import (
     Split,
     check_test_labels,
     check_training_labels,
@@ -27,7 +28,6 @@ from distillset.data.splits import (
     names_of,
     note_held_out,
 )
-from distillset.errors import InputError
 
 SCRATCH = "scratch"
 """A folder beside an entry that is built, for what readers have to write."""

@@ -8,15 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distillset.data import arrays, hugging_face, labels
-from distillset.data.classes import Choice, choose_classes, narrowed, rows_of
+from distillset.data import arrays, labels
 from distillset.data.measure import statistics
-from distillset.data.pictures import Wider, decode, form_of
-from distillset.data.progress import Bar
 from distillset.data.real import RealSet
 from distillset.data.resize import Resize, resized
 from distillset.data.spec import Spec
-from distillset.data.splits import (
+from distillset.errors import InputError
+from distillset.sources import hugging_face
+from distillset.sources.classes import Choice, choose_classes, narrowed, rows_of
+from distillset.sources.pictures import Wider, decode, form_of
+from distillset.sources.progress import Bar
+from distillset.sources.splits import (
     Picture,
     Split,
     check_test_labels,
@@ -27,7 +29,6 @@ from distillset.data.splits import (
     names_of,
     note_held_out,
 )
-from distillset.errors import InputError
 
 BLOCK_IMAGES = 256
 
@@ -46,7 +47,7 @@ def load_in_memory(
 ) -> tuple[RealSet, RealSet, list[str], Choice | None]:
     """(train, test, notes, the classes chosen) of ``data``, and of ``test`` where it is given.
 
-    See `distillset.data.sources.load`.
+    See `distillset.sources.load.load`.
 
     Raises:
         InputError: one of them is of a kind that is not read, or its content cannot be used.

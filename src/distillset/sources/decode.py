@@ -13,14 +13,14 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from distillset.data import cache
 from distillset.data.measure import Fingerprint, Statistics
-from distillset.data.pictures import Form, Wider, decode, form_of
-from distillset.data.progress import Bar
 from distillset.data.resize import Resize
 from distillset.data.spec import CHANNELS, Spec
-from distillset.data.splits import Split
 from distillset.errors import InputError, InterruptedRun
+from distillset.sources import cache
+from distillset.sources.pictures import Form, Wider, decode, form_of
+from distillset.sources.progress import Bar
+from distillset.sources.splits import Split
 from distillset.store import read_json, write_json
 
 BLOCK_BYTES = 16 * 2**20

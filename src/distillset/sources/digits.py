@@ -3,9 +3,9 @@
 import torch
 
 from distillset.data.real import held_out_rows
-from distillset.data.splits import Split, rows_of_tensor
 from distillset.errors import InputError
 from distillset.keys import Key
+from distillset.sources.splits import Split, rows_of_tensor
 
 TEST_SHARE = 0.2
 

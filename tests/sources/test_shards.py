@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from distillset.data.sources import load
 from distillset.errors import InputError
-from tests.data.on_disk import picture, write_parquet
+from distillset.sources.load import load
+from tests.sources.on_disk import picture, write_parquet
 from tests.toys import toy_data
 from tools.shard import write_shards
 

@@ -11,9 +11,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from distillset.data import labels
-from distillset.data.sources import Data, load
 from distillset.errors import InputError
-from tests.data.on_disk import channels_first, picture, png, write_classes
+from distillset.sources.load import Data, load
+from tests.sources.on_disk import channels_first, picture, png, write_classes
 
 PICTURES = [picture(n) for n in range(4)]
 GREY = [picture(n, channels=1) for n in range(4)]

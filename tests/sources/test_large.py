@@ -10,14 +10,14 @@ import torch
 
 from distillset import store
 from distillset.commands import main
-from distillset.data import cache, decode, pictures
 from distillset.data.real import RealSet
-from distillset.data.sources import Data, load
 from distillset.data.spec import Spec
 from distillset.engine.hardware import memory
 from distillset.errors import InterruptedRun
 from distillset.keys import Key
-from tests.data.on_disk import picture, write_classes
+from distillset.sources import cache, decode, pictures
+from distillset.sources.load import Data, load
+from tests.sources.on_disk import picture, write_classes
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_decoding_goes_on_where_it_was_interrupted(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from distillset.data import decode, sources
+from distillset.sources import decode, load
 
 decode.BLOCK_IMAGES, decode.PROGRESS_SECONDS = 2, 0
 add, count = decode._Done.write, 0
@@ -97,7 +97,7 @@ def write(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
 
 decode._Done.write = write
-sources.load(Path(sys.argv[1]), announce=lambda note: None)
+load.load(Path(sys.argv[1]), announce=lambda note: None)
 """
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from distillset.data.splits import TEST_SPLITS, TRAIN_SPLITS, Split
 from distillset.errors import InputError
+from distillset.sources.splits import TEST_SPLITS, TRAIN_SPLITS, Split
 
 ANNOTATIONS = "val_annotations.txt"
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from distillset.data.splits import Split, few
 from distillset.errors import InputError, nearest
+from distillset.sources.splits import Split, few
 
 
 @dataclass(frozen=True)

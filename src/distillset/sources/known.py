@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from distillset.data.imagenet import FOLDERS, SUBSETS
 from distillset.errors import InputError, nearest
+from distillset.sources.imagenet import FOLDERS, SUBSETS
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from distillset.data import labels
-from distillset.data.bounds import check_parquet
-from distillset.data.columns import class_names, flattened, image_reader, label_column
-from distillset.data.image_folder import TABLES, listing
-from distillset.data.known import Known
-from distillset.data.splits import Split
 from distillset.errors import InputError
+from distillset.sources.bounds import check_parquet
+from distillset.sources.columns import class_names, flattened, image_reader, label_column
+from distillset.sources.image_folder import TABLES, listing
+from distillset.sources.known import Known
+from distillset.sources.splits import Split
 
 SCRIPT = "scripts are no longer supported"
 """What `datasets` says of a set that comes with a script; the hub keeps a copy of it as parquet on another branch."""

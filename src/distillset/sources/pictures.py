@@ -13,8 +13,8 @@ from torch import Tensor
 from distillset.data import arrays
 from distillset.data.resize import Resize
 from distillset.data.spec import CHANNELS
-from distillset.data.splits import Block, Picture
 from distillset.errors import InputError
+from distillset.sources.splits import Block, Picture
 
 # What a mode becomes without loss; CMYK and YCbCr are ways to store colour and are always shown as RGB.
 MODES = {"1": "L", "L": "L", "LA": "RGBA", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}

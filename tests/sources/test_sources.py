@@ -9,15 +9,15 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from distillset.data import decode, pictures
-from distillset.data.known import KNOWN
-from distillset.data.pictures import Form
-from distillset.data.places import find
 from distillset.data.real import RealSet
-from distillset.data.sources import Data, load
 from distillset.errors import InputError
 from distillset.keys import Key
-from tests.data.on_disk import channels_first, picture, write_classes, write_parquet
+from distillset.sources import decode, pictures
+from distillset.sources.known import KNOWN
+from distillset.sources.load import Data, load
+from distillset.sources.pictures import Form
+from distillset.sources.places import find
+from tests.sources.on_disk import channels_first, picture, write_classes, write_parquet
 
 
 def quietly(data: Any, **options: Any) -> Data:

@@ -10,10 +10,10 @@ import torch
 
 from distillset.coresets import select
 from distillset.data.real import RealSet
-from distillset.data.sources import Data, load
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
-from tests.data.on_disk import picture, write_classes, write_parquet
+from distillset.sources.load import Data, load
+from tests.sources.on_disk import picture, write_classes, write_parquet
 
 NAMES = ("cat", "dog", "hen", "Great Dane")
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillset.data import array_files, cache, digits, hugging_face, image_folder
-from distillset.data.known import KNOWN, Known, unknown
 from distillset.data.spec import check_text
-from distillset.data.splits import Split
 from distillset.errors import InputError
+from distillset.sources import array_files, cache, digits, hugging_face, image_folder
+from distillset.sources.known import KNOWN, Known, unknown
+from distillset.sources.splits import Split
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from distillset.data import cache as decoded
-from distillset.data.imagenet import SUBSETS
-from distillset.data.known import KNOWN
-from distillset.data.places import find
-from distillset.data.sources import Data, load
 from distillset.errors import InputError
-from tests.data.on_disk import channels_first, picture, png, write_classes
+from distillset.sources import cache as decoded
+from distillset.sources.imagenet import SUBSETS
+from distillset.sources.known import KNOWN
+from distillset.sources.load import Data, load
+from distillset.sources.places import find
+from tests.sources.on_disk import channels_first, picture, png, write_classes
 
 PICTURES = [picture(n) for n in range(4)]
 

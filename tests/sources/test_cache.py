@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from distillset import store
-from distillset.data import cache, decode
-from distillset.data.sources import Data, load
 from distillset.errors import InputError
-from tests.data.on_disk import picture, png, write_classes, write_parquet
+from distillset.sources import cache, decode
+from distillset.sources.load import Data, load
+from tests.sources.on_disk import picture, png, write_classes, write_parquet
 
 
 def quietly(data: Path, resize: tuple[int, int] | None = None) -> Data:
@@ -32,7 +32,7 @@ def pets(tmp_path: Path) -> Path:
 SECOND_START = """
 import sys
 from pathlib import Path
-from distillset.data.sources import load
+from distillset.sources.load import load
 data = load(Path(sys.argv[1]), announce=print, progress=False)
 heavy = [name for name in ("datasets", "PIL", "sklearn", "pandas", "pyarrow") if name in sys.modules]
 mapped = Path("/proc/self/maps").read_text() if sys.platform == "linux" else "train.bin test.bin"
@@ -103,9 +103,9 @@ def test_a_failure_leaves_nothing_behind(pets: Path, cache: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from distillset.data import cache, sources
+from distillset.sources import cache, load
 cache.write_card = lambda *rest: os.kill(os.getpid(), signal.SIGKILL)
-sources.load(Path(sys.argv[1]), announce=lambda note: None)
+load.load(Path(sys.argv[1]), announce=lambda note: None)
 """
 
 
@@ -125,7 +125,7 @@ def test_a_kill_leaves_no_half_entry(pets: Path, cache: Path) -> None:
 
 def test_two_processes_at_once_do_the_work_once(pets: Path, cache: Path) -> None:
     """The second waits for the first's entry; where the first fails, it makes its own."""
-    from distillset.data import cache as module
+    from distillset.sources import cache as module
 
     done = quietly(pets)
     (entry,) = entries(cache)
@@ -162,7 +162,7 @@ def test_a_damaged_entry_is_built_anew(pets: Path, cache: Path, damage: str) -> 
 
 
 def test_an_entry_being_built_elsewhere_is_left_alone(pets: Path, cache: Path) -> None:
-    from distillset.data import cache as module
+    from distillset.sources import cache as module
 
     with module.building(cache / "other") as stage:
         assert stage is not None

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from distillset.data.image_folder import SUFFIXES
-from distillset.data.splits import Picture
 from distillset.errors import InputError
+from distillset.sources.image_folder import SUFFIXES
+from distillset.sources.splits import Picture
 
 IMAGE_NAMES = ("image", "img")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target", "cls", "category", "class_name")
