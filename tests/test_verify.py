@@ -74,7 +74,7 @@ def flipped_metric(folder: Path) -> None:
     [
         (artifacts.cut("synthetic.safetensors"), "set", "damaged"),
         (flipped_metric, "card", "checksum does not match"),
-        (sealed_lie, "said", "ipc is 7; the set has 2"),
+        (sealed_lie, "set", "ipc is 7; the set has 2"),
         (artifacts.cut("grid.png"), "picture", "not a readable picture"),
         (other_picture, "picture", "shows something else than the set"),
         (artifacts.cut("snapshots/step-1.safetensors"), "snapshots", r"step-1\.safetensors: damaged"),

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from distillset.data.formation import deformed
@@ -183,9 +184,11 @@ def _start(task: Task, init: str, method: Method, stored: Checkpoint | None) -> 
         return deformed(initial(init, task.real, ipc * side**2 * tiles**2, task.key("init")), tiles)
     images = stored.tensors.get("leaf.images")
     shape = (spec.classes * ipc, spec.channels, side * spec.height, side * spec.width)
-    if images is None or tuple(images.shape) != shape:
-        found = "missing" if images is None else f"of shape {list(images.shape)}"
-        raise InputError(f"checkpoint of step {stored.step}: its images are {found}; this run has {list(shape)}")
+    if images is None or tuple(images.shape) != shape or images.dtype != torch.float32:
+        found = "missing" if images is None else f"{images.dtype} of shape {list(images.shape)}"
+        raise InputError(
+            f"checkpoint of step {stored.step}: its images are {found}; this run has torch.float32 {list(shape)}"
+        )
     return images
 
 

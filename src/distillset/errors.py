@@ -48,3 +48,16 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     """`` (did you mean NAME?)`` for the one of ``names`` most like ``name``; empty where none is alike."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+def shown(value: object, most: int = 100) -> str:
+    """``repr(value)``, cut where it is long: an error is one line that can be read.
+
+    >>> shown([1, 2]), shown("x" * 1000, 10)
+    ('[1, 2]', "'xxxxxx...")
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list that holds itself
+        text = f"{type(value).__name__} ({error})"
+    return text if len(text) <= most else text[: most - 3] + "..."

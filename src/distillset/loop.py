@@ -290,13 +290,20 @@ class Loop:
         """Take up a checkpoint: leaves, momentum, step and time.
 
         Raises:
-            InputError: it has other leaves.
+            InputError: it has other leaves, or numbers that no run goes on from.
         """
-        for name, state in self._state().items():
+        begun = {f"momentum.{name}": leaf for name, leaf in self.leaves.items()}
+        for name, state in {**begun, **self._state()}.items():
             found = stored.tensors.get(name)
-            if found is None or found.shape != state.shape:
-                said = "missing" if found is None else f"of shape {list(found.shape)}"
-                raise InputError(f"checkpoint of step {stored.step}: {name} is {said}; {list(state.shape)} is needed")
+            if found is None and name in begun:  # of an optimiser that had not moved yet
+                continue
+            if found is None or found.shape != state.shape or found.dtype != state.dtype:
+                said = "missing" if found is None else f"{found.dtype} of shape {list(found.shape)}"
+                raise InputError(
+                    f"checkpoint of step {stored.step}: {name} is {said}; {state.dtype} {list(state.shape)} is needed"
+                )
+            if not _finite(found):
+                raise InputError(f"checkpoint of step {stored.step}: {name} contains NaN or infinity")
         self.done, self.seconds, self.loss, self.memory = stored.step, stored.seconds, stored.loss, stored.memory
         self.skipped, self.in_a_row = stored.skipped
         for name, leaf in self.leaves.items():

@@ -10,10 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
+from distillset.data.card import is_number, is_whole
 from distillset.data.whiten import FILE as WHITENING
 from distillset.engine import Compute, Work
-from distillset.errors import InputError
-from distillset.store import append, held, read_tensors, write_tensors, write_text
+from distillset.errors import InputError, shown
+from distillset.store import append, held, parse, read_tensors, write_tensors, write_text
 
 KEPT = 2
 """Checkpoints kept: the last one, and the one before in case the last is damaged."""
@@ -134,9 +135,9 @@ class RunFolder:
         kept = []
         for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                if json.loads(line)["step"] <= step:
+                if parse(line)["step"] <= step:
                     kept.append(line + "\n")
-            except (json.JSONDecodeError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError):
                 continue  # the line that the kill cut short
         write_text(self.metrics, "".join(kept))
 
@@ -158,21 +159,37 @@ def _read(path: Path, step: int) -> Checkpoint:
         InputError: it is damaged, not a checkpoint, or not that of its name.
     """
     tensors, meta = read_tensors(path)
-    kinds: dict[str, Any] = {"step": int, "settings": dict, "seconds": (int, float)}
-    for name, kind in kinds.items():
-        if not isinstance(meta.get(name), kind):
+    kinds = {"step": is_whole, "settings": lambda value: isinstance(value, dict), "seconds": _seconds}
+    for name, fits in kinds.items():
+        if not fits(meta.get(name)):
             raise InputError(f"{path}: field {name} is missing or of another kind; not a checkpoint of a run")
     if meta["step"] != step:
         raise InputError(f"{path}: holds step {meta['step']}; not the checkpoint that its name says")
     skipped, loss = meta.get("skipped", (0, 0)), meta.get("loss")
-    if not (isinstance(skipped, list | tuple) and [type(count) for count in skipped] == [int, int]):
-        raise InputError(f"{path}: field skipped is {skipped!r}; not a checkpoint of a run")
-    if not isinstance(loss, int | float | None):
-        raise InputError(f"{path}: field loss is {loss!r}; not a checkpoint of a run")
+    if not (isinstance(skipped, list | tuple) and len(skipped) == 2 and all(map(is_whole, skipped))):
+        raise InputError(f"{path}: field skipped is {shown(skipped)}; not a checkpoint of a run")
+    if not (loss is None or is_number(loss)):
+        raise InputError(f"{path}: field loss is {shown(loss)}; not a checkpoint of a run")
     memory = meta.get("memory", 0)
-    if type(memory) is not int or memory < 0:
-        raise InputError(f"{path}: field memory is {memory!r}; not a checkpoint of a run")
+    if not is_whole(memory):
+        raise InputError(f"{path}: field memory is {shown(memory)}; not a checkpoint of a run")
     return Checkpoint(step, tensors, meta["settings"], float(meta["seconds"]), loss, (skipped[0], skipped[1]), memory)
+
+
+def _seconds(value: Any) -> bool:
+    return is_number(value, 0)
+
+
+COMPUTE: dict[str, Callable[[Any], bool]] = {
+    "device": lambda value: isinstance(value, str),
+    "precision": lambda value: value in ("fp32", "bf16"),
+    "compile": lambda value: isinstance(value, bool),
+    "threads": lambda value: is_whole(value, 1) and value <= MOST_THREADS,
+    "micro_batch": lambda value: is_whole(value, 1),
+}
+"""What has to be known of how a run computes, to go on with it."""
+
+MOST_THREADS = 4096
 
 
 def resolve_compute(
@@ -193,9 +210,8 @@ def resolve_compute(
     if stored is None:
         return Compute.resolve(device, precision, compile, work, memory=memory)
     before = stored.get("compute")
-    needed = {"device": str, "precision": str, "compile": bool, "threads": int, "micro_batch": int}
-    if not isinstance(before, dict) or not all(isinstance(before.get(name), kind) for name, kind in needed.items()):
-        raise InputError(f"settings of what was begun: compute is {before!r}; needed are {', '.join(needed)}")
+    if not isinstance(before, dict) or not all(fits(before.get(name)) for name, fits in COMPUTE.items()):
+        raise InputError(f"settings of what was begun: compute is {shown(before)}; needed are {', '.join(COMPUTE)}")
     if precision not in ("auto", before["precision"]):
         raise InputError(
             f"--precision {precision}: the run was started with {before['precision']}; use that or another --out"

@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,14 @@ HEADER = "distillset"
 LOCK = ".lock"
 SEAL = "seal"
 """A field of a JSON file: the SHA-256 of the others."""
+
+DEEPEST = 64
+"""Levels of lists and objects in a JSON file; the library itself writes ten at most."""
+
+MOST_DIGITS = 300
+"""Of a whole number in a JSON file: so many have a float near them."""
+
+LARGEST_JSON = 2**28
 
 _HELD: dict[Path, tuple[int, int]] = {}
 """Folders that this process holds, with device and inode of their locks: nothing is written where one went away."""
@@ -183,18 +191,30 @@ def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
     write_json(path, {**value, SEAL: _seal_of(value)})
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file. If it is sealed the seal is verified and left out; a file without one is taken as it is.
+def read_json(path: Path, sealed: bool = False) -> Any:
+    """Read a JSON file. If it is sealed the seal is verified and left out.
+
+    Args:
+        path: the file.
+        sealed: whether a file without a seal is refused; else it is taken as it is.
 
     Raises:
-        InputError: the file is missing, unreadable, not JSON, or was changed after it was sealed.
+        InputError: the file is missing, unreadable, not JSON (see `parse`), or was changed after it was sealed.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: not readable as JSON (it is not a regular file)")
+        if (size := path.stat().st_size) > LARGEST_JSON:
+            raise InputError(f"{path}: {size:,} bytes; at most {LARGEST_JSON:,} of JSON are read")
+        found = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number of too many digits
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # not UTF-8, not JSON
         raise InputError(f"{path}: not readable as JSON ({error})") from None
+    if sealed and not (isinstance(found, dict) and SEAL in found):
+        raise InputError(f"{path}: its field {SEAL} is missing; the file was not written by distillset, or was changed")
     if isinstance(found, dict) and SEAL in found:
         seal = found.pop(SEAL)
         if seal != _seal_of(found):
@@ -203,6 +223,52 @@ def read_json(path: Path) -> Any:
                 f"(without its field {SEAL} it is taken as it is)"
             )
     return found
+
+
+def parse(text: str | bytes) -> Any:
+    """JSON, strictly: every value can be written again, as JSON and as text.
+
+    Raises:
+        ValueError: it is not JSON, holds NaN, infinity or a number of a size that no float has, text that is not UTF-8
+            (half a surrogate pair), or is nested deeper than `DEEPEST`.
+    """
+    try:
+        found = json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
+    except RecursionError:
+        raise ValueError(f"nested deeper than {DEEPEST} levels") from None
+    level = [found]
+    for _ in range(DEEPEST):
+        level = [part for outer in level for part in _parts(outer)]
+        if not level:
+            return found
+    raise ValueError(f"nested deeper than {DEEPEST} levels")
+
+
+def _parts(outer: Any) -> Iterable[Any]:
+    """What a list or an object holds; text is checked on the way."""
+    if isinstance(outer, str):
+        outer.encode()
+    if isinstance(outer, dict):
+        for name in outer:
+            name.encode()
+        return list(outer.values())
+    return outer if isinstance(outer, list) else ()
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _finite(text: str) -> float:
+    if (found := float(text)) in (float("inf"), -float("inf")):
+        raise ValueError(f"{text[:40]} is larger than any number")
+    return found
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
 
 
 def _seal_of(value: Mapping[str, Any]) -> str:
@@ -238,14 +304,18 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise InputError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+            header = parse((file.metadata() or {}).get(HEADER, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: damaged, or not a safetensors file ({error})") from None
-    text = header.get("meta", "") if isinstance(header, dict) else ""
-    if not text or header.get("sha256") != _seal(tensors, text):
+    # Besides its own errors the reader raises others for types of numbers that PyTorch does not have.
+    except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{path}: damaged, or not a safetensors file ({' '.join(str(error).split())})") from None
+    text = header.get("meta") if isinstance(header, dict) else None
+    if not isinstance(text, str) or header.get("sha256") != _seal(tensors, text):
         raise InputError(f"{path}: its checksum does not match; the file is damaged or was changed")
-    meta = json.loads(text)
+    try:
+        meta = parse(text)
+    except ValueError as error:
+        raise InputError(f"{path}: its header is not readable as JSON ({error})") from None
     return tensors, meta if isinstance(meta, dict) else {}
 
 

@@ -144,7 +144,7 @@ def tensors_with(**changes: torch.Tensor | None) -> Callable[[Path], None]:
     ("tamper", "told"),
     [
         (card_with(schema=None), "schema is missing"),
-        (card_with(schema="1"), "schema is missing"),
+        (card_with(schema="1"), "schema is '1'"),
         (card_with(schema=2), r"schema 2 is newer than this version reads \(1\)"),
         (card_with(spec=None), "spec"),
         (card_with(spec=[]), "spec"),

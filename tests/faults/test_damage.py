@@ -97,7 +97,10 @@ def test_a_checkpoint_under_another_name_is_passed_over(tmp_path: Path, uninterr
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"leaf.images": torch.zeros(5, 3, 8, 8)}, r"its images are of shape \[5, 3, 8, 8\]; this run has \[6, 3"),
+        (
+            {"leaf.images": torch.zeros(5, 3, 8, 8)},
+            r"its images are torch\.float32 of shape \[5, 3, 8, 8\]; this run has torch\.float32 \[6, 3",
+        ),
         ({"leaf.images": None}, "its images are missing"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distillset.errors import InputError
+from distillset.errors import InputError, shown
 
 CHANNELS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
@@ -131,9 +131,10 @@ class Spec:
             raise InputError(f"spec: name is {record['name']!r}; it must be text")
         for what, kind in (("class_names", str), ("mean", (int, float)), ("std", (int, float))):
             values = record[what]
-            if not isinstance(values, list | tuple) or not all(isinstance(value, kind) for value in values):
+            fits = isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)
+            if not fits or any(isinstance(value, bool) or _huge(value) for value in values):
                 raise InputError(
-                    f"spec: {what} is {values!r}; it must be a list of {'text' if kind is str else 'numbers'}"
+                    f"spec: {what} is {shown(values)}; it must be a list of {'text' if kind is str else 'numbers'}"
                 )
         return cls(
             name=record["name"],
@@ -145,6 +146,11 @@ class Spec:
             std=tuple(float(value) for value in record["std"]),
             flip=record.get("flip", True),
         )
+
+
+def _huge(value: Any) -> bool:
+    """Whether a number is too large for a float."""
+    return isinstance(value, int) and value.bit_length() > 1023
 
 
 def check_text(what: str, text: str) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from distillset.data.card import SCHEMA, check_card
 from distillset.data.formation import check_formation, formed
 from distillset.data.grid import GRID, grid, png, write_grid
 from distillset.data.spec import Spec
@@ -20,7 +21,6 @@ from distillset.data.whiten import Whitening
 from distillset.errors import InputError
 from distillset.store import checksum, read_json, read_tensors, write_sealed, write_tensors, write_text
 
-SCHEMA = 1
 TENSORS = "synthetic.safetensors"
 CARD = "card.json"
 README = "README.md"
@@ -160,27 +160,37 @@ class SyntheticSet:
             found["formation"] = torch.tensor(self.formation)
         return found
 
+    def said(self) -> dict[str, Any]:
+        """What the card says of the set that its tensors say as well."""
+        return {
+            "images": list(self.images.shape),
+            "ipc": self.ipc,
+            "canvas": self.canvas,
+            "formation": self.formation,
+            "whiten": "none" if self.whitening is None else "zca",
+        }
+
     def save(self, folder: str | Path) -> Path:
         """Write the artifact: tensors, ``card.json``, ``grid.png`` and a ``README.md``; each file whole or not at all.
 
         The card is written last, so that a folder with a card is a whole artifact.
+
+        Raises:
+            InputError: the card holds a field of another kind than it has to have, see `distillset.data.card`.
         """
         folder = Path(folder)
         card = {
             "schema": SCHEMA,
             **self.card,
-            "images": list(self.images.shape),
-            "ipc": self.ipc,
-            "canvas": self.canvas,
-            "formation": self.formation,
+            **self.said(),
             "spec": self.spec.to_json(),
-            "whiten": "none" if self.whitening is None else "zca",
             "fingerprint": self.fingerprint(),
             "versions": versions(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         if self.card.get("fingerprint") == card["fingerprint"]:  # made when, and by what, these numbers were made
             card |= {name: self.card[name] for name in ("versions", "created") if name in self.card}
+        check_card(card, folder / CARD)
         (folder / EXPORTED).unlink(missing_ok=True)  # pictures of an earlier set
         write_tensors(folder / TENSORS, self.tensors())
         write_grid(folder / GRID, self.pixels, self.classes, self.spec.classes)
@@ -207,11 +217,7 @@ class SyntheticSet:
         if not (folder / CARD).is_file():
             hint = "; the run is not finished, give its command again" if (folder / "checkpoints").is_dir() else ""
             raise InputError(f"{folder}: no {CARD}, so not a finished artifact{hint}")
-        card = read_json(folder / CARD)
-        if not isinstance(card, dict) or not isinstance(card.get("schema"), int):
-            raise InputError(f"{folder / CARD}: field schema is missing; expected a card made by distillset")
-        if card["schema"] > SCHEMA:
-            raise InputError(f"{folder / CARD}: schema {card['schema']} is newer than this version reads ({SCHEMA})")
+        card = check_card(read_json(folder / CARD), folder / CARD)
         tensors, _ = read_tensors(folder / TENSORS)
         whitening = Whitening.of(tensors)
         for name in ("images", "labels", *(("mean", "std") if whitening is None else ())):
@@ -220,16 +226,13 @@ class SyntheticSet:
         lr = _number(folder, tensors, "lr", torch.float32)
         formation = _number(folder, tensors, "formation", torch.int64)
         spec = Spec.from_json(card.get("spec"))
-        data = card.get("data") or {}
-        if not isinstance(data, dict):
-            raise InputError(f"{folder / CARD}: data of the card is {data!r}; it must be a JSON object")
-        chosen = data.get("classes")
-        if chosen is not None and chosen != list(spec.class_names):
-            raise InputError(f"{folder / CARD}: data.classes {chosen} are not the spec's {list(spec.class_names)}")
         tiles = 1 if formation is None else formation
         synthetic = cls(tensors["images"], tensors["labels"], spec, card, whitening, lr, tiles)
         if synthetic.fingerprint() != card.get("fingerprint"):
             raise InputError(f"{folder / TENSORS}: does not match the fingerprint in {CARD}")
+        for name, value in synthetic.said().items():
+            if card.get(name, value) != value:
+                raise InputError(f"{folder / CARD}: {name} is {card[name]!r}; the set has {value!r}")
         return synthetic
 
 
@@ -265,7 +268,8 @@ def inline(text: object) -> str:
 
 def _readme(card: dict[str, Any]) -> str:
     spec, method = card["spec"], inline(card.get("method", "unknown"))
-    data = inline(card.get("data", {}).get("source", "unknown"))
+    by = inline(card["versions"].get("distillset", "unknown"))
+    data = inline((card.get("data") or {}).get("source", "unknown"))
     normalised = f"""normalised as `(pixel / 255 - mean) / std`,
   mean {spec["mean"]}, std {spec["std"]}"""
     if card["whiten"] == "zca":
@@ -284,7 +288,7 @@ def _readme(card: dict[str, Any]) -> str:
 
 ![the images, a row a class]({GRID})
 
-- Made by distillset {card["versions"]["distillset"]}: method `{method}`, {card["ipc"]} images a class, from `{data}`
+- Made by distillset {by}: method `{method}`, {card["ipc"]} images a class, from `{data}`
 - Images: `float32 {card["images"]}` in `{TENSORS}`, {normalised}
 - Classes: {names}
 - Fingerprint: `{card["fingerprint"]}`

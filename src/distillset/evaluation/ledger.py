@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from distillset.data.card import is_number
 from distillset.data.synthetic import versions
 from distillset.errors import InputError
 from distillset.store import read_json, write_sealed
@@ -19,19 +20,21 @@ class Ledger:
     def find(self, entry: dict[str, Any]) -> dict[str, float] | None:
         """Accuracy (a fraction), seconds and, if it was measured, peak memory (bytes) of this training, if it is known.
 
-        A damaged file counts as unknown, and so does one of another training.
+        A damaged file counts as unknown, and so does one without its seal, one of another training, and one of numbers
+        that no training can have.
         """
         path = self._path(entry)
         if not path.is_file():
             return None
         try:
-            record = read_json(path)
-            if any(record[name] != value for name, value in json.loads(json.dumps(entry)).items()):
-                return None
-            found = {name: float(record[name]) for name in ("accuracy", "seconds")}
-            return {**found, "memory": float(record["memory"])} if "memory" in record else found
-        except (InputError, KeyError, TypeError, ValueError):
+            record = read_json(path, sealed=True)
+        except InputError:
             return None
+        if any(record.get(name) != value for name, value in json.loads(json.dumps(entry)).items()):
+            return None
+        found = {name: record[name] for name in ("accuracy", "seconds", "memory") if name in record}
+        whole = {"accuracy", "seconds"} <= found.keys() and all(is_number(value, 0) for value in found.values())
+        return {name: float(value) for name, value in found.items()} if whole and found["accuracy"] <= 1 else None
 
     def add(self, entry: dict[str, Any], found: dict[str, float]) -> None:
         """Remember a training."""
