@@ -152,7 +152,7 @@ def test_scores_with_all_their_parts(
     assert score["label"]["improvement_over_random"] == pytest.approx(means[name, False] - means["random", False])
     assert score["augmentation"]["improvement_plain"] == pytest.approx(means[name, True] - means["random", True])
     assert main(command(artifact, "--scores")) == 0
-    assert f"label-robust score {score['label']['label_robust_score']:.3f}" in capsys.readouterr().out
+    assert f"label score {score['label']['label_score']:.3f}" in capsys.readouterr().out
 
 
 def test_scores_need_augmentation(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:

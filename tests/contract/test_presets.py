@@ -61,6 +61,7 @@ def test_it_is_a_row_of_known_things(name: str) -> None:
         ("dc-cifar10-50", 53.9, 0.5),
         ("k-center-cifar10-10", 14.7, 0.9),
         ("forgetting-mnist-50", 88.2, 1.2),
+        ("forgetting-cifar10-50", 23.3, 1.0),
         ("random-svhn-10", 35.1, 4.1),
         ("dsa-cifar10-10", 52.1, 0.5),  # NCFM, table 1
         ("dm-cifar10-50", 63.0, 0.4),

@@ -101,6 +101,20 @@ def test_each_network_has_its_rows() -> None:
     ]
 
 
+@pytest.mark.usefixtures("fits")
+def test_a_network_with_a_recipe_of_its_own_is_trained_by_it() -> None:
+    """DC's rule for ConvNetBN, which says nothing of the others; random images beside it are trained alike."""
+    rows = run(networks=("ConvNetD1W8", "ConvNetBN"), protocol="dc", epochs=None)
+    found = [(row.artifact, row.recipe["epochs"], row.recipe["augmentation"]) for row in rows]
+    published = (1000, "dc/crop_noise")
+    assert found == [
+        ("synthetic", 300, "none"),
+        ("random", 300, "none"),
+        ("synthetic", *published),
+        ("random", *published),
+    ]
+
+
 def test_soft_labels_are_trained_on(fits: list[Fitted]) -> None:
     soft = torch.nn.functional.one_hot(SYNTHETIC.labels, 3).float() * 0.9 + 0.1 / 3
     run(SyntheticSet(SYNTHETIC.images, soft, SYNTHETIC.spec), repeats=1, baseline=False)

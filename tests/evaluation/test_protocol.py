@@ -6,6 +6,7 @@ import pytest
 
 from distillset.errors import InputError
 from distillset.evaluation import PROTOCOLS, choose, whole
+from distillset.nets import canonical
 from tests import toys
 
 SPEC = toys.spec_of(3, 32, 32)
@@ -37,6 +38,21 @@ def test_digits_are_not_mirrored() -> None:
 def test_the_published_evaluation_of_each_method(method: str, name: str, epochs: int, augmentation: str) -> None:
     protocol = choose("auto", method, dataclasses.replace(SPEC, name=name))
     assert (protocol.name, protocol.recipe.epochs, protocol.recipe.augmentation) == (method, epochs, augmentation)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "mnist"])
+@pytest.mark.parametrize("network", ["ConvNetBN", "convnet_bn"])
+def test_dc_trains_convnetbn_with_crop_and_noise_for_a_thousand_epochs(name: str, network: str) -> None:
+    """The authors' rule for exactly this network, on MNIST as well."""
+    protocol = choose("auto", "dc", dataclasses.replace(SPEC, name=name), canonical(network))
+    assert (protocol.name, protocol.recipe.epochs, protocol.recipe.augmentation) == ("dc", 1000, "dc/crop_noise")
+
+
+@pytest.mark.parametrize("network", ["ConvNetASwishBN", "AlexNetBN", "ConvNetD4BN", "convnet"])
+def test_other_networks_have_the_paper_s_plain_recipe(network: str) -> None:
+    protocol = choose("dc", "dc", dataclasses.replace(SPEC, name="cifar10"), canonical(network))
+    assert (protocol.recipe.epochs, protocol.recipe.augmentation) == (300, "none")
+    assert choose("dsa", "dsa", SPEC, "convnetbn") == choose("dsa", "dsa", SPEC)
 
 
 @pytest.mark.parametrize("method", ["dm", "random", "something else", ""])

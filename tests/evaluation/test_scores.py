@@ -83,13 +83,13 @@ def test_all_parts_are_told() -> None:
     record = score(HARD, "a")[0].to_json()
     assert record["label"].keys() == {
         "whole_hard", "set_hard", "set_any", "random_any", "weight", "hard_label_recovery", "improvement_over_random",
-        "alpha", "label_robust_score",
+        "alpha", "label_score",
     }  # fmt: skip
     assert record["augmentation"].keys() == {
         "set_augmented", "random_augmented", "set_plain", "random_plain", "weight", "improvement_augmented",
-        "improvement_plain", "beta", "augmentation_robust_score",
+        "improvement_plain", "beta", "augmentation_score",
     }  # fmt: skip
-    assert record["label"]["label_robust_score"] == LabelScore(0.9, 0.5, 0.5, 0.3).score
+    assert record["label"]["label_score"] == LabelScore(0.9, 0.5, 0.5, 0.3).score
 
 
 def test_each_network_has_its_own() -> None:

@@ -221,6 +221,12 @@ def test_published_rates(ipc: int, lr: float) -> None:
     assert DM().resolve(toys.toy().spec, ipc).lr == lr
 
 
+@pytest.mark.parametrize("ipc", [1, 10, 50, 100, 125])
+def test_the_published_rate_of_cifar100(ipc: int) -> None:
+    """The authors give 1 up to 125 images a class, where CIFAR-10 has 10 from 100 on."""
+    assert DM().resolve(replace(toys.toy().spec, name="cifar100"), ipc).lr == 1.0
+
+
 def test_published_settings() -> None:
     method = DM().resolve(toys.toy().spec, 10)
     assert (DM.steps, DM.init) == (20_000, "real")

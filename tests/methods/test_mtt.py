@@ -38,7 +38,7 @@ def test_a_step_is_the_equation(experts: str, batch_syn: int, segments: int) -> 
         expert, start = (int(torch.randint(2, (), generator=generator)) for _ in range(2))
         states = [matcher.experts.trajectories.state(expert, epoch).double() for epoch in (start, start + 2)]
         generator = key("order").generator()
-        rows = [r for _ in range(4) for r in torch.randperm(6, generator=generator).split(batch_syn or 6)][:4]
+        rows = [r for _ in range(4) for r in torch.randperm(6, generator=generator).split(batch_syn or 6)[::-1]][:4]
         augmentation = Augmentation.parse("color_crop_scale")
         draws = [augmentation.draw(key("augment", n), (3, 8, 8), len(r)) for n, r in enumerate(rows)]
         steps = [(r, draw.apply) for r, draw in zip(rows, draws, strict=True)]
@@ -48,6 +48,14 @@ def test_a_step_is_the_equation(experts: str, batch_syn: int, segments: int) -> 
     torch.testing.assert_close(loss, value.detach(), rtol=1e-9, atol=0)
     torch.testing.assert_close(total["images"], by_images, rtol=1e-8, atol=1e-9 * float(by_images.abs().max()))
     torch.testing.assert_close(total["lr"], by_rate, rtol=1e-8, atol=0)
+
+
+def test_short_batches_come_first(experts: str) -> None:
+    """7 images in batches of 3: the published code takes the pieces 3, 3, 1 of an order from its end."""
+    matcher = matcher_of(experts, torch.float64, batch_syn=3, syn_steps=7)
+    batches = matcher._batches(7, Key(1))
+    assert [len(batch.rows) for batch in batches] == [1, 3, 3, 1, 3, 3, 1]
+    assert sorted(torch.cat([batch.rows for batch in batches[:3]]).tolist()) == list(range(7))
 
 
 def test_soft_labels_move_by_the_gradient_of_their_logits(experts: str) -> None:

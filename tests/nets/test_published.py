@@ -62,6 +62,7 @@ def resnet(channels: int, features: int = 512, classes: int = 10) -> int:
         ("ResNet18BN", RGB, resnet(3), 11_173_962),
         ("ResNet18", MNIST, resnet(1), 11_172_810),
         ("ResNet18_AP", RGB, resnet(3, 512 * 4 * 4), 11_250_762),
+        ("ResNet18_AP", MNIST, resnet(1, 512 * 3 * 3), 11_213_770),  # 28, 14, 7, 3 across
         ("ResNet18BN_AP", RGB, resnet(3, 512 * 4 * 4), 11_250_762),
         ("ConvNetW32", RGB, convolution(3, 32) + 2 * convolution(32, 32) + 3 * 64 + linear(512, 10), 24_714),
         ("ConvNetD1", RGB, convolution(3, 128) + 256 + linear(128 * 256, 10), 331_530),
@@ -149,16 +150,18 @@ def residual(state: dict[str, Tensor], images: Tensor, pools: bool) -> Tensor:
 
 
 @pytest.mark.parametrize(("name", "pools"), [("ResNet18", False), ("ResNet18_AP", True)])
-def test_resnet_is_he_et_al_s(name: str, pools: bool) -> None:
-    network = build(name, toys.spec_of(*RGB))
+@pytest.mark.parametrize("shape", [RGB, MNIST, (3, 28, 28)])
+def test_resnet_is_he_et_al_s(name: str, pools: bool, shape: tuple[int, int, int]) -> None:
+    """At 28 pixels nothing is resized: 28, 14, 7, 4 across, as in the published code."""
+    network = build(name, toys.spec_of(*shape))
     state = fresh(network, Key(0))
     network.load_state_dict(state)
-    images = blank(2, *RGB)
+    images = blank(2, *shape)
     torch.testing.assert_close(network(images), residual(state, images, pools), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["LeNet", "AlexNet", "VGG11", "ResNet18", "ResNet18_AP"])
-@pytest.mark.parametrize("shape", [(3, 8, 8), (3, 28, 28), (1, 16, 16), (2, 20, 40)])
+@pytest.mark.parametrize("shape", [(3, 8, 8), (3, 27, 28), (1, 16, 16), (2, 20, 40)])
 def test_small_sides_are_resized_to_32(name: str, shape: tuple[int, int, int]) -> None:
     channels, height, width = shape
     grown = (max(height, 32), max(width, 32))

@@ -42,7 +42,7 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--scores",
         action="store_true",
-        help="also the label- and augmentation-robust scores with all their parts, and the rows they are made of",
+        help="also the label and augmentation scores with all their parts, and the rows they are made of",
     )
     parser.add_argument("--save-networks", type=Path, metavar="DIR", help="keep the trained networks as safetensors")
     parser.add_argument(

@@ -96,7 +96,10 @@ def evaluate(
         synthetic = replace(synthetic, labels=synthetic.classes)
         snapshots = {step: replace(other, labels=other.classes) for step, other in (snapshots or {}).items()}
     method = str(synthetic.card.get("method", ""))
-    chosen = choose(protocol, method, synthetic.spec).with_epochs(epochs).with_augmentation(augment)
+    protocols = [
+        choose(protocol, method, synthetic.spec, network.name).with_epochs(epochs).with_augmentation(augment)
+        for network in built
+    ]
 
     def compute(work: Work) -> Compute:
         return Compute.resolve(device, precision, compile, work, memory=memory)
@@ -120,17 +123,17 @@ def evaluate(
             announce=announce,
             mesh=mesh,
         )
-    others = _others(synthetic, data, chosen, seed, baseline, taught, with_whole)
+    others = _others(synthetic, data, seed, baseline, taught, with_whole)
     referee = None
     if select == "validation":
         held = alike(data.train.split(VALIDATION, VALIDATION_KEY)[1], synthetic)
         referee = Bench(synthetic.spec, held, seed, compute, ledger, None, report, "validation", mesh, announce)
     rows = []
-    for network in built:
+    for network, chosen in zip(built, protocols, strict=True):
         if own:
             subject = of_set(synthetic, artifact, chosen)
             rows += _own(bench, referee, subject, snapshots or {}, chosen, network, repeats, best_on_test)
-        rows += [bench.row(subject, network, repeats) for subject in others]
+        rows += [bench.row(subject, network, repeats) for subject in others(chosen)]
     return rows
 
 
@@ -172,23 +175,16 @@ def _named(networks: Sequence[Source]) -> list[Source]:
 
 
 def _others(
-    synthetic: SyntheticSet,
-    data: Data,
-    protocol: Protocol,
-    seed: int,
-    baseline: bool,
-    taught: Expert | None,
-    with_whole: bool,
-) -> list[Subject]:
-    """What is evaluated beside the artifact, normalised as it is."""
-    found: list[Subject] = []
+    synthetic: SyntheticSet, data: Data, seed: int, baseline: bool, taught: Expert | None, with_whole: bool
+) -> Callable[[Protocol], list[Subject]]:
+    """What is evaluated beside the artifact, normalised as it is, by the protocol of each network."""
     if not (baseline or taught or with_whole):
-        return found
+        return lambda protocol: []
     real, ipc = alike(data.train, synthetic), synthetic.ipc
-    if baseline:
-        found.append(of_random(real, ipc, seed, protocol))
-    if taught:
-        found.append(of_random(real, ipc, seed, protocol, taught))
-    if with_whole:
-        found.append(of_whole(real))
-    return found
+
+    def subjects(protocol: Protocol) -> list[Subject]:
+        found = [of_random(real, ipc, seed, protocol)] if baseline else []
+        found += [of_random(real, ipc, seed, protocol, taught)] if taught else []
+        return [*found, of_whole(real)] if with_whole else found
+
+    return subjects

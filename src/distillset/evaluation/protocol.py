@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from distillset.data.augment import NONE, Augmentation, default_strategy
+from distillset.data.augment_crop_noise import CropNoise
 from distillset.data.augment_dc import DCAugmentation
 from distillset.data.spec import Spec
 from distillset.errors import InputError
@@ -23,6 +24,7 @@ class Protocol:
             image; `resolve` replaces it.
         labels: ``hard`` or ``soft``.
         exceptions: name of a data set to the recipe that the paper used there instead.
+        networks: canonical name of a network to the recipe that the paper trained it by instead, whatever the data.
         source: where the recipe comes from.
         learned_rate: whether a set with a learned rate is trained on at that; all others at the recipe's.
     """
@@ -32,6 +34,7 @@ class Protocol:
     labels: str = "hard"
     source: str = ""
     exceptions: Mapping[str, Recipe] = field(default_factory=dict, repr=False)
+    networks: Mapping[str, Recipe] = field(default_factory=dict, repr=False)
     learned_rate: bool = False
 
     def at(self, lr: float | None, soft: bool = False) -> "Protocol":
@@ -41,10 +44,13 @@ class Protocol:
             return protocol
         return replace(protocol, recipe=replace(self.recipe, rate=lr))
 
-    def resolve(self, spec: Spec) -> "Protocol":
-        """The protocol for this data: its exception if there is one, its augmentation without the flip for digits."""
-        if spec.name in self.exceptions:
-            return replace(self, recipe=self.exceptions[spec.name], exceptions={})
+    def resolve(self, spec: Spec, network: str = "") -> "Protocol":
+        """The protocol for this network (a canonical name) and data: an exception if there is one, its augmentation
+        without the flip for digits.
+        """
+        exception = self.networks.get(network, self.exceptions.get(spec.name))
+        if exception is not None:
+            return replace(self, recipe=exception, exceptions={}, networks={})
         if self.recipe.augmentation != "auto":
             return self
         return replace(self, recipe=replace(self.recipe, augmentation=default_strategy(spec.flip)))
@@ -63,7 +69,7 @@ class Protocol:
         """
         if strategy is None or strategy == self.recipe.augmentation:
             return self
-        if strategy != DCAugmentation.NAME:
+        if strategy not in (DCAugmentation.NAME, CropNoise.NAME):
             Augmentation.parse(strategy)
         said = "without-augmentation" if strategy == NONE else strategy
         return replace(self, name=f"{self.name}-{said}", recipe=replace(self.recipe, augmentation=strategy))
@@ -82,8 +88,10 @@ PROTOCOLS: dict[str, Protocol] = {
     "dc": Protocol(
         "dc",
         Recipe(epochs=300),
-        source="Zhao et al., ICLR 2021: 300 epochs; on MNIST 1000 with crop, scale and rotation",
+        source="Zhao et al., ICLR 2021: 300 epochs; on MNIST 1000 with crop, scale and rotation; ConvNetBN always 1000, "
+        "with crop and noise",
         exceptions={"mnist": _DC_MNIST},
+        networks={"convnetbn": Recipe(augmentation=CropNoise.NAME)},
     ),
     "dsa": Protocol("dsa", _DSA, source="Zhao and Bilen, ICML 2021: 1000 epochs with the differentiable augmentation"),
     "dm": Protocol("dm", _DSA, source="Zhao and Bilen, WACV 2023: 1000 epochs with the differentiable augmentation"),
@@ -98,15 +106,21 @@ AUTO = {"dc": "dc", "dsa": "dsa", "dm": "dm", "mtt": "mtt", "random": "dm"}
 """Method of an artifact to the protocol that ``auto`` chooses: the one its paper reports."""
 
 
-def choose(name: str, method: str, spec: Spec) -> Protocol:
+def choose(name: str, method: str, spec: Spec, network: str = "") -> Protocol:
     """The protocol by name, or for ``auto`` the published one of the artifact's method.
+
+    Args:
+        name: of a protocol, or ``auto``.
+        method: of the artifact.
+        spec: of the data.
+        network: canonical name of the network that is trained, which may have a recipe of its own.
 
     Raises:
         InputError: an unknown name.
     """
     if name != "auto" and name not in PROTOCOLS:
         raise InputError(f"--protocol {name}: choose auto, {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[AUTO.get(method, "dm") if name == "auto" else name].resolve(spec)
+    return PROTOCOLS[AUTO.get(method, "dm") if name == "auto" else name].resolve(spec, network)
 
 
 def whole(images: int, spec: Spec, batch: int = 256) -> Protocol:

@@ -1,15 +1,20 @@
 """Scores that take labels and augmentation out of an accuracy, with all their parts.
 
-From DD-Ranking (Li et al., 2025). With accuracies as fractions::
+By the formulas of DD-Ranking (Li et al., 2025) for its label- and augmentation scores, LRS and ARS. With
+accuracies as fractions::
 
     HLR = whole set with hard labels - set with hard labels                        (hard-label recovery: less is better)
     IOR = set with its own labels - random with labels of the same kind            (improvement over random)
-    alpha = w IOR - (1 - w) HLR                                                    LRS = (e^alpha - 1/e) / (e - 1/e)
-    beta = g (set - random, augmented) + (1 - g) (set - random, not augmented)     ARS = (e^beta - 1/e) / (e - 1/e)
+    alpha = w IOR - (1 - w) HLR                                            label score = (e^alpha - 1/e) / (e - 1/e)
+    beta = g (set - random, augmented) + (1 - g) (set - random, plain)     augmentation score = (e^beta - 1/e) / ...
 
 both weights one half, so that a set that is no better than random and loses nothing to the whole one has 0.269.
-Deviations from its code, version 0.2.0: that exponentiates percentages, and reports the best epoch on the test set;
-here it is the last. The parts say more than the scores: two sets with one score may differ in each of them.
+They have names of their own because two inputs are not DD-Ranking's, so that values do not compare with its tables: its
+whole set trains for as many epochs as the small one and without augmentation, here by the protocol `whole` (1,000
+epochs of a whole set are out of reach of most readers); its random images have the best of five learning rates, chosen
+on the test set, here the protocol's (nothing is chosen on a test set here). Besides, its code (version 0.2.0)
+exponentiates percentages and reports the best epoch on the test set; here it is the last. The parts say more than the
+scores: two sets with one score may differ in each of them.
 """
 
 import math
@@ -34,7 +39,7 @@ def robust(difference: float) -> float:
 
 @dataclass(frozen=True)
 class LabelScore:
-    """The label-robust score (LRS) and its parts.
+    """The label score and its parts.
 
     Args:
         whole_hard: accuracy of the whole real set.
@@ -80,13 +85,13 @@ class LabelScore:
             "hard_label_recovery": self.recovery,
             "improvement_over_random": self.improvement,
             "alpha": self.alpha,
-            "label_robust_score": self.score,
+            "label_score": self.score,
         }
 
 
 @dataclass(frozen=True)
 class AugmentationScore:
-    """The augmentation-robust score (ARS) and its parts.
+    """The augmentation score and its parts.
 
     Args:
         set_augmented: accuracy of the set, trained with augmentation.
@@ -132,7 +137,7 @@ class AugmentationScore:
             "improvement_augmented": self.augmented,
             "improvement_plain": self.plain,
             "beta": self.beta,
-            "augmentation_robust_score": self.score,
+            "augmentation_score": self.score,
         }
 
 
@@ -154,10 +159,10 @@ class Scores:
         label, augmentation = self.label, self.augmentation
         return (
             f"{self.artifact} on {self.network}:\n"
-            f"  label-robust score {label.score:.3f}: hard-label recovery {100 * label.recovery:.1f} "
+            f"  label score {label.score:.3f}: hard-label recovery {100 * label.recovery:.1f} "
             f"({100 * label.whole_hard:.1f} - {100 * label.set_hard:.1f}), improvement over random "
             f"{100 * label.improvement:.1f} ({100 * label.set_any:.1f} - {100 * label.random_any:.1f})\n"
-            f"  augmentation-robust score {augmentation.score:.3f}: over random with augmentation "
+            f"  augmentation score {augmentation.score:.3f}: over random with augmentation "
             f"{100 * augmentation.augmented:.1f} ({100 * augmentation.set_augmented:.1f} - "
             f"{100 * augmentation.random_augmented:.1f}), without {100 * augmentation.plain:.1f} "
             f"({100 * augmentation.set_plain:.1f} - {100 * augmentation.random_plain:.1f})"

@@ -43,8 +43,8 @@ class DM:
     """Distribution matching: synthetic images whose mean embedding is that of the real ones, class by class.
 
     Args:
-        lr: learning rate of the images; auto (None) is the published 1 up to 50 images a class and 10 from 100 on
-            (between: the nearer one, in ratio).
+        lr: learning rate of the images; auto (None) is the published one: 1 on CIFAR-100 (published up to 125 images a
+            class), else 1 up to 50 images a class and 10 from 100 on (between: the nearer one, in ratio).
         lr_scale: factor on ``lr``; 0 is 1 for every ConvNet, and for another network what makes the pixels move as far
             in the first step as those of ConvNet do, see `relative_rate`.
         momentum: of the images' SGD.
@@ -85,7 +85,8 @@ class DM:
     def resolve(self, spec: Spec, ipc: int) -> "DM":
         check_formation(self.formation, spec)
         augment = default_strategy(spec.flip) if self.augment == "auto" else self.augment
-        lr = self.lr if self.lr is not None else (1.0 if ipc <= 70 else 10.0)
+        published = 1.0 if ipc <= 70 or spec.name == "cifar100" else 10.0
+        lr = self.lr if self.lr is not None else published
         return replace(self, lr=lr, augment=augment)
 
     def images_per_step(self, real: RealSet, ipc: int) -> float:

@@ -13,7 +13,8 @@ of the full graph, by its exact adjoint (`distillset.methods.unroll`).
 Deviations from the authors' code: random numbers come from named streams; the SGD step D on the rate is applied as
 ``r * exp(D / r)``, the same to first order, so that r stays positive; a step whose loss is not finite or above `limit`
 is skipped and counted; the set is that of the last step, not the best on the test set; CIFAR-100 has its own mean and
-std; batch norm uses the batch, in experts and students alike.
+std; batch norm uses the batch, in experts and students alike; every student draws its expert independently, where the
+authors go through all of them in a random order before the next.
 """
 
 from collections.abc import Iterator, Sequence
@@ -265,13 +266,16 @@ class TrajectoryMatching:
         return method.min_start + max(1, -(-(end - method.min_start) * (step + 1) // method.grow))
 
     def _batches(self, count: int, key: Key) -> list[Batch]:
-        """The student's batches: random orders of the synthetic set, one after the other, each cut into batches."""
+        """The student's batches: random orders of the synthetic set, one after the other, each cut into batches.
+
+        The batches of an order are taken from its end, as published: a short one, where there is one, comes first.
+        """
         method, shape = self.method, self.task.spec.shape
         steps, size = known(method.syn_steps), min(known(method.batch_syn) or count, count)
         found: list[Batch] = []
         generator = key("order").generator()
         while len(found) < steps:
-            for rows in torch.randperm(count, generator=generator).split(size):
+            for rows in reversed(torch.randperm(count, generator=generator).split(size)):
                 draw = self.augmentation.draw(key("augment", len(found)), shape, len(rows))
                 crop = None
                 if method.canvas > 1:

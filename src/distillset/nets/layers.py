@@ -166,8 +166,13 @@ class Stack:
         """Numbers that come out for an image."""
         return self.channels * self.height * self.width
 
-    def enlarge(self) -> None:
-        """Bring sides below the published size up to it. Deviation: the published code knows 28 and 32 pixels only."""
+    def enlarge(self, least: int = PUBLISHED_SIZE) -> None:
+        """Bring sides below the published size up to it where one is below ``least``.
+
+        Deviation: the published code knows 28 and 32 pixels only.
+        """
+        if min(self.height, self.width) >= least:
+            return
         size = max(self.height, PUBLISHED_SIZE), max(self.width, PUBLISHED_SIZE)
         if size != (self.height, self.width):
             self.layers.append(Resize(size))

@@ -58,9 +58,11 @@ class ResNet(nn.Module):
 
     `embed` is the last feature map's mean; in the form ``avg`` it is that map, flattened.
 
-    Deviations: the published code knows 28 and 32 pixels. Here sides below 32 are resized to 32, 28 included; of larger
-    images the mean is taken over the whole last feature map, which at 32 pixels is the published 4x4, and ``avg`` has a
-    linear layer to fit.
+    Images of 28 pixels go through as they are: 28, 14, 7, 4 across (3 in the form ``avg``), as published.
+
+    Deviations: the published code knows 28 and 32 pixels. Here images with a side below 28 are resized to 32; of larger
+    ones the mean is taken over the whole last feature map, which at 28 and 32 pixels is the published 4x4, and ``avg``
+    has a linear layer to fit.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         stem = Stack(channels, height, width, "ResNet18")
-        stem.enlarge()
+        stem.enlarge(least=28)
         stem.convolve(STAGES[0], bias=False)
         stem.normalise(norm)
         stem.activate()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distillset.data.augment import Augmentation
+from distillset.data.augment_crop_noise import CropNoise
 from distillset.data.augment_dc import DCAugmentation
 from distillset.engine import SGD, Engine, logits
 from distillset.engine.engine import Loss
@@ -45,8 +46,8 @@ class Recipe:
         weight_decay: of SGD, on all parameters.
         batch: most images of one update.
         decay: factor on the rate in the second half.
-        augmentation: strategy of the differentiable augmentation with parameters drawn per image, ``"none"``, or that
-            of the DC paper's evaluation on MNIST, `DCAugmentation.NAME`.
+        augmentation: strategy of the differentiable augmentation with parameters drawn per image, ``"none"``, or one of
+            the DC paper's evaluation: `DCAugmentation.NAME` on MNIST, `CropNoise.NAME` of ConvNetBN.
     """
 
     epochs: int = 1000
@@ -88,8 +89,9 @@ class Trainer:
     def __init__(self, engine: Engine, module: nn.Module, recipe: Recipe) -> None:
         self.engine, self.module, self.recipe = engine, module, recipe
         self.trainable = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
-        self.augmentation = (
-            DCAugmentation() if recipe.augmentation == DCAugmentation.NAME else Augmentation.parse(recipe.augmentation)
+        published = {DCAugmentation.NAME: DCAugmentation, CropNoise.NAME: CropNoise}.get(recipe.augmentation)
+        self.augmentation: Augmentation | DCAugmentation | CropNoise = (
+            published() if published else Augmentation.parse(recipe.augmentation)
         )
         self.mixes = mixes_images(module)
         self._gradients = engine.gradients(cross_entropy(module), self.mixes)
