@@ -88,7 +88,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "dc": Protocol(
         "dc",
         Recipe(epochs=300),
-        source="Zhao et al., ICLR 2021: 300 epochs; on MNIST 1000 with crop, scale and rotation; ConvNetBN always 1000, "
+        source="Zhao et al., ICLR 2021: 300 epochs; on MNIST 1000 with crop, scale and rotation; ConvNetBN 1000 "
         "with crop and noise",
         exceptions={"mnist": _DC_MNIST},
         networks={"convnetbn": Recipe(augmentation=CropNoise.NAME)},

@@ -27,6 +27,9 @@ After = Callable[[int, State], None]
 """Called with the number of a pass and the state after it."""
 
 
+PUBLISHED: dict[str, DCAugmentation | CropNoise] = {DCAugmentation.NAME: DCAugmentation(), CropNoise.NAME: CropNoise()}
+"""Augmentations of the DC paper's evaluation, which are no strategy."""
+
 CHUNK = 4096
 """Most test images normalised at a time."""
 
@@ -89,10 +92,7 @@ class Trainer:
     def __init__(self, engine: Engine, module: nn.Module, recipe: Recipe) -> None:
         self.engine, self.module, self.recipe = engine, module, recipe
         self.trainable = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
-        published = {DCAugmentation.NAME: DCAugmentation, CropNoise.NAME: CropNoise}.get(recipe.augmentation)
-        self.augmentation: Augmentation | DCAugmentation | CropNoise = (
-            published() if published else Augmentation.parse(recipe.augmentation)
-        )
+        self.augmentation = PUBLISHED.get(recipe.augmentation) or Augmentation.parse(recipe.augmentation)
         self.mixes = mixes_images(module)
         self._gradients = engine.gradients(cross_entropy(module), self.mixes)
         self._predict = engine.rowwise(logits(module))
