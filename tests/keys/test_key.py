@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distillset.keys import Key
+from distillset.keys import Key, words
 
 names = st.one_of(st.integers(), st.text(max_size=8))
 paths = st.lists(names, max_size=4).map(tuple)
@@ -18,6 +18,20 @@ def test_value_of_a_path() -> None:
     digest = hashlib.sha256(json.dumps([7, "step", 3, "real"]).encode()).hexdigest()
     assert Key(7)("step", 3)("real").integer() == int(digest[:16], 16) >> 1
     assert Key(0).integer() == 7520536977032167579  # printf '[0]' | sha256sum
+
+
+def test_words_of_a_path() -> None:
+    # By hand: bytes 8 to 11 and 12 to 15 of the same digest, most significant first.
+    digest = hashlib.sha256(json.dumps([7, "step", 3, "real"]).encode()).hexdigest()
+    value = Key(7)("step", 3, "real").words()
+    assert value.dtype == torch.int64
+    assert value.tolist() == [int(digest[16:24], 16), int(digest[24:32], 16)]
+
+
+def test_words_of_several_keys_are_rows() -> None:
+    keys = [Key(0), Key(0)("a"), Key(-5)("a", 2)]
+    assert torch.equal(words(keys), torch.stack([key.words() for key in keys]))
+    assert words([]).shape == (0, 2)
 
 
 @given(st.integers(), paths, paths)
