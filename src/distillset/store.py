@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from distillset.errors import DiskError, InputError
+from distillset.trust import own_folder
 
 HEADER = "distillset"
 LOCK = ".lock"
@@ -38,9 +39,23 @@ _HELD: dict[Path, tuple[int, int]] = {}
 """Folders that this process holds, with device and inode of their locks: nothing is written where one went away."""
 
 
-def cache_folder() -> Path:
+def cache_path() -> Path:
     """``DISTILLSET_CACHE``, or ``~/.cache/distillset``. It may be deleted at any time."""
-    return Path(os.environ.get("DISTILLSET_CACHE") or "~/.cache/distillset").expanduser()
+    named = os.environ.get("DISTILLSET_CACHE") or "~/.cache/distillset"
+    try:
+        return Path(named).expanduser()
+    except RuntimeError:
+        raise InputError(f"{named}: there is no such home; name a folder for the cache with DISTILLSET_CACHE") from None
+
+
+def cache_folder(part: str = "") -> Path:
+    """`cache_path`, or a folder in it, made for this user alone.
+
+    Raises:
+        InputError: others can write in it; see `distillset.trust`.
+    """
+    folder = own_folder(cache_path())
+    return own_folder(folder / part) if part else folder
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

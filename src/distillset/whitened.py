@@ -10,6 +10,7 @@ from distillset.errors import InputError
 from distillset.mesh import Mesh, Solo
 from distillset.methods import Method, Whitens, canvas
 from distillset.store import cache_folder
+from distillset.trust import doubt
 
 
 class Told(Protocol):
@@ -50,7 +51,7 @@ def _found(real: RealSet, folder: Path | None, watcher: Told) -> Whitening:
     kept = folder / FILE if folder else None
     if kept and kept.is_file():
         return Whitening.load(kept, real.fingerprint())
-    cached = cache_folder() / "whitenings" / f"{real.fingerprint()[:32]}.safetensors"
+    cached = cache_folder("whitenings") / f"{real.fingerprint()[:32]}.safetensors"
     whitening = _known(cached, real.fingerprint())
     if whitening is None:
         watcher.note(f"fitting ZCA whitening to {len(real)} images")
@@ -81,8 +82,8 @@ def keep(real: RealSet, folder: Path | None) -> None:
 
 
 def _known(path: Path, data: str) -> Whitening | None:
-    """What the cache holds; a damaged file counts as nothing."""
+    """What the cache holds; a damaged file counts as nothing, and so does one that others could have changed."""
     try:
-        return Whitening.load(path, data) if path.is_file() else None
+        return None if doubt(path) else Whitening.load(path, data)
     except InputError:
         return None

@@ -15,7 +15,7 @@ import torch
 
 from distillset.engine import Compute, Work, compiler, has_bf16
 from distillset.engine.hardware import processor
-from distillset.store import cache_folder
+from distillset.store import cache_path
 
 PACKAGES = ("distillset", "torch", "numpy", "safetensors", "datasets", "scikit-learn", "pillow", "tqdm")
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -137,7 +137,7 @@ def _compiler() -> dict[str, str | None] | None:
 
 def _cache() -> dict[str, Any]:
     """Where decoded data is kept, and the bytes free on that disk. The folder need not be there yet."""
-    folder = cache_folder()
+    folder = cache_path()
     there = next((path for path in (folder, *folder.absolute().parents) if path.is_dir()), None)
     return {"folder": str(folder), "free": shutil.disk_usage(there).free if there else None}
 

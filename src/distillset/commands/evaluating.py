@@ -46,7 +46,7 @@ def evaluation(options: argparse.Namespace, memory: bool = False) -> dict[str, A
         "protocol": options.protocol,
         "epochs": options.epochs,
         "seed": options.seed,
-        "ledger": None if options.no_cache else Ledger(cache_folder() / "accuracies"),
+        "ledger": None if options.no_cache else Ledger(cache_folder("accuracies")),
         "report": report,
         **compute(options, memory),
     }

@@ -76,7 +76,7 @@ def run_export(options: argparse.Namespace) -> int:
             repeats=options.repeats,
             protocol=options.protocol,
             epochs=options.epochs,
-            ledger=Ledger(cache_folder() / "accuracies"),
+            ledger=Ledger(cache_folder("accuracies")),
             **compute(options),
         )
         exact, rounded = measured["rows"].values()

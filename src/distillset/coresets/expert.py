@@ -27,6 +27,7 @@ from distillset.mesh import Mesh, Solo
 from distillset.nets import Network, Source, State, fresh
 from distillset.store import cache_folder, read_tensors, write_tensors
 from distillset.training import Recipe, Trainer
+from distillset.trust import doubt
 
 NETWORK = "ConvNetW64"
 PASSES = 5
@@ -124,7 +125,7 @@ def expert(
         **({} if real.whitening is None else {"whitening": real.whitening.fingerprint()}),
     }
     name = hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:32]
-    path = (cache or cache_folder() / "experts") / f"{name}.safetensors"
+    path = (cache or cache_folder("experts")) / f"{name}.safetensors"
     trainer = Trainer(Engine(compute, announce), asked.module, recipe)
     found = _read(path) if mesh.writes else None
     known = bool(mesh.agree(found is not None))
@@ -180,9 +181,9 @@ def _train(
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """What the cache holds; a damaged file counts as nothing."""
+    """What the cache holds; a damaged file counts as nothing, and so does one that others could have changed."""
     try:
-        return read_tensors(path)
+        return None if doubt(path) else read_tensors(path)
     except InputError:
         return None
 

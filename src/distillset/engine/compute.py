@@ -1,13 +1,16 @@
 """What a run computes on: device, precision, compilation, threads and micro-batch, and how ``auto`` chooses them."""
 
 import math
+import os
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
 from distillset.engine.kernels import available, compiler
 from distillset.errors import InputError
+from distillset.trust import own_folder
 
 # Bytes of the widest layer for one micro-batch on a CPU, so that activations stay in cache: 64 images of ConvNet-3 at
 # 32x32 (131,072 numbers there) in bf16, 32 in fp32; four times as many where the first block is one operation. Measured
@@ -102,6 +105,8 @@ class Compute:
         device, why_device = _device(device)
         precision, why_precision = _precision(precision, device)
         compiled, why_compile = _compile(compile, device, threads, work)
+        if compiled:
+            _own_compiled()
         kernels = compiled and device == "cpu" and available()
         activations = work.fewest if kernels and work.fewest else work.activations
         micro_batch, why_micro = _micro_batch(memory, device, precision, replace(work, activations=activations))
@@ -185,6 +190,18 @@ def _micro_batch(memory: str, device: str, precision: str, work: Work) -> tuple[
     # On a CPU more than the cache holds is only slower; on a GPU what is there may be used.
     fits = budget // each if device != "cpu" else min(fast, budget // each)
     return fits, f"micro-batch {fits}: one takes about {fits * each / 2**20:,.0f}M of --memory {memory}"
+
+
+def _own_compiled() -> None:
+    """PyTorch's compiler keeps code, and pickles, in a folder of /tmp that anybody can guess, and make first.
+
+    Raises:
+        InputError: others have, or can write in it.
+    """
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:  # which is the user's own choice
+        own_folder(Path(default_cache_dir()), "TORCHINDUCTOR_CACHE_DIR")
 
 
 def _compile(compile: str, device: str, threads: int, work: Work) -> tuple[bool, str]:  # noqa: A002

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from distillset.engine.hardware import processor
+from distillset.engine.kernels.shelf import load
 from distillset.errors import DiskError
-from distillset.store import cache_folder, write_atomically
+from distillset.store import cache_folder
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +37,11 @@ def compiler() -> str | None:
 
 @functools.cache
 def available() -> bool:
-    """Whether the kernels can be used here: Linux, a C++ compiler, and a cache that can be written."""
+    """Whether the kernels can be used here: Linux, a C++ compiler, and a cache that can be written.
+
+    Raises:
+        InputError: others can write in the cache.
+    """
     if not sys.platform.startswith("linux") or compiler() is None:
         return False
     try:
@@ -54,15 +59,21 @@ def library(source: Path) -> ctypes.CDLL:
 
     Raises:
         DiskError, OSError, subprocess.SubprocessError: they cannot be built, kept or loaded.
+        InputError: others can write in the cache.
     """
-    built_by = subprocess.run([str(compiler()), "--version"], capture_output=True, check=True).stdout
     headers = [path.read_bytes() for path in sources() if path.suffix == ".h"]
-    made_of = (source.read_bytes(), *headers, built_by, processor().encode(), *map(str.encode, FLAGS))
-    path = cache_folder() / "kernels" / f"{source.stem}-{hashlib.sha256(b'|'.join(made_of)).hexdigest()[:24]}.so"
-    if not path.exists():
-        command = [str(compiler()), *FLAGS, str(source), "-o"]
-        write_atomically(path, lambda made: subprocess.run([*command, str(made)], capture_output=True, check=True))
-    return ctypes.CDLL(str(path))
+    made_of = (source.read_bytes(), *headers, _version(str(compiler())), processor().encode(), *map(str.encode, FLAGS))
+    name = f"{source.stem}-{hashlib.sha256(b'|'.join(made_of)).hexdigest()[:24]}"
+    return load(cache_folder("kernels"), name, lambda made: _build(source, made))
+
+
+def _build(source: Path, made: Path) -> None:
+    subprocess.run([str(compiler()), *FLAGS, str(source), "-o", str(made)], capture_output=True, check=True)
+
+
+@functools.cache
+def _version(compiler: str) -> bytes:
+    return subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
 
 
 def ready(*tensors: Tensor) -> list[Tensor]:
