@@ -41,10 +41,10 @@ def uniform(
     values = (bits(words, shape) >> (32 - precision)).to(dtype) * 2.0**-precision
     if (low, high) == (0.0, 1.0):
         return values
-    largest = torch.nextafter(torch.tensor(high, dtype=dtype), torch.tensor(-math.inf, dtype=dtype)).item()
-    if not (low <= largest and math.isfinite(high - low)):
-        raise InputError(f"low={low}, high={high}: low must be below high, and both finite")
-    return (values * (high - low) + low).clamp(max=largest)
+    _check_bounds(low, high, dtype)
+    bound = torch.full((), high, dtype=dtype, device=words.device)
+    largest = bound.nextafter(torch.full_like(bound, -math.inf))
+    return torch.minimum(values * (high - low) + low, largest)
 
 
 def normal(words: Tensor, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
@@ -97,6 +97,13 @@ def integers(words: Tensor, shape: Sequence[int], low: int | Tensor, high: int |
         raise InputError(f"low={low}, high={high}: high must be 1 to {LARGEST_RANGE} above low")
     upper, lower = bits(words, (*shape, 2)).unbind(-1)
     return ((upper * span + ((lower * span) >> 32)) >> 32) + low
+
+
+def _check_bounds(low: float, high: float, dtype: torch.dtype) -> None:
+    kind, largest = torch.finfo(dtype), max(abs(low), abs(high))
+    spacing = max(kind.eps * largest, kind.smallest_normal)  # at least: closer numbers may be one number in this dtype
+    if not (low + spacing <= high and largest <= kind.max and high - low <= kind.max):
+        raise InputError(f"low={low}, high={high}: low must be below high, both finite, and differ in {dtype}")
 
 
 def _precision(dtype: torch.dtype) -> int:

@@ -30,7 +30,6 @@ No loop depends on a random number, and no walk is cut short.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -43,44 +42,42 @@ LARGEST = 2**28
 _DOUBLE_ROUNDS = 5
 
 
-@dataclass(frozen=True)
-class _Network:
-    """Numbers of the network for one size (ints), or for a size per element of the batch (int64 ``[k, 1]``)."""
-
-    size: int | Tensor
-    shift: int | Tensor  # k
-    mask: int | Tensor  # a - 1
-    rows: int | Tensor  # b
-
-    @staticmethod
-    def of(size: int) -> "_Network":
-        shift = (max(size - 1, 1).bit_length() - 1) // 2
-        return _Network(size, shift, (1 << shift) - 1, -(-size >> shift))
-
-
 class Sizes:
     """The size of each permutation in a batch: whole numbers that the host knows, laid where the words live.
 
-    Make it once: it copies to the device.
+    Make it once, not in every step: numbers that differ are copied to the device.
 
-        >>> Sizes([5, 300]).of
-        (5, 300)
+        >>> Sizes([5, 300]).smallest
+        5
 
     Args:
-        of: the sizes, 1 .. 2^28, one for each stream of the last axis of the batch.
+        of: the sizes, 1 .. 2^28, one for each stream of the last axis of the batch; or one for all streams.
         device: where the words live.
 
     Raises:
         InputError: a size out of range.
     """
 
-    def __init__(self, of: Sequence[int], device: torch.device | str | None = None) -> None:
-        for size in of:
-            _check(size)
-        self.of = tuple(of)
-        networks = [(each.size, each.shift, each.mask, each.rows) for each in map(_Network.of, self.of)]
-        table = torch.tensor(networks, dtype=torch.int64, device=device).view(-1, 4, 1)
-        self.network = _Network(*table.unbind(1))
+    def __init__(self, of: int | Sequence[int], device: torch.device | str | None = None) -> None:
+        sizes = (of,) if isinstance(of, int) else tuple(of)
+        for size in sizes:
+            if not 1 <= size <= LARGEST:
+                raise InputError(f"size={size}: a permutation has 1 to {LARGEST} values")
+        self.batch = () if isinstance(of, int) else (len(sizes),)
+        self.smallest, self.largest = min(sizes, default=0), max(sizes, default=0)
+        self.largest_sorted = max((size for size in sizes if size <= SORTED), default=0)
+        networks = [_network(size) for size in dict.fromkeys(sizes)]
+        self.beyond = max(((rows << shift) - size for size, shift, rows in networks), default=0)
+        self.width = max((max(rows, 1 << shift) for _, shift, rows in networks), default=0)
+        # N, k and b: numbers, or tensors [len(of), 1] where they differ.
+        self.size: int | Tensor
+        self.shift: int | Tensor
+        self.rows: int | Tensor
+        if len(networks) == 1:
+            self.size, self.shift, self.rows = networks[0]
+        else:
+            table = torch.tensor([_network(size) for size in sizes], dtype=torch.int64, device=device).view(-1, 3, 1)
+            self.size, self.shift, self.rows = table.unbind(1)
 
 
 def permutation(words: Tensor, n: int, size: int | Sizes) -> Tensor:
@@ -102,55 +99,44 @@ def permutation(words: Tensor, n: int, size: int | Sizes) -> Tensor:
     Raises:
         InputError: ``n`` or ``size`` out of range.
     """
-    if isinstance(size, Sizes):
-        sizes, network = size.of, size.network
-        words = words.expand(*torch.broadcast_shapes(words.shape[:-1], (len(sizes),)), 2)
-    else:
-        sizes, network = (_check(size),), _Network.of(size)
-    if not 0 <= n <= min(sizes):
-        raise InputError(f"n={n}: a permutation of {min(sizes)} values has 0 .. {min(sizes)} first ones")
-    small = [of for of in sizes if of <= SORTED]
-    if len(small) == len(sizes):
-        return _sorted(words, n, network.size, max(small))
-    values = _walked(words, n, network, sizes)
-    if not small:
+    sizes = size if isinstance(size, Sizes) else Sizes(size)
+    if not 0 <= n <= sizes.smallest:
+        raise InputError(f"n={n}: the smallest of these permutations has {sizes.smallest} values")
+    words = words.expand((*torch.broadcast_shapes(words.shape[:-1], sizes.batch), 2))
+    if sizes.largest <= SORTED:
+        return _sorted(words, n, sizes)
+    values = _walked(words, n, sizes)
+    if isinstance(sizes.size, int) or not sizes.largest_sorted:
         return values
-    return torch.where(torch.as_tensor(network.size <= SORTED), _sorted(words, n, network.size, max(small)), values)
+    return torch.where(sizes.size <= SORTED, _sorted(words, n, sizes), values)
 
 
-def _check(size: int) -> int:
-    if not 1 <= size <= LARGEST:
-        raise InputError(f"size={size}: a permutation has 1 to {LARGEST} values")
-    return size
+def _network(size: int) -> tuple[int, int, int]:
+    """``N``, ``k`` and ``b``."""
+    shift = (max(size - 1, 1).bit_length() - 1) // 2
+    return size, shift, -(-size >> shift)
 
 
-def _sorted(words: Tensor, n: int, size: int | Tensor, largest: int) -> Tensor:
-    order = bits(words, (largest,))
-    if isinstance(size, Tensor):  # what is beyond a smaller size comes last
-        order = torch.where(torch.arange(largest, device=words.device) < size, order, 2**32)
+def _sorted(words: Tensor, n: int, sizes: Sizes) -> Tensor:
+    order = bits(words, (sizes.largest_sorted,))
+    if isinstance(sizes.size, Tensor):  # what is beyond a smaller size comes last
+        at = torch.arange(sizes.largest_sorted, device=words.device)
+        order = torch.where(at < sizes.size, order, 2**32)
     return order.argsort(dim=-1, stable=True)[..., :n]
 
 
-def _walked(words: Tensor, n: int, network: _Network, sizes: Sequence[int]) -> Tensor:
-    """The network's values at ``0 .. n - 1``, those beyond ``size`` walked on."""
-    beyond, width = (max(numbers) for numbers in zip(*map(_beyond_and_width, sizes), strict=True))
-    last = (network.rows << network.shift) - 1
-    at = torch.arange(n + beyond, device=words.device)
-    places = torch.where(at < n, at, (at + (network.size - n)).clamp(max=last))
-    values = _feistel(words, places.expand(*words.shape[:-1], -1), network, width)
-    if beyond == 0:
+def _walked(words: Tensor, n: int, sizes: Sizes) -> Tensor:
+    """The network's values at ``0 .. n - 1``, those beyond the size walked on."""
+    at = torch.arange(n + sizes.beyond, device=words.device)
+    last = (sizes.rows << sizes.shift) - 1
+    places = torch.where(at < n, at, (at + (sizes.size - n)).clamp(max=last))
+    values = _feistel(words, places.expand((*words.shape[:-1], -1)), sizes)
+    if sizes.beyond == 0:
         return values
-    values, walk = values.split((n, beyond), -1)
-    for _ in range((beyond - 1).bit_length()):
-        walk = _on(walk, walk, network.size)
-    return _on(values, walk, network.size)
-
-
-def _beyond_and_width(size: int) -> tuple[int, int]:
-    """Places beyond ``size``, and the length of the longer kind of table."""
-    network = _Network.of(size)
-    shift, rows = int(network.shift), int(network.rows)
-    return (rows << shift) - size, max(rows, 1 << shift)
+    values, walk = values.split((n, sizes.beyond), -1)
+    for _ in range((sizes.beyond - 1).bit_length()):
+        walk = _on(walk, walk, sizes.size)
+    return _on(values, walk, sizes.size)
 
 
 def _on(values: Tensor, walk: Tensor, size: int | Tensor) -> Tensor:
@@ -158,15 +144,17 @@ def _on(values: Tensor, walk: Tensor, size: int | Tensor) -> Tensor:
     return torch.where(values < size, values, walk.gather(-1, (values - size).clamp(min=0)))
 
 
-def _feistel(words: Tensor, places: Tensor, network: _Network, width: int) -> Tensor:
-    """The network at ``places``, int64 ``[*batch, n]`` in 0 .. a b - 1; its longest table has ``width`` entries."""
-    shift, rows = network.shift, network.rows
-    random = bits(words, (width * _DOUBLE_ROUNDS,))  # entry v of table j is number 5 v + j: whatever the width is
+def _feistel(words: Tensor, places: Tensor, sizes: Sizes) -> Tensor:
+    """The network at ``places``, int64 ``[*batch, n]`` in 0 .. a b - 1."""
+    shift, rows = sizes.shift, sizes.rows
+    columns = (1 << shift) - 1
+    # Entry v of table j is number 5 v + j, whatever the longest table of the batch is.
+    random = bits(words, (sizes.width * _DOUBLE_ROUNDS,))
     tables = [
-        values.unflatten(-1, (width, _DOUBLE_ROUNDS)).unbind(-1)
-        for values in (random & network.mask, ((random >> shift) * rows) >> (32 - shift))
+        values.unflatten(-1, (sizes.width, _DOUBLE_ROUNDS)).unbind(-1)
+        for values in (random & columns, ((random >> shift) * rows) >> (32 - shift))
     ]
-    left, right = places & network.mask, places >> shift
+    left, right = places & columns, places >> shift
     for f, g in zip(*tables, strict=True):
         left = left ^ f.gather(-1, right)
         right = (right + g.gather(-1, left)) % rows

@@ -13,7 +13,8 @@ and the key's words grow by a constant after each. Words are int64 in 0 .. 2^32-
 - A product of two 32-bit words overflows int64, and a C++ compiler may rely on that not happening. Both multipliers
   are above 2^31, so each is replaced by itself less 2^32, a negative number of at most 30 bits. Then
   ``hi(M c) = (((M - 2^32) c) >> 32) + c`` exactly, and ``lo`` is unchanged.
-- Constants are made where the words live (`torch.arange`), as a copy from the host may not be captured in a CUDA graph.
+- On other devices constants are made anew in every call (`torch.arange`): a copy from the host may not be captured in a
+  CUDA graph, and what is made within one is not to be kept.
 """
 
 import math
@@ -48,10 +49,11 @@ def fold(words: Tensor, number: int | Tensor) -> Tensor:
     if not isinstance(number, Tensor):
         number = torch.full((), number, dtype=torch.int64, device=words.device)
     batch = torch.broadcast_shapes(words.shape[:-1], number.shape)
-    number = number.expand(batch).unsqueeze(-1)
+    number = number.expand(batch).reshape(-1, 1)
     even = torch.stack((number & MASK, torch.zeros_like(number)))
     crossed = torch.stack((torch.full_like(number, _FOLD), (number >> 32) & MASK))
-    return _rounds(even, crossed, words.expand(*batch, 2))[0].squeeze(-1).movedim(0, -1)
+    even, _ = _rounds(even, crossed, words.expand((*batch, 2)).reshape(-1, 2))
+    return even.movedim(0, -1).reshape((*batch, 2))
 
 
 def bits(words: Tensor, shape: Sequence[int]) -> Tensor:
@@ -68,60 +70,68 @@ def bits(words: Tensor, shape: Sequence[int]) -> Tensor:
         int64 ``[*batch, *shape]`` in 0 .. 2^32-1.
     """
     count, batch = math.prod(shape), words.shape[:-1]
-    blocks = -(-count // 4)
-    if words.device.type != "cpu" or torch.compiler.is_compiling() or batch.numel() * blocks <= _CHUNK:
-        values = _blocks(words, 0, blocks)[..., :count]
+    blocks, rows = -(-count // 4), words.reshape(-1, 2)
+    if rows.device.type != "cpu" or torch.compiler.is_compiling() or len(rows) * blocks <= _CHUNK:
+        values = _row(rows, 0, blocks)
     else:
-        rows = max(1, _CHUNK // blocks)
-        values = torch.cat([_row(some, blocks)[..., :count] for some in words.reshape(-1, 2).split(rows)])
-    return values.reshape((*batch, *shape))
+        starts = range(0, blocks, _CHUNK)
+        parts = [
+            torch.cat([_row(some, start, min(start + _CHUNK, blocks)) for start in starts], -1)
+            for some in rows.split(max(1, _CHUNK // blocks))
+        ]
+        values = torch.cat(parts)
+    return values[:, :count].reshape((*batch, *shape))
 
 
 def philox(counter: Tensor, words: Tensor) -> Tensor:
-    """Philox4x32-10 of counters ``[*batch, 4]`` under keys ``[*batch, 2]``: int64 ``[*batch, 4]``."""
-    c0, c1, c2, c3 = counter.unsqueeze(-1).unbind(-2)
-    return _four(*_rounds(torch.stack((c0, c2)), torch.stack((c3, c1)), words)).squeeze(-2)
+    """Philox4x32-10 of counters ``[k, 4]`` under keys ``[k, 2]``: int64 ``[k, 4]``."""
+    c0, c1, c2, c3 = counter.unsqueeze(-1).unbind(1)
+    return _in_order(*_rounds(torch.stack((c0, c2)), torch.stack((c3, c1)), words))
 
 
-def _row(words: Tensor, blocks: int) -> Tensor:
-    starts = range(0, blocks, _CHUNK)
-    return torch.cat([_blocks(words, start, min(start + _CHUNK, blocks)) for start in starts], -1)
+def _row(words: Tensor, start: int, stop: int) -> Tensor:
+    """What ``k`` streams give for counters ``start .. stop - 1``: ``[k, 4 (stop - start)]``."""
+    first = _constants(words.device)[0]
+    return _in_order(*_rounds(torch.arange(start, stop, device=words.device) * first, None, words))
 
 
-def _blocks(words: Tensor, start: int, stop: int) -> Tensor:
-    block = torch.arange(start, stop, device=words.device)
-    even = torch.stack((block, torch.zeros_like(block))).view(2, *[1] * (words.dim() - 1), -1)
-    return _four(*_rounds(even, None, words)).flatten(-2)
-
-
-def _four(even: Tensor, odd: Tensor) -> Tensor:
-    """``[2, *batch, blocks]`` twice to ``[*batch, blocks, 4]``."""
-    return torch.stack((even, odd), -1).movedim(0, -2).flatten(-2)
+def _in_order(even: Tensor, odd: Tensor) -> Tensor:
+    """``[2, k, blocks]`` twice to ``[k, 4 blocks]``."""
+    _, rows, blocks = even.shape
+    return torch.stack((even, odd), -1).movedim(0, -2).reshape(rows, 4 * blocks)
 
 
 def _rounds(even: Tensor, crossed: Tensor | None, words: Tensor) -> tuple[Tensor, Tensor]:
-    """``(c0, c2)`` and ``(c3, c1)``, ``[2, *batch, blocks]``, to the output's ``(c0, c2)`` and ``(c1, c3)``.
+    """``(c0, c2)`` and ``(c3, c1)``, ``[2, k, blocks]``, to the output's ``(c0, c2)`` and ``(c1, c3)``.
 
-    The upper halves are left where they arise, so that the pair's order is the other one after every round (that of
-    the multipliers and key words with it), and only the lower halves have to change sides.
+    The upper halves are left where they arise, so that the order within the pair is the other one after every round
+    (also that of the multipliers and the key's words), and only the lower halves have to change sides.
     """
-    ones = [1] * words.dim()
-    step = torch.arange(_ROUNDS, device=words.device).view(-1, 1, *ones)
-    schedule = (words.movedim(-1, 0).unsqueeze(-1) + step * _pair(_KEY_STEPS, words)) & MASK
-    multipliers = _pair(_MULTIPLIERS, words)
-    orders = (multipliers, schedule.flip(1).unbind()), (multipliers.flip(0), schedule.unbind())
+    _, steps, *multipliers = _constants(words.device)
+    schedule = (words.t().unsqueeze(-1) + steps) & MASK
+    keys = schedule.flip(1).unbind(), schedule.unbind()
     for index in range(_ROUNDS):
-        multiplier, keys = orders[index % 2]
-        product = even * multiplier
-        even = ((product >> 32) + even) ^ keys[index]
+        product = even * multipliers[index % 2]
+        even = ((product >> 32) + even) ^ keys[index % 2][index]
         if crossed is not None:
             even = even ^ crossed
         odd = product & MASK
-        crossed = odd.flip(0)
+        if index < _ROUNDS - 1:
+            crossed = odd.flip(0)
     return even, odd
 
 
-def _pair(values: tuple[int, int], words: Tensor) -> Tensor:
-    first, second = values
-    step = second - first
-    return torch.arange(first, first + 2 * step, step, device=words.device).view(2, *[1] * words.dim())
+def _constants(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """1 and 0; what each round adds to the key, ``[10, 2, 1, 1]``; the multipliers in both orders, ``[2, 1, 1]``."""
+    return _ON_CPU if device.type == "cpu" else _made(device)
+
+
+def _made(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def pair(first: int, second: int) -> Tensor:
+        return torch.arange(first, 2 * second - first, second - first, device=device).view(2, 1, 1)
+
+    rounds = torch.arange(_ROUNDS, device=device).view(_ROUNDS, 1, 1, 1)
+    return pair(1, 0), rounds * pair(*_KEY_STEPS), pair(*_MULTIPLIERS), pair(*_MULTIPLIERS[::-1])
+
+
+_ON_CPU = _made(torch.device("cpu"))
