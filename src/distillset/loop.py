@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -159,9 +159,13 @@ class Loop:
             self.watcher.step(self.done, steps, loss)
             if evaluate and every and self.done % every == 0 and self.mesh.writes and not self.watcher.stop():
                 self._most()  # what the evaluation takes is not the run's
-                with suppress(InterruptedRun):  # `stop` says so below
+                try:
                     record["accuracy"] = evaluate(self.synthetic())
                     self.watcher.accuracy(self.done, record["accuracy"])
+                except InterruptedRun:
+                    pass  # `stop` says so below
+                except DivergedError as error:  # of the network that tests the set, which has no influence on the run
+                    self.watcher.note(f"step {self.done}: no accuracy ({error})")
                 before = time.monotonic()
                 forget_peak(self.task.device)
             if self.folder:

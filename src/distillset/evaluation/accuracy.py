@@ -81,6 +81,7 @@ def evaluate(
 
     Raises:
         InputError: an argument out of its range, or a test or training set that does not fit the synthetic one.
+        DivergedError: the logits of all networks of a row are not finite; of some, the row says how many.
     """
     if repeats < 1:
         raise InputError(f"--repeats {repeats}: must be at least 1")
@@ -92,6 +93,7 @@ def evaluate(
     if baseline or soft_random or with_whole or select == "validation":
         check_fit("training", data.train, synthetic)
     built = [Network.of(source, synthetic.spec) for source in _named(networks)]
+    fingerprint = synthetic.fingerprint()
     if hard_labels:
         synthetic = replace(synthetic, labels=synthetic.classes)
         snapshots = {step: replace(other, labels=other.classes) for step, other in (snapshots or {}).items()}
@@ -134,7 +136,7 @@ def evaluate(
             subject = of_set(synthetic, artifact, chosen)
             rows += _own(bench, referee, subject, snapshots or {}, chosen, network, repeats, best_on_test)
         rows += [bench.row(subject, network, repeats) for subject in others(chosen)]
-    return rows
+    return [replace(row, fingerprint=fingerprint) for row in rows]
 
 
 def _own(

@@ -15,6 +15,7 @@ from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak, hardware, peak
+from distillset.errors import DivergedError
 from distillset.evaluation.ledger import Ledger
 from distillset.evaluation.row import Row
 from distillset.evaluation.subjects import Subject
@@ -22,7 +23,7 @@ from distillset.keys import Key
 from distillset.mesh import Mesh, Solo
 from distillset.nets import Network, State
 from distillset.store import write_tensors
-from distillset.training import Recipe, Trainer
+from distillset.training import Examples, Recipe, Trainer
 
 Report = Callable[[str, int, float], None]
 """Called after each network: artifact, networks done, accuracy."""
@@ -63,7 +64,11 @@ class Bench:
         self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
 
     def row(self, subject: Subject, network: Network, repeats: int) -> Row:
-        """``repeats`` networks on a subject."""
+        """``repeats`` networks on a subject; those that diverge are told and counted, and have no part in the mean.
+
+        Raises:
+            DivergedError: all of them did.
+        """
         passes = 3.0 * subject.size * (subject.protocol.recipe.epochs + 1) * repeats
         compute = self.compute(measure(network.module, self.spec.shape, passes / self.mesh.size))
         found: list[dict[str, float]] = [{} for _ in range(repeats)]
@@ -72,21 +77,31 @@ class Bench:
         size = trainer.together(self.spec.shape, subject.size)
         for group in [own[start : start + size] for start in range(0, len(own), size)]:
             for i, known in zip(group, self._group(subject, network, compute, trainer, group), strict=True):
-                if self.report:
+                if "diverged" in known:
+                    told = f"network {i + 1} of {repeats} ({network.title}) diverged and has no accuracy"
+                    self.announce(f"{subject.artifact}: {told}")
+                elif self.report:
                     self.report(subject.artifact, i + 1, known["accuracy"])
                 found[i] = known
         found = self._everywhere(found)
-        accuracies = tuple(known["accuracy"] for known in found)
+        accuracies = tuple(known["accuracy"] for known in found if not known["diverged"])
+        if not accuracies:
+            raise DivergedError(
+                f"{subject.artifact}: the logits of all {repeats} networks ({network.title}) are not finite after "
+                f"training by protocol {subject.protocol.name} at rate {subject.protocol.recipe.rate:g}; there is no "
+                "accuracy"
+            )
+        n = len(accuracies)
         return Row(
             artifact=subject.artifact,
             network=network.title,
             protocol=subject.protocol.name,
             labels=subject.protocol.labels,
             mean=statistics.fmean(accuracies),
-            std=statistics.stdev(accuracies) if repeats > 1 else 0.0,
-            n=repeats,
-            sets=repeats if subject.redrawn else 1,
-            networks=1 if subject.redrawn else repeats,
+            std=statistics.stdev(accuracies) if n > 1 else 0.0,
+            n=n,
+            sets=n if subject.redrawn else 1,
+            networks=1 if subject.redrawn else n,
             accuracies=accuracies,
             seconds=round(sum(known["seconds"] for known in found), 2),
             memory=int(max(known["memory"] for known in found)) or None,
@@ -94,11 +109,12 @@ class Bench:
             recipe=asdict(subject.protocol.recipe),
             compute=compute.to_json(),
             hardware=hardware(torch.device(compute.device)),
+            diverged=repeats - n,
         )
 
     def _everywhere(self, found: list[dict[str, float]]) -> list[dict[str, float]]:
         """What each rank found of its networks, on every rank."""
-        names = ("accuracy", "seconds", "memory")
+        names = ("accuracy", "seconds", "memory", "diverged")
         table = torch.tensor([[known.get(name, 0.0) for name in names] for known in found], dtype=torch.float64)
         self.mesh.add([table])
         return [dict(zip(names, row, strict=True)) for row in table.tolist()]
@@ -112,14 +128,15 @@ class Bench:
         missing = [i for i in group if known[i] is None]
         for i, new in zip(missing, self._train(subject, network, trainer, missing) if missing else [], strict=True):
             known[i] = new
-            if self.ledger:
+            if self.ledger and "diverged" not in new:
                 self.ledger.add(entries[i], new)
         return [found for i in group if (found := known[i]) is not None]
 
     def _train(
         self, subject: Subject, network: Network, trainer: Trainer, group: Sequence[int]
     ) -> list[dict[str, float]]:
-        """Accuracy of each network of ``group`` on its set, its part of the seconds, and the most bytes in use.
+        """Accuracy of each network of ``group`` on its set, its part of the seconds, and the most bytes in use;
+        ``diverged`` in place of the accuracy of one that has none.
 
         Compiling, which serves all, is in no seconds.
         """
@@ -133,12 +150,21 @@ class Bench:
         start = time.monotonic()
         forget_peak(device)
         states = [trainer.fit(*sets[0])] if len(sets) == 1 else trainer.fit_together(sets)
-        accuracies = [trainer.accuracy(state, tests, self.test.labels) for state in states]
+        accuracies = [self._accuracy(trainer, state, tests) for state in states]
         if self.save_networks:
             for i, state, accuracy in zip(group, states, accuracies, strict=True):
-                self._save(self.save_networks, subject, network, i, state, accuracy)
+                if accuracy is not None:
+                    self._save(self.save_networks, subject, network, i, state, accuracy)
         seconds = (time.monotonic() - start) / len(group)
-        return [{"accuracy": found, "seconds": seconds, "memory": float(peak(device))} for found in accuracies]
+        spent = {"seconds": seconds, "memory": float(peak(device))}
+        return [{**spent, **({"diverged": 1.0} if a is None else {"accuracy": a})} for a in accuracies]
+
+    def _accuracy(self, trainer: Trainer, state: State, tests: Examples) -> float | None:
+        """On the test set; None where the network diverged."""
+        try:
+            return trainer.accuracy(state, tests, self.test.labels)
+        except DivergedError:
+            return None
 
     def _save(self, folder: Path, subject: Subject, network: Network, i: int, state: State, accuracy: float) -> None:
         title = network.title

@@ -20,6 +20,8 @@ class Row:
         bytes: of images and labels as an artifact stores them; of the whole set, as the cache does.
         chosen: ``last``, or how else the images were chosen among a run's snapshots.
         step: of the snapshot that was chosen; None for the artifact itself.
+        diverged: networks whose logits were not finite; they are in no other number but the seconds.
+        fingerprint: of the artifact that was evaluated; of ``random`` and ``whole`` the one that they stand beside.
     """
 
     artifact: str
@@ -40,6 +42,8 @@ class Row:
     hardware: dict[str, Any]
     chosen: str = "last"
     step: int | None = None
+    diverged: int = 0
+    fingerprint: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "accuracies": list(self.accuracies)}
@@ -74,7 +78,12 @@ def table(rows: Sequence[Row]) -> str:
         f"{row.protocol}: " + ", ".join(f"{name} {value}" for name, value in row.recipe.items()) for row in rows
     )
     chosen = dict.fromkeys(f"{row.artifact}: chosen by {row.chosen}" for row in rows if row.chosen != "last")
-    notes = [*told, *chosen, "accuracy: share of the test set that is classified right after the last epoch"]
+    lost = [
+        f"{row.artifact}: {row.diverged} of {row.n + row.diverged} networks ({row.network}) diverged, and are in no mean"
+        for row in rows
+        if row.diverged
+    ]
+    notes = [*told, *chosen, *lost, "accuracy: share of the test set that is classified right after the last epoch"]
     return "\n".join([*columns(HEAD, lines), "", *notes])
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distillset.data.synthetic import SyntheticSet
-from distillset.errors import InputError
+from distillset.errors import DivergedError, InputError
 from distillset.evaluation.bench import Bench
 from distillset.evaluation.protocol import Protocol
 from distillset.evaluation.row import Row
@@ -57,10 +57,19 @@ def trial(
     network: Network,
     repeats: int,
 ) -> tuple[int, Row]:
-    """The step whose images test best on a bench, and that row. Of equals the earliest."""
-    rows = {
-        step: bench.row(of_set(snapshot, f"{artifact} step {step}", protocol), network, repeats)
-        for step, snapshot in snapshots.items()
-    }
+    """The step whose images test best on a bench, and that row. Of equals the earliest.
+
+    Raises:
+        DivergedError: there is no accuracy of any of them.
+    """
+    rows: dict[int, Row] = {}
+    diverged: DivergedError | None = None
+    for step, snapshot in snapshots.items():
+        try:
+            rows[step] = bench.row(of_set(snapshot, f"{artifact} step {step}", protocol), network, repeats)
+        except DivergedError as error:
+            diverged = error
+    if diverged and not rows:
+        raise diverged
     best = max(rows, key=lambda step: (rows[step].mean, -step))
     return best, rows[best]

@@ -81,6 +81,7 @@ class Networks:
             seed=self.seed,
             ledger=self.ledger,
             report=told,
+            announce=self.watcher.note,
             **self.compute,
         )
 

@@ -84,8 +84,8 @@ def pooled(evaluations: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str,
     Accuracies are put one after the other, seconds added, and of memory the most is kept; all else is the first's.
 
     Raises:
-        InputError: rows for the same network and protocol were trained by other recipes, chosen in other ways, or are
-            the same trainings.
+        InputError: rows for the same network and protocol were trained by other recipes or on another set, chosen in
+            other ways, or are the same trainings.
     """
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in (row for rows in evaluations for row in rows):
@@ -94,7 +94,7 @@ def pooled(evaluations: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str,
             found[what] = dict(row)
             continue
         first = found[what]
-        for field in ("recipe", "chosen", "step"):
+        for field in ("recipe", "chosen", "step", "fingerprint"):
             if first.get(field) != row.get(field):
                 raise InputError(f"{field} {row.get(field)}: the evaluation before it has {first.get(field)}")
         if set(row["accuracies"]) <= set(first["accuracies"]):
@@ -108,6 +108,7 @@ def pooled(evaluations: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str,
             "n": len(accuracies),
             redrawn: first[redrawn] + row[redrawn],
             "seconds": round(first["seconds"] + row["seconds"], 2),
+            "diverged": first.get("diverged", 0) + row.get("diverged", 0),
             "memory": max(first.get("memory") or 0, row.get("memory") or 0) or None,
         }
     return list(found.values())

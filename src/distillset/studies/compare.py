@@ -4,6 +4,7 @@ The noise is that of networks trained on these very sets: their initial weights,
 of the same method gives another set, and varies more.
 """
 
+import statistics
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -174,11 +175,13 @@ def differences(rows: Sequence[Row]) -> list[Difference]:
 
 
 def welch(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float | None]:
-    """(low, high, p) of Welch's t-test: the 95% interval of the difference of means; p is None without any spread."""
+    """(low, high, p) of Welch's t-test: the 95% interval of the difference of means; p is None without any spread, or
+    where one of the two has a single value (others diverged).
+    """
     from scipy.stats import ttest_ind
 
-    if len(set(first)) == 1 and len(set(second)) == 1:
-        difference = first[0] - second[0]
+    if min(len(first), len(second)) < 2 or len(set(first)) == len(set(second)) == 1:
+        difference = statistics.fmean(first) - statistics.fmean(second)
         return difference, difference, None
     with warnings.catch_warnings():
         # SciPy warns of nearly equal numbers; accuracies of networks that happened to agree are exactly equal.

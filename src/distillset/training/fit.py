@@ -13,7 +13,7 @@ from distillset.data.augment_crop_noise import CropNoise
 from distillset.data.augment_dc import DCAugmentation
 from distillset.engine import SGD, Engine, logits
 from distillset.engine.engine import Loss
-from distillset.errors import InputError
+from distillset.errors import DivergedError, InputError
 from distillset.keys import Key
 from distillset.nets import State, fresh, mixes_images, seeded
 
@@ -211,15 +211,29 @@ class Trainer:
         return draw.apply(images), labels[rows], weights[count]
 
     def accuracy(self, state: State, examples: Examples, labels: Tensor) -> float:
-        """The fraction of rows that ``state`` classifies as labelled, in evaluation mode."""
+        """The fraction of rows that ``state`` classifies as labelled, in evaluation mode.
+
+        Raises:
+            DivergedError: see `predict`.
+        """
         return int((self.predict(state, examples, len(labels)).argmax(1) == labels).sum()) / len(labels)
 
     def predict(self, state: State, examples: Examples, count: int) -> Tensor:
-        """The logits of the first ``count`` rows in evaluation mode, ``float32 [count, classes]`` on the CPU."""
+        """The logits of the first ``count`` rows in evaluation mode, ``float32 [count, classes]`` on the CPU.
+
+        Raises:
+            DivergedError: a logit or a parameter is NaN or infinite.
+        """
         self.module.eval()
         chunk = self._chunk(examples)
         parts = [self._predict(state, examples(rows), min(chunk, count)) for rows in torch.arange(count).split(chunk)]
-        return torch.cat([part.cpu() for part in parts])
+        found = torch.cat([part.cpu() for part in parts])
+        for what, values in {"logits": found, **state}.items():
+            if not bool(values.isfinite().all()):
+                raise DivergedError(
+                    f"the network diverged: {what} are not finite after training at rate {self.recipe.rate:g}"
+                )
+        return found
 
     def _chunk(self, examples: Examples) -> int:
         """Rows of a test that are normalised at a time."""
