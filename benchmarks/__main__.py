@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks.cases import CASES, memory, state_bytes, times
+from distillset.commands.process import keep_memory
 from distillset.engine import Compute
 from distillset.reproduction.record import provenance
 
@@ -27,6 +28,7 @@ def main() -> int:
     )
     parser.add_argument("--memory-of", choices=("fast", "textbook"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    keep_memory()  # as a command does
     if unknown := [case for case in options.cases if case not in CASES]:
         parser.error(f"unknown case {unknown[0]}; choose from {', '.join(CASES)}")
     if options.memory_of:

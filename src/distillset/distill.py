@@ -54,6 +54,10 @@ def distill(
 ) -> SyntheticSet:
     """Distil a real set into ``ipc`` synthetic images a class.
 
+    Nothing of the process is changed. The CPU threads are those that PyTorch has (`torch.set_num_threads`); for the
+    same bits, a run has to go on with as many as it began with, and the watcher is told if it does not. What the
+    command sets for its own process besides is on the page "Beyond one process".
+
     Args:
         data: a training set, or `Data` whose training set is meant.
         method: such as ``DM()``; its ``auto`` fields are resolved for the data.

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from distillset.data.card import is_number, is_whole
 from distillset.data.whiten import FILE as WHITENING
 from distillset.engine import Compute, Work
 from distillset.errors import InputError, shown
-from distillset.store import append, held, parse, read_tensors, write_tensors, write_text
+from distillset.store import append, glance, held, parse, read_tensors, write_tensors, write_text
 
 KEPT = 2
 """Checkpoints kept: the last one, and the one before in case the last is damaged."""
@@ -192,6 +192,22 @@ COMPUTE: dict[str, Callable[[Any], bool]] = {
 MOST_THREADS = 4096
 
 
+def threads_of(settings: Any) -> int | None:
+    """The threads that settings or a card, perhaps damaged, say that was begun was computed with; None: they do not."""
+    compute = settings.get("compute") if isinstance(settings, dict) else None
+    threads = compute.get("threads") if isinstance(compute, dict) else None
+    return threads if COMPUTE["threads"](threads) else None
+
+
+def threads_before(folder: Path) -> int | None:
+    """`threads_of` the newest checkpoint in ``folder``, which is not verified; None where there is none."""
+    with suppress(OSError):
+        for path in reversed(RunFolder(folder)._paths().values()):
+            if meta := glance(path):
+                return threads_of(meta.get("settings"))
+    return None
+
+
 def resolve_compute(
     device: str,
     precision: str,
@@ -216,7 +232,7 @@ def resolve_compute(
         raise InputError(
             f"--precision {precision}: the run was started with {before['precision']}; use that or another --out"
         )
-    now = Compute.resolve(device, before["precision"], compile, work, before["threads"], memory)
+    now = Compute.resolve(device, before["precision"], compile, work, memory)
     if now.device.split(":")[0] != before["device"].split(":")[0]:
         return now
     asked = {"on": True, "off": False}.get(compile, before["compile"])
@@ -224,18 +240,20 @@ def resolve_compute(
         raise InputError(
             f"--compile {compile}: the run was started with {'on' if before['compile'] else 'off'}; use that"
         )
-    chosen = Compute.resolve(
-        now.device, before["precision"], "on" if before["compile"] else "off", work, before["threads"]
-    )
+    chosen = Compute.resolve(now.device, before["precision"], "on" if before["compile"] else "off", work)
     micro_batch = before["micro_batch"] if memory == "auto" else min(before["micro_batch"], now.micro_batch)
     kernels = bool(before.get("kernels", False))
     if kernels and not chosen.kernels:
         raise InputError("the run was started with kernels that need a C++ compiler (CXX, g++) and a cache to write in")
-    kept = {**before, "micro_batch": micro_batch}
+    kept = {**before, "micro_batch": micro_batch, "threads": chosen.threads}
     told = ", ".join(f"{name} {value}" for name, value in kept.items())
-    return replace(
-        chosen, micro_batch=micro_batch, kernels=kernels, reasons=(f"computing as this run did before: {told}",)
-    )
+    reasons = [f"computing as this run did before: {told}"]
+    if chosen.threads != before["threads"] and chosen.device == "cpu":
+        reasons.append(
+            f"threads {chosen.threads}: the run had {before['threads']} before; sums are added in another order, so "
+            "its last bits may differ from here on"
+        )
+    return replace(chosen, micro_batch=micro_batch, kernels=kernels, reasons=tuple(reasons))
 
 
 def check_same(stored: dict[str, Any], asked: dict[str, Any]) -> None:

@@ -334,6 +334,18 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return tensors, meta if isinstance(meta, dict) else {}
 
 
+def glance(path: Path) -> dict[str, Any]:
+    """The ``meta`` of what `write_tensors` wrote, without its tensors and not verified; empty if there is none."""
+    try:
+        if not path.is_file():
+            return {}
+        with safe_open(path, framework="pt") as file:
+            meta = parse(parse((file.metadata() or {})[HEADER])["meta"])
+    except (SafetensorError, OSError, ValueError, TypeError, LookupError):
+        return {}
+    return meta if isinstance(meta, dict) else {}
+
+
 def _seal(tensors: Mapping[str, torch.Tensor], meta: str) -> str:
     return hashlib.sha256((checksum(tensors) + meta).encode()).hexdigest()
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from distillset.commands.escapes import Printable, printable
+from distillset.commands.process import keep_memory
 from distillset.commands.ranks import part, speaks
 from distillset.errors import DiskError, DistillsetError, InterruptedRun, LostRankError
 
@@ -78,6 +79,7 @@ def _version() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0 done, 2 wrong input, 3 diverged, 130 interrupted."""
+    keep_memory()
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser(next((word for word in given if not word.startswith("-")), "")).parse_args(given)
     if not speaks():

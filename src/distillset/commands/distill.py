@@ -9,12 +9,14 @@ from typing import Any
 
 from distillset.commands.logs import LOGS, open_logs
 from distillset.commands.options import add_compute, add_data, add_whiten, compute, load_data
+from distillset.commands.process import compute_with
 from distillset.commands.progress import Terminal
 from distillset.data.grid import GRID
 from distillset.data.synthetic import SyntheticSet
 from distillset.distill import distill
 from distillset.evaluation import evaluate
 from distillset.methods import METHODS, field_type
+from distillset.run import threads_before
 
 
 def add(verbs: Any) -> None:
@@ -75,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
     """Distil, and say where the result is."""
     kind = METHODS[options.method]
     method = kind(**{field.name: getattr(options, field.name) for field in dataclasses.fields(kind)})
+    compute_with(threads_before(options.out))
     machine = compute(options, memory=True)
     told = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
     logs = open_logs(options.log, options.out, told)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from distillset.commands.options import add_compute, add_data, add_whiten, load_data
+from distillset.commands.process import compute_with
 from distillset.commands.progress import Terminal
 from distillset.data.augment import default_strategy
 from distillset.engine import Compute, Engine, measure
@@ -13,7 +14,7 @@ from distillset.mesh import join
 from distillset.methods import MTT
 from distillset.methods.mtt_settings import reach
 from distillset.nets import Network
-from distillset.run import resolve_compute
+from distillset.run import resolve_compute, threads_of
 from distillset.sources.load import Data
 from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
 from distillset.training.trajectories import CARD
@@ -93,6 +94,7 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
         found.check(vars(setting))
         found.check_network(Layout(module))
         stored = found.card
+        compute_with(threads_of(stored))
     work = measure(module, spec.shape, (6.0 if options.sam else 3.0) * len(real) * epochs * options.count / mesh.size)
     compute = resolve_compute(options.device, options.precision, options.compile, work, stored, options.memory)
     compute = Compute(**mesh.agree(compute.to_json()), reasons=compute.reasons)

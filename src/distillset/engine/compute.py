@@ -66,7 +66,7 @@ class Compute:
         precision: ``"fp32"``, or ``"bf16"`` for convolutions and matrix products (statistics, losses and sums stay
             fp32).
         compile: whether functions are compiled.
-        threads: CPU threads.
+        threads: CPU threads that PyTorch has. They are not set here, only told.
         micro_batch: the most images in one call.
         kernels: whether compiled functions take the project's own (`distillset.engine.kernels`).
     """
@@ -86,7 +86,6 @@ class Compute:
         precision: str = "auto",
         compile: str = "auto",  # noqa: A002 (the flag's name)
         work: Work | None = None,
-        threads: int | None = None,
         memory: str = "auto",
     ) -> "Compute":
         """Choose what is left to ``auto``.
@@ -94,14 +93,13 @@ class Compute:
         Args:
             device, precision, compile: as on the command line.
             work: what is to be computed.
-            threads: None is what PyTorch has.
             memory: most that one call may take, such as ``500M`` or ``2G``; ``auto`` is what is fast.
 
         Raises:
             InputError: a value that is not allowed, or a device or precision that this machine does not have.
         """
         work = work or Work()
-        threads = threads or torch.get_num_threads()
+        threads = torch.get_num_threads()
         device, why_device = _device(device)
         precision, why_precision = _precision(precision, device)
         compiled, why_compile = _compile(compile, device, threads, work)

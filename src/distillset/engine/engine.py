@@ -14,7 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import flop_registry
 
-from distillset.engine.allocator import keep_memory
 from distillset.engine.captured import Captured, side_by_side
 from distillset.engine.compute import Compute, Work
 from distillset.engine.features import features
@@ -126,9 +125,6 @@ class Engine:
         self.device = torch.device(compute.device)
         self.micro_batch = compute.micro_batch
         """The most images in one call: what was chosen, or less once the device has run out of memory."""
-        torch.set_num_threads(compute.threads)
-        if self.device.type == "cpu":
-            keep_memory()
 
     def whole(self, function: Callable[..., Any], second: bool = False) -> Callable[..., Any]:
         """``function`` in one call: precision and compilation only. Differentiable.

@@ -73,7 +73,7 @@ def evaluate(
         best_on_test: whether the snapshot that is best on the test set has a row under that name. It has been chosen by
             what it is measured with: its accuracy is not one to report as the set's.
         seed: names all random streams.
-        device, precision, compile, memory: as in `distillset.distill`.
+        device, precision, compile, memory: as in `distillset.distill`; CPU threads are those that PyTorch has.
         save_networks: a folder for the trained networks, one safetensors file each.
         ledger: remembers the accuracy of every network trained, so that nothing is trained twice.
         report: is told of each network.
