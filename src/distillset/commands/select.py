@@ -1,6 +1,7 @@
 """``distillset select SELECTOR``: choose real images."""
 
 import argparse
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from distillset.coresets.expert import NETWORK
 from distillset.data.grid import GRID
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import InputError
-from distillset.store import held
+from distillset.store import held, read_json
 
 
 def add(verbs: Any) -> None:
@@ -47,7 +48,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _select(options: argparse.Namespace, out: Path) -> int:
+    found = read_json(out / CARD) if (out / CARD).is_file() else None
+    asked = {"method": options.selector.replace("_", "-"), "settings": {"ipc": options.ipc, "seed": options.seed}}
+    _check_same(out, found, asked)
     data = load_data(options, note)
+    _check_same(out, found, {"data": {"fingerprint": data.train.fingerprint()}})
     synthetic = select(
         data,
         options.selector,
@@ -58,7 +63,27 @@ def _select(options: argparse.Namespace, out: Path) -> int:
         announce=note,
         **compute(options, memory=True),
     )
+    _check_same(out, found, {name: synthetic.card[name] for name in ("settings", "data")})
     if speaks():
         synthetic.save(out)
     print(f"{out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {out / GRID}")
     return 0
+
+
+def _check_same(out: Path, found: Any, asked: Mapping[str, Any], of: str = "") -> None:
+    """Whether the artifact in ``out`` is the one that this command makes, and may make again; if there is one.
+
+    Raises:
+        InputError: it is another.
+    """
+    if found is None:
+        return
+    for name, value in asked.items():
+        was = found.get(name) if isinstance(found, dict) else None
+        if isinstance(value, Mapping):
+            _check_same(out, was or {}, value, f"{of}{name}.")
+        elif was != value:
+            raise InputError(
+                f"--out {out}: holds another artifact ({of}{name} {was}, not {value}); it is not overwritten; choose "
+                "another folder"
+            )

@@ -10,25 +10,44 @@ from distillset.store import write_text
 
 __all__ = ["ACCURACY", "report"]
 
+MARK, START = b'<meta name="generator" content="distillset', 2048
+"""What a report has within its first bytes."""
+
 
 def report(folders: Sequence[str | Path], out: str | Path, *, rows: Sequence[str | Path] = ()) -> Path:
     """Write one self-contained HTML page about one or several artifacts.
 
     Args:
         folders: of artifacts; shown side by side, in this order.
-        out: the file to write, replaced if it is there.
+        out: the file to write; an earlier report there is replaced.
         rows: files of what ``distillset evaluate --json`` printed; an artifact's own ``accuracy.json`` is read anyway.
 
     Returns:
         ``out``.
 
     Raises:
-        InputError: a folder that holds no artifact, rows of another artifact, or a place that cannot be written.
+        InputError: a folder that holds no artifact, rows of another artifact, or a place that cannot be written, or
+            that holds something else.
     """
     out = Path(out)
+    if _is_other(out):
+        raise InputError(f"--out {out}: exists and is not a report of distillset; choose another file")
     page = render(gather([Path(folder) for folder in folders], [Path(file) for file in rows]))
     try:
         write_text(out, page)
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
     return out
+
+
+def _is_other(out: Path) -> bool:
+    """Whether there is a file that no report was written to, or something else that is not to be replaced."""
+    try:
+        if not out.exists() or out.is_dir():  # what writes there says it
+            return False
+        if not out.is_file():
+            return True
+        with out.open("rb") as file:
+            return MARK not in file.read(START)
+    except OSError:
+        return False

@@ -89,16 +89,25 @@ def _index(item: str | int, names: Sequence[str], where: str) -> int:
             raise InputError(f"--classes {text}: {names.count(text)} classes of {where} are called so; give the number")
         if text in names:
             return names.index(text)
+        # Words alone: "-1" without its hyphen would be class 1.
         alike = [index for index, name in enumerate(names) if _plain(name) == _plain(text)]
-        if len(alike) == 1:
+        if len(alike) == 1 and not _is_number(_plain(text)):
             return alike[0]
-    if text.isdecimal() and int(text) < len(names):
+    if text.isascii() and text.isdecimal() and len(text) < 10 and int(text) < len(names):
         return int(text)
     hint = nearest(text, names)
     raise InputError(
         f"--classes {text}: no such class in {where}{hint}; allowed are names or numbers from 0 to {len(names) - 1} "
         f"of: {few(names)}"
     )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(name: str) -> str:
