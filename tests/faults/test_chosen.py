@@ -14,7 +14,7 @@ from tests.bad_input.case import EAGER
 @pytest.mark.parametrize("first", ["-1", "_1", "- 1", "-01", "+1", "1.0", "１", "9" * 5000, "1e0", "0x1", ""])
 def test_what_is_no_number_from_zero_on_is_refused(first: str) -> None:
     """``-1`` without its hyphen is the name of class 1: classes 1 and 2 were taken."""
-    with pytest.raises(InputError, match="no such class in here.*from 0 to 3"):
+    with pytest.raises(InputError, match=r"no such class in here.*from 0 to 3"):
         choose_classes([first, "2"], ["0", "1", "2", "3"], "here")
 
 
