@@ -12,8 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from distillset.coresets import select
 from distillset.errors import InputError
-from distillset.store import checksum, locked, read_json, read_tensors, write_atomically, write_json, write_tensors
+from distillset.store import (
+    checksum,
+    locked,
+    read_json,
+    read_tensors,
+    write_atomically,
+    write_json,
+    write_tensors,
+    write_text,
+)
+from tests import toys
 
 TENSORS = {"images": torch.arange(6.0).reshape(2, 3), "labels": torch.tensor([1, 2])}
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
@@ -43,6 +54,21 @@ def test_any_type_shape_and_meta(
     assert found == meta
     assert tensors["a"].dtype == dtype
     assert torch.equal(tensors["a"], tensor)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600), (0o027, 0o640)])
+def test_files_follow_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
+    """0666 without the bits of the umask, whatever writes: safetensors by itself makes files of 0600."""
+    before = os.umask(umask)
+    try:
+        write_tensors(tmp_path / "new" / "a.safetensors", TENSORS)
+        write_text(tmp_path / "a.txt", "a")
+        select(toys.toy(), "random", 1).save(tmp_path / "set")
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 6
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in files if path.stat().st_mode & 0o777 != mode} == {}
 
 
 def test_a_view_is_written_as_it_looks(tmp_path: Path) -> None:

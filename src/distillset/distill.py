@@ -1,7 +1,7 @@
 """Distil a real set: settle what the run is, go on where it stopped, and hand it to the loop."""
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from distillset.data.formation import deformed
 from distillset.data.real import RealSet
+from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak
@@ -24,6 +25,7 @@ from distillset.methods import Method, Prepares, Task, canvas, formation
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.nets.layers import STRIDES, strided
+from distillset.nets.twice import check_twice, math_attention
 from distillset.run import Checkpoint, RunFolder, check_same, resolve_compute
 from distillset.sources.load import Data
 from distillset.whitened import chosen, keep, whitened
@@ -117,7 +119,8 @@ def distill(
     }
     mesh = mesh or join(device)
     watcher = watching(watcher)
-    with RunFolder.open(Path(out)) if out is not None and mesh.writes else nullcontext() as folder:
+    run_folder = RunFolder.open(Path(out)) if out is not None and mesh.writes else nullcontext()
+    with _differentiable(net, real.spec, method), run_folder as folder:
         stored, notes = folder.latest(partial(_same, method, settings)) if folder else (None, [])
         for note in notes:
             watcher.note(note)
@@ -167,6 +170,21 @@ def _same(method: Method, settings: dict[str, Any], stored: Checkpoint) -> None:
     since = asdict(type(method)())  # type: ignore[call-overload]  # fields that runs of earlier versions did not have
     was = {"whiten": "none", **since, **stored.settings, "network": canonical(str(stored.settings.get("network")))}
     check_same(was, settings)
+
+
+@contextmanager
+def _differentiable(network: Network, spec: Spec, method: Method) -> Iterator[None]:
+    """Where a user's own network has the derivatives that ``method`` takes.
+
+    Raises:
+        InputError: it has not; see `check_twice`.
+    """
+    if network.published or not getattr(method, "second_order", True):
+        yield
+        return
+    with math_attention():
+        check_twice(network, spec, method.name)
+        yield
 
 
 def _advice(network: nn.Module, method: Method) -> Iterator[str]:

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -74,6 +75,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             _claim(mine.fileno())
             try:
                 write(temporary)
+                # Some writers put a file of their own in its place, which only its owner may read.
+                temporary.chmod(stat.S_IMODE(os.fstat(mine.fileno()).st_mode))
                 with temporary.open("rb") as file:
                     os.fsync(file.fileno())
                 temporary.replace(path)

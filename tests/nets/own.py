@@ -1,5 +1,7 @@
 """Networks as users write them, for `test_own` and, by ``tests.nets.own:name``, for the command line."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -123,3 +125,79 @@ class NoEmbed(Plain):
 
 
 MODULE = Plain(3, 8, 8, 3)
+
+
+class Attentive(nn.Module):
+    """A small transformer with PyTorch's attention."""
+
+    def __init__(self, channels: int, height: int, width: int, classes: int, size: int = 16) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(channels, size, 4, 4)
+        self.qkv = nn.Linear(size, 3 * size)
+        self.head = nn.Linear(size, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patches(images).flatten(2).transpose(1, 2)
+        query, key, value = (part[:, None] for part in self.qkv(tokens).chunk(3, -1))
+        mixed = F.scaled_dot_product_attention(query, key, value)[:, 0]
+        logits: Tensor = self.head(mixed.mean(1))
+        return logits
+
+
+class Encoder(nn.Module):
+    """PyTorch's own transformer layer, which takes a short cut in evaluation."""
+
+    def __init__(self, channels: int, height: int, width: int, classes: int, size: int = 16) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(channels, size, 4, 4)
+        self.layer = nn.TransformerEncoderLayer(size, 2, 32, dropout=0.0, batch_first=True)
+        self.head = nn.Linear(size, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.layer(self.patches(images).flatten(2).transpose(1, 2)).mean(1))
+        return logits
+
+
+class Auxiliary(Plain):
+    """With a second head that only training asks for, as Inception has."""
+
+    def __init__(self, channels: int, height: int, width: int, classes: int) -> None:
+        super().__init__(channels, height, width, classes)
+        self.second = nn.Linear(channels * height * width, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        return (logits, self.second(images.flatten(1))) if self.training else logits  # type: ignore[return-value]
+
+
+class Spare(Plain):
+    """With a parameter that is never used."""
+
+    def __init__(self, channels: int, height: int, width: int, classes: int) -> None:
+        super().__init__(channels, height, width, classes)
+        self.second = nn.Linear(channels * height * width, classes)
+
+
+class _Once(torch.autograd.Function):
+    @staticmethod
+    def forward(images: Tensor) -> Tensor:
+        return images.exp()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (output,) = ctx.saved_tensors
+        product: Tensor = gradient * output
+        return product
+
+
+class Once(Plain):
+    """With an operation that can be differentiated a single time, as fused kernels can."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = _Once.apply(0.1 * super().forward(images))  # type: ignore[no-untyped-call]
+        return found

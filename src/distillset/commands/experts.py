@@ -14,6 +14,7 @@ from distillset.mesh import join
 from distillset.methods import MTT
 from distillset.methods.mtt_settings import reach
 from distillset.nets import Network
+from distillset.nets.twice import check_twice, math_attention
 from distillset.run import resolve_compute, threads_of
 from distillset.sources.load import Data
 from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
@@ -78,6 +79,8 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
     whiten = chosen(options.whiten, MTT(), spec, options.ipc or 1)
     augment = default_strategy(spec.flip) if options.augment == "auto" else options.augment
     net = Network.of(options.network, spec)
+    with math_attention():
+        check_twice(net, spec, "mtt")
     setting = ExpertSetting(
         data=real.fingerprint(),
         whiten=whiten,

@@ -204,7 +204,8 @@ class Engine:
             def once() -> list[Tensor]:
                 total: list[Tensor] | None = None
                 for part in self._parts((*rows, weights), full, mixes):
-                    found = torch.autograd.grad(run(inputs, *part), leaves)
+                    # A user's own network may have parameters that are not used, whose gradient is zero.
+                    found = torch.autograd.grad(run(inputs, *part), leaves, allow_unused=True, materialize_grads=True)
                     total = _added(total, found)
                 assert total is not None, "no rows"
                 return total

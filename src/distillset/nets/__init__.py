@@ -51,6 +51,11 @@ class Network:
     name: str
     module: nn.Module
 
+    @property
+    def published(self) -> bool:
+        """Whether it is one of `NETWORKS`, and not a user's own."""
+        return "#" not in self.name
+
     @classmethod
     def of(cls, source: Source, spec: Spec) -> "Network":
         """The network that ``source`` means.

@@ -113,7 +113,7 @@ def _fixed(module: nn.Module, path: str = "") -> str | None:
 
 
 def check(module: nn.Module, draw: Callable[[], State], spec: Spec, title: str) -> None:
-    """Try a module on two images, in evaluation mode, and note its last linear layer if it has no ``embed``.
+    """Try a module on two images, in both modes, and note its last linear layer if it has no ``embed``.
 
     Args:
         module: as `adopt` returns it.
@@ -147,6 +147,7 @@ def check(module: nn.Module, draw: Callable[[], State], spec: Spec, title: str) 
         for hook in hooks:
             hook.remove()
     _check_rows(title, "forward", logits, spec.classes)
+    _check_training(module, again, images, spec.classes, title)
     if callable(embed):
         _check_rows(title, "embed", embedding, None)
     if float((alone[0] - logits[0]).abs().max()) > 0.01 * float(logits.abs().max()) + 1e-6:
@@ -154,6 +155,16 @@ def check(module: nn.Module, draw: Callable[[], State], spec: Spec, title: str) 
     first = [path for path, inputs in called if len(inputs) == len(images)]
     if not callable(embed) and first:
         setattr(module, LAST, first[-1])
+
+
+def _check_training(module: nn.Module, state: State, images: Tensor, classes: int, title: str) -> None:
+    """Whether it gives logits in training mode too, where some networks add those of auxiliary heads."""
+    try:
+        with torch.no_grad():
+            trained = functional_call(module.train(), state, (images,))
+    except Exception as error:  # whatever the user's code raises
+        raise _wrong(title, f"fails in training mode on images of {list(images.shape)}", error) from error
+    _check_rows(title, "forward, in training mode,", trained, classes)
 
 
 def _check_rows(title: str, what: str, found: Any, wanted: int | None) -> None:
