@@ -61,3 +61,9 @@ def shown(value: object, most: int = 100) -> str:
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list that holds itself
         text = f"{type(value).__name__} ({error})"
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def reason(error: BaseException, most: int = 300) -> str:
+    """What another package says of a failure, as a part of one line, cut where it is long."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= most else text[: most - 3] + "..."

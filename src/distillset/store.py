@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from distillset.errors import DiskError, InputError
+from distillset.errors import DiskError, InputError, reason
 from distillset.trust import own_folder
 
 HEADER = "distillset"
@@ -35,6 +35,9 @@ MOST_DIGITS = 300
 """Of a whole number in a JSON file: so many have a float near them."""
 
 LARGEST_JSON = 2**28
+
+READING = (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
+"""What reading safetensors may raise: besides its own errors, others for types of numbers that PyTorch does not have."""
 
 _HELD: dict[Path, tuple[int, int]] = {}
 """Folders that this process holds, with device and inode of their locks: nothing is written where one went away."""
@@ -324,9 +327,8 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             header = parse((file.metadata() or {}).get(HEADER, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    # Besides its own errors the reader raises others for types of numbers that PyTorch does not have.
-    except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
-        raise InputError(f"{path}: damaged, or not a safetensors file ({' '.join(str(error).split())})") from None
+    except READING as error:
+        raise InputError(f"{path}: damaged, or not a safetensors file ({reason(error)})") from None
     text = header.get("meta") if isinstance(header, dict) else None
     if not isinstance(text, str) or header.get("sha256") != _seal(tensors, text):
         raise InputError(f"{path}: its checksum does not match; the file is damaged or was changed")

@@ -11,6 +11,7 @@ import torch
 from distillset.data.grid import GRID, grid, png
 from distillset.data.measure import content_fingerprint
 from distillset.data.real import RealSet
+from distillset.data.rows import ACCURACY, read_rows, stale
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import InputError
 from distillset.run import RunFolder
@@ -39,8 +40,8 @@ def verify(folder: str | Path, data: RealSet | None = None) -> list[Check]:
 
     Returns:
         A check each for the card's seal, the set (its tensors' checksum, their fingerprint, numbers that fit the spec),
-        what the card says of it, the picture, the snapshots, the checkpoints and the data. Where the set itself does
-        not hold the list ends with that.
+        what the card says of it, the picture, the snapshots, the checkpoints, the accuracies kept beside it and the
+        data. Where the set itself does not hold the list ends with that.
 
     Raises:
         InputError: there is no such folder, or nothing in it that could be an artifact.
@@ -66,6 +67,7 @@ def verify(folder: str | Path, data: RealSet | None = None) -> list[Check]:
     found.append(_checked("picture", lambda: _picture(folder, synthetic)))
     found.append(_checked("snapshots", lambda: _snapshots(folder, synthetic)))
     found.append(_checked("checkpoints", lambda: _checkpoints(folder, synthetic)))
+    found.append(_checked("accuracies", lambda: _accuracies(folder, synthetic)))
     found.append(_checked("data", lambda: _data(synthetic, data)))
     return found
 
@@ -139,6 +141,17 @@ def _checkpoints(folder: Path, synthetic: SyntheticSet) -> str | None:
             f"{synthetic.card.get('steps')}; the run is not finished, give its command again"
         )
     return f"whole, the last of step {checkpoint.step}"
+
+
+def _accuracies(folder: Path, synthetic: SyntheticSet) -> str | None:
+    """Whether what was measured was measured of this set, and not of one that lay here before."""
+    path = folder / ACCURACY
+    if not path.is_file():
+        return None
+    rows = read_rows(path)
+    if told := stale(rows, synthetic.fingerprint()):
+        raise InputError(f"{path}: {told}")
+    return f"{len(rows)} rows of this set"
 
 
 def _data(synthetic: SyntheticSet, data: RealSet | None) -> str | None:

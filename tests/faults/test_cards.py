@@ -335,3 +335,36 @@ def test_a_row_from_a_ledger_without_a_seal_is_made_again(
     (again,) = json.loads(capsys.readouterr().out)
     assert again["accuracies"] == first["accuracies"]
     shutil.rmtree(tmp_path / "cache")
+
+
+# --- arrays ----------------------------------------------------------------------------------------------------------
+
+HEADERS = [
+    b"(" * 5000, b"[" * 9000 + b"]" * 9000, b"{" * 5000, b"{'descr': " + b"[" * 3000, b"{'descr': '|u1', 'shape': (-1,)}",
+    b"{'descr': '|u1', 'fortran_order': False, 'shape': (1" + b"0" * 400 + b",)}", b"-" * 9000 + b"1", b"1" * 9000,
+    b"{'descr': '|O', 'fortran_order': False, 'shape': (4,)}", b"{'descr': ('<f4', 5), 'fortran_order': 3, 'shape': 4}",
+    b"{'descr': '<f99', 'fortran_order': False, 'shape': (4,)}", b"lambda: 1", b"{1: 2}", b"", b"\x00", b"\xff" * 20,
+    b"{'descr': [('a', [('b'" + b", [('c'" * 500, b"~" * 5000 + b"1", b"a" * 60_000, b"x.y", b"f'{1}'",
+    b"1" + b"+1j" * 3000,
+]  # fmt: skip
+"""What may stand where NumPy writes type, order and shape of an array as a Python literal."""
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=lambda header: str(header[:20]))
+@pytest.mark.parametrize("name", ["images", "labels"])
+def test_an_npz_header_of_anything(tmp_path: Path, header: bytes, name: str) -> None:
+    import zipfile
+
+    from distillset import load
+
+    good = toys.toy_file(tmp_path / "good.npz")
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(tmp_path / "bad.npz", "w") as other:
+        for member in archive.namelist():
+            content = archive.read(member)
+            if member == f"{name}.npy":
+                content = b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header + content[-64:]
+            other.writestr(member, content)
+    with pytest.raises(InputError, match=r"bad\.npz") as named:
+        load(tmp_path / "bad.npz", announce=lambda note: None)
+    assert len(str(named.value)) < 2000
+    assert ("pickled" in str(named.value)) == (b"|O" in header)

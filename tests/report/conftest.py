@@ -34,7 +34,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     options: dict[str, Any] = {"steps": 4, "snapshots": 4, "evaluate": accuracy, "evaluate_every": 2}
     distill(real, DM(batch_real=6, lr=50.0), 2, network=toys.NETWORK, out=folder, **options, **toys.EAGER)
-    rows = [row(str(folder), 0.6), row("random", 0.4), row("whole", 0.9), row(str(folder), 0.55, "mlp")]
+    of = {"fingerprint": SyntheticSet.load(folder).fingerprint()}
+    rows = [row(str(folder), 0.6, **of), row("random", 0.4, **of), row("whole", 0.9, **of),
+            row(str(folder), 0.55, "mlp", **of)]  # fmt: skip
     (folder / "accuracy.json").write_text(json.dumps(rows))
     return folder
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from distillset import InputError, select
+from distillset import InputError, SyntheticSet, select
 from distillset.commands import main
 from distillset.nets import canonical
 from distillset.report import report
@@ -109,7 +109,8 @@ def test_the_page_stands_alone(run: Path, tmp_path: Path) -> None:
 
 
 def test_rows_from_a_file(other: Path, tmp_path: Path) -> None:
-    rows = [row("elsewhere/second", 0.7), row("random", 0.3)]
+    of = {"fingerprint": SyntheticSet.load(other).fingerprint()}
+    rows = [row("elsewhere/second", 0.7, **of), row("random", 0.3, **of)]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     (found,) = gather([other], [tmp_path / "rows.json"])
     assert [(one["artifact"], one["mean"]) for one in found.rows] == [("set", 0.7), ("random", 0.3)]

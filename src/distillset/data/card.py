@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from distillset.data.spec import Spec
-from distillset.errors import InputError, shown
+from distillset.errors import InputError, reason, shown
 
 SCHEMA = 1
 LARGEST = 2**53
@@ -134,7 +134,7 @@ def check_plain(value: Any, where: object) -> None:
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{where}: {' '.join(str(error).split())}; allowed are plain JSON values") from None
+        raise InputError(f"{where}: {reason(error)}; allowed are plain JSON values") from None
 
 
 def _check_fields(record: Mapping[str, Any], fields: Mapping[str, Kind], prefix: str) -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from distillset.data.grid import GRID
+from distillset.data.rows import ACCURACY, read_rows, stale
 from distillset.data.synthetic import CARD, EXPORTED, TENSORS, SyntheticSet
 from distillset.errors import InputError
 from distillset.export.parquet import write_parquet
 
-FILES = ("README.md", EXPORTED, TENSORS, CARD, GRID, "accuracy.json")
+FILES = ("README.md", EXPORTED, TENSORS, CARD, GRID, ACCURACY)
 """What is uploaded, where it is there: never checkpoints or logs."""
 
 
@@ -26,10 +27,13 @@ def push(folder: str | Path, repo: str, *, private: bool = False, api: Any = Non
         The address of the repository.
 
     Raises:
-        InputError: no artifact there, or the hub refuses; the message says why.
+        InputError: no artifact there, accuracies of another set beside it, or the hub refuses; the message says why.
     """
     folder = Path(folder)
     synthetic = SyntheticSet.load(folder)
+    rows = read_rows(folder / ACCURACY) if (folder / ACCURACY).is_file() else []
+    if told := stale(rows, synthetic.fingerprint()):
+        raise InputError(f"{folder / ACCURACY}: {told}, or remove the file")
     if (folder / EXPORTED).is_file():
         return _upload(folder, repo, private, api)
     with tempfile.TemporaryDirectory(prefix="distillset-") as temporary:

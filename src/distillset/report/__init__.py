@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from distillset.data.rows import ACCURACY
 from distillset.errors import InputError
-from distillset.report.gather import ACCURACY, gather
+from distillset.report.gather import gather
 from distillset.report.page import render
 from distillset.store import write_text
 

@@ -1,6 +1,5 @@
 """What a report is made of: a folder read into plain values."""
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -10,19 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
+from distillset.data.card import is_number, is_whole
+from distillset.data.rows import ACCURACY, read_rows, stale
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.report.pictures import ALONE, BESIDE, Frame, Sheet, plan
-from distillset.store import read_json, read_tensors
-
-ACCURACY = "accuracy.json"
-"""In an artifact's folder: what `distillset evaluate --save` measured of it."""
+from distillset.store import parse, read_tensors
 
 BASELINES = ("random", "whole")
-NEEDED: dict[str, type | tuple[type, ...]] = {
-    "artifact": str, "network": str, "protocol": str, "mean": (int, float), "std": (int, float), "n": int,
-}  # fmt: skip
-"""What a row has to have. ``mean`` and ``std`` are fractions."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +46,7 @@ class Run:
     @property
     def steps(self) -> int:
         """Episodes done; 0 for a coreset."""
-        steps = self.card.get("steps", 0)
-        return steps if isinstance(steps, int) else 0
+        return self.card.get("steps") or 0
 
 
 def gather(folders: Sequence[Path], files: Sequence[Path] = ()) -> list[Run]:
@@ -65,23 +58,37 @@ def gather(folders: Sequence[Path], files: Sequence[Path] = ()) -> list[Run]:
     if not folders:
         raise InputError("report: no folder given; name at least one artifact")
     names = _names(folders)
+    sets = [SyntheticSet.load(folder) for folder in folders]
+    prints = [synthetic.fingerprint() for synthetic in sets]
     rows: list[list[dict[str, Any]]] = [[] for _ in folders]
+    notes: list[list[str]] = [[] for _ in folders]
+
+    def take(index: int, file: Path, found: list[dict[str, Any]]) -> None:
+        # What a run with fewer steps was worth, or a set that lay here before, is not what this one is worth.
+        own = [prints if row["artifact"] in BASELINES else [prints[index]] for row in found]
+        fits = [row.get("fingerprint") in those for row, those in zip(found, own, strict=True)]
+        rows[index] += [row for row, fit in zip(found, fits, strict=True) if fit]
+        if not all(fits):
+            notes[index].append(f"{file}: {stale(found, prints[index])}; left out")
+
     for index, folder in enumerate(folders):
         if (folder / ACCURACY).is_file():
-            rows[index] += _rows(folder / ACCURACY)
+            take(index, folder / ACCURACY, read_rows(folder / ACCURACY))
     for file in files:
-        found = _rows(file)
+        found = read_rows(file)
         owners = _owners(found, folders, file)
         for index in sorted({owner for owner in owners if owner is not None}):
-            rows[index] += [row for row, owner in zip(found, owners, strict=True) if owner in (None, index)]
+            take(index, file, [row for row, owner in zip(found, owners, strict=True) if owner in (None, index)])
     columns = ALONE if len(folders) == 1 else BESIDE
-    return [_run(name, folder, own, columns) for name, folder, own in zip(names, folders, rows, strict=True)]
+    return [_run(*given, columns) for given in zip(names, folders, sets, rows, notes, strict=True)]
 
 
-def _run(name: str, folder: Path, rows: list[dict[str, Any]], columns: int) -> Run:
-    synthetic = SyntheticSet.load(folder)
-    notes: list[str] = []
-    snapshots, steps = _snapshots(folder), synthetic.card.get("steps", 0)
+def _run(
+    name: str, folder: Path, synthetic: SyntheticSet, rows: list[dict[str, Any]], notes: list[str], columns: int
+) -> Run:
+    lost = [row for row in rows if row.get("diverged")]
+    notes += [f"{row['diverged']} {row['network']} networks diverged, {row['n']} are in the mean" for row in lost]
+    snapshots, steps = _snapshots(folder), synthetic.card.get("steps") or 0
     sheet, kept = plan(synthetic, len(snapshots), columns)
     notes += sheet.notes
     frames = []
@@ -101,7 +108,7 @@ def _run(name: str, folder: Path, rows: list[dict[str, Any]], columns: int) -> R
         sheet=sheet,
         frames=tuple(frames),
         losses=_series(metrics, "loss"),
-        accuracies=_series(metrics, "accuracy"),
+        accuracies=_series(metrics, "accuracy", most=1),
         rows=tuple(_own(rows)),
         notes=tuple(notes),
     )
@@ -130,37 +137,22 @@ def _metrics(path: Path) -> list[dict[str, Any]]:
     found = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
+            record = parse(line)
+        except ValueError:
             continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
+        if isinstance(record, dict) and is_whole(record.get("step")):
             found.append(record)
     return found
 
 
-def _series(metrics: list[dict[str, Any]], what: str) -> tuple[tuple[int, float], ...]:
+def _series(metrics: list[dict[str, Any]], what: str, most: float = math.inf) -> tuple[tuple[int, float], ...]:
     values = {record["step"]: record.get(what) for record in metrics}
+    least = 0 if most < math.inf else -math.inf
     return tuple(
-        (step, float(value))
+        (step, float(value or 0))
         for step, value in sorted(values.items())
-        if isinstance(value, int | float) and math.isfinite(value)
+        if is_number(value, least) and (value or 0) <= most
     )
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file, checked.
-
-    Raises:
-        InputError: it is not a list of rows; the message names the field.
-    """
-    rows = read_json(path)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path}: not a list of rows as `distillset evaluate --json` prints it")
-    for number, row in enumerate(rows, 1):
-        for field, kind in NEEDED.items():
-            if not isinstance(row.get(field), kind):
-                raise InputError(f"{path}: row {number}: field {field} is {row.get(field)!r}; see evaluate --json")
-    return rows
 
 
 def _owners(rows: list[dict[str, Any]], folders: Sequence[Path], file: Path) -> list[int | None]:
