@@ -37,7 +37,7 @@ MOST_DIGITS = 300
 LARGEST_JSON = 2**28
 
 READING = (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
-"""What reading safetensors may raise: besides its own errors, others for types of numbers that PyTorch does not have."""
+"""What reading safetensors may raise: besides its own errors, others for types that PyTorch does not have."""
 
 _HELD: dict[Path, tuple[int, int]] = {}
 """Folders that this process holds, with device and inode of their locks: nothing is written where one went away."""

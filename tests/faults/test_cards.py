@@ -340,7 +340,8 @@ def test_a_row_from_a_ledger_without_a_seal_is_made_again(
 # --- arrays ----------------------------------------------------------------------------------------------------------
 
 HEADERS = [
-    b"(" * 5000, b"[" * 9000 + b"]" * 9000, b"{" * 5000, b"{'descr': " + b"[" * 3000, b"{'descr': '|u1', 'shape': (-1,)}",
+    b"(" * 5000, b"[" * 9000 + b"]" * 9000, b"{" * 5000, b"{'descr': " + b"[" * 3000,
+    b"{'descr': '|u1', 'shape': (-1,)}",
     b"{'descr': '|u1', 'fortran_order': False, 'shape': (1" + b"0" * 400 + b",)}", b"-" * 9000 + b"1", b"1" * 9000,
     b"{'descr': '|O', 'fortran_order': False, 'shape': (4,)}", b"{'descr': ('<f4', 5), 'fortran_order': 3, 'shape': 4}",
     b"{'descr': '<f99', 'fortran_order': False, 'shape': (4,)}", b"lambda: 1", b"{1: 2}", b"", b"\x00", b"\xff" * 20,
