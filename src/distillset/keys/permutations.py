@@ -55,20 +55,22 @@ class Sizes:
         device: where the words live.
 
     Raises:
-        InputError: a size out of range.
+        InputError: a size out of range, or none.
     """
 
     def __init__(self, of: int | Sequence[int], device: torch.device | str | None = None) -> None:
         sizes = (of,) if isinstance(of, int) else tuple(of)
+        if not sizes:
+            raise InputError("no sizes: at least one is needed")
         for size in sizes:
             if not 1 <= size <= LARGEST:
                 raise InputError(f"size={size}: a permutation has 1 to {LARGEST} values")
         self.batch = () if isinstance(of, int) else (len(sizes),)
-        self.smallest, self.largest = min(sizes, default=0), max(sizes, default=0)
-        self.largest_sorted = max((size for size in sizes if size <= SORTED), default=0)
         networks = [_network(size) for size in dict.fromkeys(sizes)]
-        self.beyond = max(((rows << shift) - size for size, shift, rows in networks), default=0)
-        self.width = max((max(rows, 1 << shift) for _, shift, rows in networks), default=0)
+        self.smallest, self.largest = min(sizes), max(sizes)
+        self.largest_sorted = max([size if size <= SORTED else 0 for size in sizes])
+        self.beyond = max([(rows << shift) - size for size, shift, rows in networks])
+        self.width = max([max(rows, 1 << shift) for _, shift, rows in networks])
         # N, k and b: numbers, or tensors [len(of), 1] where they differ.
         self.size: int | Tensor
         self.shift: int | Tensor

@@ -13,8 +13,8 @@ and the key's words grow by a constant after each. Words are int64 in 0 .. 2^32-
 - A product of two 32-bit words overflows int64, and a C++ compiler may rely on that not happening. Both multipliers
   are above 2^31, so each is replaced by itself less 2^32, a negative number of at most 30 bits. Then
   ``hi(M c) = (((M - 2^32) c) >> 32) + c`` exactly, and ``lo`` is unchanged.
-- On other devices constants are made anew in every call (`torch.arange`): a copy from the host may not be captured in a
-  CUDA graph, and what is made within one is not to be kept.
+- Constants are kept for the CPU only. On other devices they are made anew in every call (`torch.arange`): a copy from
+  the host may not be captured in a CUDA graph, and what is made within one is not to be kept.
 """
 
 import math
@@ -91,7 +91,7 @@ def philox(counter: Tensor, words: Tensor) -> Tensor:
 
 def _row(words: Tensor, start: int, stop: int) -> Tensor:
     """What ``k`` streams give for counters ``start .. stop - 1``: ``[k, 4 (stop - start)]``."""
-    first = _constants(words.device)[0]
+    first = _constants(words)[0]
     return _in_order(*_rounds(torch.arange(start, stop, device=words.device) * first, None, words))
 
 
@@ -107,7 +107,7 @@ def _rounds(even: Tensor, crossed: Tensor | None, words: Tensor) -> tuple[Tensor
     The upper halves are left where they arise, so that the order within the pair is the other one after every round
     (also that of the multipliers and the key's words), and only the lower halves have to change sides.
     """
-    _, steps, *multipliers = _constants(words.device)
+    _, steps, *multipliers = _constants(words)
     schedule = (words.t().unsqueeze(-1) + steps) & MASK
     keys = schedule.flip(1).unbind(), schedule.unbind()
     for index in range(_ROUNDS):
@@ -121,9 +121,10 @@ def _rounds(even: Tensor, crossed: Tensor | None, words: Tensor) -> tuple[Tensor
     return even, odd
 
 
-def _constants(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _constants(words: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """1 and 0; what each round adds to the key, ``[10, 2, 1, 1]``; the multipliers in both orders, ``[2, 1, 1]``."""
-    return _ON_CPU if device.type == "cpu" else _made(device)
+    plain = words.device.type == "cpu" and type(words) is Tensor and not torch.compiler.is_compiling()
+    return _ON_CPU if plain else _made(words.device)
 
 
 def _made(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
