@@ -21,6 +21,6 @@ elsewhere; that is what makes a resumed run equal to an uninterrupted one.
 from distillset.keys.distributions import integers, normal, uniform
 from distillset.keys.key import Key, words
 from distillset.keys.permutations import Sizes, permutation
-from distillset.keys.philox import bits, fold, philox
+from distillset.keys.streams import bits, fold
 
-__all__ = ["Key", "Sizes", "bits", "fold", "integers", "normal", "permutation", "philox", "uniform", "words"]
+__all__ = ["Key", "Sizes", "bits", "fold", "integers", "normal", "permutation", "uniform", "words"]

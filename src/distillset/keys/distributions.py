@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from distillset.errors import InputError
-from distillset.keys.philox import bits
+from distillset.keys.streams import bits
 
 _BITS = {torch.float32: 24, torch.float64: 32}
 LARGEST_RANGE = 2**31

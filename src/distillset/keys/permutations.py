@@ -23,10 +23,10 @@ hashes but tables of random numbers, new ones for every round and about root N l
 
 The ``a b - N < a`` places beyond N are walked through (Black and Rogaway, "Ciphers with arbitrary finite domains",
 CT-RSA 2002): a value that falls there is put through the permutation again, until it comes out. A walk that began
-below N never meets the same place twice, so it ends after at most ``a b - N`` steps. There are few such places, so that
-all of them are put through the network beside the places asked for. Their table ``T`` then jumps along itself:
-``T[z] <- T[T[z]]`` where ``T[z]`` is beyond N, ``ceil(log2(a b - N))`` times, and each entry tells where its walk ends.
-No loop depends on a random number, and no walk is cut short.
+below N never meets the same place twice, so it passes at most ``a b - N`` of them. There are few such places, so that
+all of them are put through the network beside the places asked for. That says for each which one follows it; following
+twice as far, again and again, leads ``ceil(log2(a b - N))`` times later to the last of its walk, and so to the value
+that it comes out at. No loop depends on a random number, and no walk is cut short.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from distillset.errors import InputError
-from distillset.keys.philox import bits
+from distillset.keys.streams import bits
 
 SORTED = 128
 LARGEST = 2**28
@@ -135,15 +135,13 @@ def _walked(words: Tensor, n: int, sizes: Sizes) -> Tensor:
     values = _feistel(words, places.expand((*words.shape[:-1], -1)), sizes)
     if sizes.beyond == 0:
         return values
-    values, walk = values.split((n, sizes.beyond), -1)
-    for _ in range((sizes.beyond - 1).bit_length()):
-        walk = _on(walk, walk, sizes.size)
-    return _on(values, walk, sizes.size)
-
-
-def _on(values: Tensor, walk: Tensor, size: int | Tensor) -> Tensor:
-    """``walk[value - size]`` for values beyond ``size``, which are walked on."""
-    return torch.where(values < size, values, walk.gather(-1, (values - size).clamp(min=0)))
+    values, out = values.split((n, sizes.beyond), -1)
+    # Each place beyond leads to the next one, the last of its walk to itself: `out` there is where the walk comes out.
+    to = torch.where(out < sizes.size, torch.arange(sizes.beyond, device=words.device), out - sizes.size)
+    for _ in range(max(sizes.beyond - 2, 0).bit_length()):
+        to = to.gather(-1, to)
+    out = out.gather(-1, to)
+    return torch.where(values < sizes.size, values, out.gather(-1, (values - sizes.size).clamp(min=0)))
 
 
 def _feistel(words: Tensor, places: Tensor, sizes: Sizes) -> Tensor:
