@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.measure import Pairs, Peak
 from benchmarks.textbook import ExpertTraining, GradientMatching, Matching, Training, TrajectoryMatching
 from distillset import DC, DM, MTT, RealSet, Spec, distill
-from distillset.data.augment import default_strategy
+from distillset.augment import default_strategy
 from distillset.engine import Compute, Engine
 from distillset.keys import Key
 from distillset.loop import Watcher

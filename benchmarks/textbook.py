@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from distillset.data.augment import Augmentation
+from distillset.augment import Augmentation
 from distillset.keys import Key
 
 
@@ -52,7 +52,7 @@ class Matching:
         for c, rows in enumerate(self.rows):
             real = self.real[rows[torch.randperm(len(rows))[: self.batch]]]
             synthetic = self.images[c * self.ipc : (c + 1) * self.ipc]
-            draw = self.augmentation.draw(key("augment", c), (shape[0], shape[1], shape[2]))
+            draw = self.augmentation.draw(key("augment", c).words(), (shape[0], shape[1], shape[2]), on_host=True)
             target = network.embed(draw.apply(real)).detach().mean(0)
             loss = loss + (target - network.embed(draw.apply(synthetic)).mean(0)).square().sum()
         self.optimiser.zero_grad()
@@ -131,7 +131,9 @@ class TrajectoryMatching:
         channels, height, width = self.images.shape[1:]
         for i in range(self.steps):
             order = torch.randperm(len(self.images))
-            draw = self.augmentation.draw(key("augment", i), (channels, height, width), len(order))
+            draw = self.augmentation.draw(
+                key("augment", i).words(), (channels, height, width), len(order), on_host=True
+            )
             loss = F.cross_entropy(self.logits(student, draw.apply(self.images[order])), self.labels[order])
             (slope,) = torch.autograd.grad(loss, student, create_graph=True)
             student = student - self.rate * slope
@@ -158,7 +160,7 @@ class ExpertTraining:
         channels, height, width = self.real.shape[1:]
         loss = torch.zeros((), device=self.real.device)
         for i, rows in enumerate(torch.randperm(len(self.real)).split(self.batch)):
-            draw = self.augmentation.draw(key("augment", i), (channels, height, width), len(rows))
+            draw = self.augmentation.draw(key("augment", i).words(), (channels, height, width), len(rows), on_host=True)
             loss = F.cross_entropy(self.network(draw.apply(self.real[rows])), self.labels[rows])
             self.optimiser.zero_grad()
             loss.backward()
@@ -179,7 +181,7 @@ class Training:
         """One update on all images in a random order, each augmented by itself."""
         order = torch.randperm(len(self.images))
         channels, height, width = self.images.shape[1:]
-        draw = self.augmentation.draw(key, (channels, height, width), len(order))
+        draw = self.augmentation.draw(key.words(), (channels, height, width), len(order), on_host=True)
         loss = F.cross_entropy(self.network(draw.apply(self.images[order])), self.labels[order])
         self.optimiser.zero_grad()
         loss.backward()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distillset.data.formation import deformed
+from distillset.augment import deformed
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet

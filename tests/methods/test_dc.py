@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distillset.data.augment import Augmentation
+from distillset.augment import Augmentation
 from distillset.data.real import RealSet
 from distillset.engine import Engine, compiler
 from distillset.errors import InputError
@@ -59,7 +59,7 @@ class Update:
         network = oracle.network(task.spec.shape, width, depth, norm, state)
         augmentation = Augmentation.parse(self.method.augment)
         classes = range(task.spec.classes)
-        draws = [augmentation.draw(key("augment", c), task.spec.shape).apply for c in classes]
+        draws = [augmentation.draw(key("augment", c).words(), task.spec.shape).apply for c in classes]
         counts = [min(self.method.batch_real, int(task.real.counts[c])) for c in classes]
         real = [task.real.draw(c, counts[c], key("real", c)).double() for c in classes]
         leaf = self.images.double().requires_grad_()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distillset.data.augment import Augmentation
+from distillset.augment import Augmentation
 from distillset.data.real import RealSet
 from distillset.engine import Engine, compiler
 from distillset.errors import InputError
@@ -64,7 +64,7 @@ class Step:
         phi = oracle.network(task.spec.shape, width, depth, norm, state)
         augmentation = Augmentation.parse(self.method.augment)
         classes = range(task.spec.classes)
-        draws = [augmentation.draw(KEY("augment", c), task.spec.shape).apply for c in classes]
+        draws = [augmentation.draw(KEY("augment", c).words(), task.spec.shape).apply for c in classes]
         counts = [min(self.method.batch_real, int(task.real.counts[c])) for c in classes]
         real = [task.real.draw(c, counts[c], KEY("real", c)).double() for c in classes]
         if norm == "batch":

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from distillset import SyntheticSet
-from distillset.data.augment import Augmentation
+from distillset.augment import Augmentation
 from distillset.keys import Key
 from distillset.methods.mtt import TrajectoryMatching
 from distillset.store import read_tensors
@@ -40,7 +40,7 @@ def test_a_step_is_the_equation(experts: str, batch_syn: int, segments: int) -> 
         generator = key("order").generator()
         rows = [r for _ in range(4) for r in torch.randperm(6, generator=generator).split(batch_syn or 6)[::-1]][:4]
         augmentation = Augmentation.parse("color_crop_scale")
-        draws = [augmentation.draw(key("augment", n), (3, 8, 8), len(r)) for n, r in enumerate(rows)]
+        draws = [augmentation.draw(key("augment", n).words(), (3, 8, 8), len(r)) for n, r in enumerate(rows)]
         steps = [(r, draw.apply) for r, draw in zip(rows, draws, strict=True)]
         labels = torch.arange(3).repeat_interleave(2)
         value = value + oracle.loss(network, leaf, labels, rate, states[0], states[1], steps) / segments

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from distillset import SyntheticSet, evaluate
-from distillset.data.augment import Augmentation, Draw
-from distillset.data.canvas import Crop
+from distillset.augment import Augmentation, Crop, Table
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import read_snapshots
 from distillset.initial import from_real
@@ -48,11 +47,11 @@ def test_a_step_is_the_equation_on_crops(experts: str) -> None:
     states = [matcher.experts.trajectories.state(expert, epoch).double() for epoch in (start, start + 2)]
     generator = key("order").generator()
     rows = [r for _ in range(2) for r in torch.randperm(6, generator=generator).split(4)[::-1]][:3]
-    crops = [Crop.draw(key("crop", n), len(r), (8, 8), 2) for n, r in enumerate(rows)]
+    crops = [Crop.draw(key("crop", n).words(), len(r), (8, 8), 2) for n, r in enumerate(rows)]
     augmentation = Augmentation.parse("crop_scale")
-    draws = [augmentation.draw(key("augment", n), (3, 8, 8), len(r)) for n, r in enumerate(rows)]
+    draws = [augmentation.draw(key("augment", n).words(), (3, 8, 8), len(r)) for n, r in enumerate(rows)]
 
-    def seen(crop: Crop, draw: Draw, canvases: Tensor) -> Tensor:
+    def seen(crop: Crop, draw: Table, canvases: Tensor) -> Tensor:
         return draw.apply(rolled(crop, canvases))
 
     steps = [(r, partial(seen, crop, draw)) for r, crop, draw in zip(rows, crops, draws, strict=True)]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from distillset.data.augment import Augmentation
+from distillset.augment import Augmentation
 from distillset.engine import Engine, Slopes, compiler
 from distillset.keys import Key
 from distillset.methods.unroll import Batch, Unrolled, unroll
@@ -55,7 +55,8 @@ class Case:
         orders = [torch.randperm(count, generator=generator)[:batch] for _ in range(steps)]
         augmentation = Augmentation.parse(strategy)
         self.batches = [
-            Batch(rows, augmentation.draw(Key(3)("augment", i), shape, len(rows))) for i, rows in enumerate(orders)
+            Batch(rows, augmentation.draw(Key(3)("augment", i).words(), shape, len(rows)))
+            for i, rows in enumerate(orders)
         ]
 
     def run(self, images: Tensor | None = None, rate: Tensor | None = None, limit: float = float("inf")) -> Unrolled:

@@ -1,6 +1,6 @@
 """The augmentation in float64, one image and one pixel at a time, straight from its description.
 
-Written from the prose of the operations, not from `distillset.data.augment_operations`: an image is an array [C, H, W],
+Written from the prose of the operations, not from `distillset.augment.operations`: an image is an array [C, H, W],
 u is uniform in [0, 1), and every pixel is computed on its own.
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from distillset.data.augment import Augmentation
+from distillset.augment import Augmentation
 from distillset.data.real import RealSet
 from distillset.data.whiten import Whitening
 from distillset.engine import Engine
@@ -73,7 +73,9 @@ def test_an_epoch_is_plain_sgd_over_augmented_batches(experts: Trajectories) -> 
         batches = []
         for start in range(0, len(REAL), 10):
             rows = order[start : start + 10]
-            draw = Augmentation.parse("crop_scale_flip").draw(key("augment", epoch, start), REAL.spec.shape, len(rows))
+            draw = Augmentation.parse("crop_scale_flip").draw(
+                key("augment", epoch, start).words(), REAL.spec.shape, len(rows)
+            )
             batches.append((draw.apply(REAL.rows(rows)).double(), REAL.labels[rows]))
         vector = oracle.minibatch_training(network, vector, batches, 0.1)
         torch.testing.assert_close(experts.state(1, epoch + 1).double(), vector, rtol=1e-3, atol=1e-5)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distillset.data.augment import Augmentation
+from distillset.augment import Augmentation
 from distillset.engine import Engine, compiler
 from distillset.errors import InputError
 from distillset.keys import Key
@@ -39,7 +39,7 @@ def published(recipe: Recipe, name: str, images: Tensor, labels: Tensor) -> nn.M
         for start in range(0, len(labels), recipe.batch):
             rows = order[start : start + recipe.batch]
             draw = Augmentation.parse(recipe.augmentation).draw(
-                KEY("augment", epoch, start), REAL.spec.shape, len(rows)
+                KEY("augment", epoch, start).words(), REAL.spec.shape, len(rows)
             )
             loss = F.cross_entropy(network(draw.apply(images[rows])), labels[rows])
             optimizer.zero_grad()

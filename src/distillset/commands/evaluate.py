@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from distillset.augment import NONE
 from distillset.commands.evaluating import add_evaluation, evaluation
 from distillset.commands.options import add_data, load_data
 from distillset.commands.progress import note
-from distillset.data.augment import NONE
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from distillset.augment import default_strategy
 from distillset.commands.options import add_compute, add_data, add_whiten, load_data
 from distillset.commands.process import compute_with
 from distillset.commands.progress import Terminal
-from distillset.data.augment import default_strategy
 from distillset.engine import Compute, Engine, measure
 from distillset.errors import InputError
 from distillset.mesh import join

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from distillset.augment import check_formation, formed
 from distillset.data.card import SCHEMA, check_card
-from distillset.data.formation import check_formation, formed
 from distillset.data.grid import GRID, grid, png, write_grid
 from distillset.data.spec import Spec
 from distillset.data.whiten import Whitening
@@ -79,7 +79,7 @@ class SyntheticSet:
             raise InputError(f"labels: found {found}, allowed 0 to {spec.classes - 1}")
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise InputError(f"lr {self.lr}: a learned rate must be a finite number above 0")
-        check_formation(self.formation, spec)
+        check_formation(self.formation, spec.shape)
         if self.whitening is not None and self.whitening.mean.numel() != images[0].numel():
             raise InputError(
                 f"zca_mean {list(self.whitening.mean.shape)}: does not fit images of {list(images.shape[1:])}"
@@ -95,7 +95,7 @@ class SyntheticSet:
 
     @property
     def canvas(self) -> int:
-        """Images across and down a canvas; 1 where the images are just images. See `distillset.data.canvas`."""
+        """Images across and down a canvas; 1 where the images are just images. See `distillset.augment.canvas`."""
         return max(1, self.images.shape[-1] // self.spec.width)
 
     @property
@@ -111,7 +111,7 @@ class SyntheticSet:
         return self.spec.denormalise(self.images)
 
     def formed(self) -> "SyntheticSet":
-        """The images that networks train on: the tiles of each, enlarged (`distillset.data.formation`)."""
+        """The images that networks train on: the tiles of each, enlarged (`distillset.augment.formation`)."""
         if self.formation == 1:
             return self
         images = formed(self.images, self.formation)
@@ -279,7 +279,7 @@ def _readme(card: dict[str, Any]) -> str:
         side, size = card["canvas"], f"{spec['height']}x{spec['width']}"
         normalised += f"""
 - Each is a canvas of {side}x{side} images: a network is shown a crop of {size}, drawn anew every time, anywhere, with
-  wrap-around (`distillset.data.canvas.Crop`)"""
+  wrap-around (`distillset.augment.Crop`)"""
     if card["formation"] > 1:
         tiles = f"{card['formation']}x{card['formation']}"
         normalised += f"""

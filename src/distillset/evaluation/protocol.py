@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from distillset.data.augment import NONE, Augmentation, default_strategy
-from distillset.data.augment_crop_noise import CropNoise
-from distillset.data.augment_dc import DCAugmentation
+from distillset.augment import DC_AUGMENTATIONS, NONE, Augmentation, default_strategy
 from distillset.data.spec import Spec
 from distillset.errors import InputError
 from distillset.training import Recipe
@@ -69,7 +67,7 @@ class Protocol:
         """
         if strategy is None or strategy == self.recipe.augmentation:
             return self
-        if strategy not in (DCAugmentation.NAME, CropNoise.NAME):
+        if strategy not in DC_AUGMENTATIONS:
             Augmentation.parse(strategy)
         said = "without-augmentation" if strategy == NONE else strategy
         return replace(self, name=f"{self.name}-{said}", recipe=replace(self.recipe, augmentation=strategy))
@@ -83,7 +81,7 @@ class Protocol:
 
 
 _DSA = Recipe(augmentation="auto")
-_DC_MNIST = Recipe(augmentation=DCAugmentation.NAME)
+_DC_MNIST = Recipe(augmentation="dc/crop_scale_rotate")
 PROTOCOLS: dict[str, Protocol] = {
     "dc": Protocol(
         "dc",
@@ -91,7 +89,7 @@ PROTOCOLS: dict[str, Protocol] = {
         source="Zhao et al., ICLR 2021: 300 epochs; on MNIST 1000 with crop, scale and rotation; ConvNetBN 1000 "
         "with crop and noise",
         exceptions={"mnist": _DC_MNIST},
-        networks={"convnetbn": Recipe(augmentation=CropNoise.NAME)},
+        networks={"convnetbn": Recipe(augmentation="dc/crop_noise")},
     ),
     "dsa": Protocol("dsa", _DSA, source="Zhao and Bilen, ICML 2021: 1000 epochs with the differentiable augmentation"),
     "dm": Protocol("dm", _DSA, source="Zhao and Bilen, WACV 2023: 1000 epochs with the differentiable augmentation"),

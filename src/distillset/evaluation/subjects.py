@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from distillset.augment import Crop
 from distillset.coresets import Expert, choose_rows
-from distillset.data.canvas import Crop
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
 from distillset.evaluation.protocol import Protocol, whole
@@ -104,7 +104,7 @@ def _cropped(canvases: Tensor, size: tuple[int, int], canvas: int, key: Key) -> 
     calls = itertools.count()
 
     def examples(rows: Tensor) -> Tensor:
-        return Crop.draw(key(next(calls)), len(rows), size, canvas).apply(canvases[rows])
+        return Crop.draw(key(next(calls)).words(), len(rows), size, canvas).apply(canvases[rows])
 
     return examples
 

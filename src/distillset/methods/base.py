@@ -163,7 +163,7 @@ class Whitens(Protocol):
 
 @runtime_checkable
 class Textured(Protocol):
-    """A method whose images may be canvases, see `distillset.data.canvas`."""
+    """A method whose images may be canvases, see `distillset.augment.canvas`."""
 
     @property
     def canvas(self) -> int:
@@ -172,7 +172,7 @@ class Textured(Protocol):
 
 @runtime_checkable
 class Formed(Protocol):
-    """A method whose images may hold several to train on, see `distillset.data.formation`."""
+    """A method whose images may hold several to train on, see `distillset.augment.formation`."""
 
     @property
     def formation(self) -> int:

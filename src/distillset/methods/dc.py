@@ -22,13 +22,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from distillset.data.augment import Augmentation, Draw, default_strategy
-from distillset.data.formation import check_formation, formed
+from distillset.augment import Augmentation, Table, check_formation, default_strategy, formed
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.engine import pulled_back
 from distillset.errors import InputError
-from distillset.keys import Key
+from distillset.keys import Key, words
 from distillset.methods.base import Leaf, Leaves, Piece, Task, Term
 from distillset.methods.distance import DISTANCES
 from distillset.methods.gradients import GradientDistance, Shot
@@ -116,7 +115,7 @@ class DC:
             Augmentation.parse(self.augment)
 
     def resolve(self, spec: Spec, ipc: int) -> "DC":
-        check_formation(self.formation, spec)
+        check_formation(self.formation, spec.shape)
         outer, inner = loops(ipc)
         return replace(
             self,
@@ -198,7 +197,8 @@ class GradientMatching:
 
     def _term(self, pixels: Tensor, state: State, key: Key, classes: slice) -> Piece:
         every, rows = range(classes.start, classes.stop), self.task.rows(classes)
-        draws = [self.augmentation.draw(key("augment", c), self.task.spec.shape) for c in every]
+        table = self.augmentation.draw(words([key("augment", c) for c in every]), self.task.spec.shape, on_host=True)
+        draws = [table[i] for i in range(len(table))]
         leaf = pixels[rows].detach().requires_grad_()
         seen = formed(leaf, self.method.formation).split(self.seen)
         parts = [draw.apply(part) for draw, part in zip(draws, seen, strict=True)]
@@ -210,7 +210,7 @@ class GradientMatching:
         value, found = self.distance(state, (images, labels, weights), target)
         return Piece(value, {"images": (rows, pulled_back(found, torch.cat(parts), leaf))})
 
-    def _target(self, state: State, label: int, draw: Draw, key: Key) -> State:
+    def _target(self, state: State, label: int, draw: Table, key: Key) -> State:
         """The gradient of the mean loss of real images of one class."""
         count = self.counts[label]
         found: State = {}

@@ -22,14 +22,13 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from distillset.data.augment import Augmentation, Draw, default_strategy
-from distillset.data.formation import check_formation, formed
+from distillset.augment import Augmentation, Table, check_formation, default_strategy, formed
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.engine import Engine, blocks, embedding, pulled_back
 from distillset.engine.engine import Rowwise
 from distillset.errors import InputError
-from distillset.keys import Key
+from distillset.keys import Key, words
 from distillset.methods.base import Leaf, Leaves, Piece, Task, Term, pixel_gradient
 from distillset.nets import State, build
 from distillset.nets.convnet import ConvNet
@@ -83,7 +82,7 @@ class DM:
             Augmentation.parse(self.augment)
 
     def resolve(self, spec: Spec, ipc: int) -> "DM":
-        check_formation(self.formation, spec)
+        check_formation(self.formation, spec.shape)
         augment = default_strategy(spec.flip) if self.augment == "auto" else self.augment
         published = 1.0 if ipc <= 70 or spec.name == "cifar100" else 10.0
         lr = self.lr if self.lr is not None else published
@@ -134,7 +133,9 @@ class DistributionMatching:
         yield [partial(self._term, leaves["images"], state, key, run) for run in runs]
 
     def _term(self, images: Tensor, state: State, key: Key, classes: slice) -> Piece:
-        draws = {c: self.augmentation.draw(key("augment", c), self.task.spec.shape) for c in _range(classes)}
+        every = _range(classes)
+        table = self.augmentation.draw(words([key("augment", c) for c in every]), self.task.spec.shape, on_host=True)
+        draws = {c: table[i] for i, c in enumerate(every)}
         targets = self._targets(state, key, draws)
         rows = self.task.rows(classes)
 
@@ -162,7 +163,7 @@ class DistributionMatching:
         _, (asked,) = self.pull((state,), (augmented.detach(), wanted))
         return gap.square().sum(), pulled_back(asked, augmented, leaf)
 
-    def _targets(self, state: State, key: Key, draws: Mapping[int, Draw]) -> Tensor:
+    def _targets(self, state: State, key: Key, draws: Mapping[int, Table]) -> Tensor:
         """Mean embeddings of augmented real images, ``[classes, features]``; the engine says how many at once."""
         classes, means = list(draws), []
         for run in blocks(len(classes), self.drawn, self.task.engine.micro_batch):

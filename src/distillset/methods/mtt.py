@@ -25,8 +25,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from distillset.data.augment import Augmentation, default_strategy
-from distillset.data.canvas import Crop, assembled
+from distillset.augment import Augmentation, Crop, assembled, default_strategy
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.data.whiten import LARGEST
@@ -276,9 +275,9 @@ class TrajectoryMatching:
         generator = key("order").generator()
         while len(found) < steps:
             for rows in reversed(torch.randperm(count, generator=generator).split(size)):
-                draw = self.augmentation.draw(key("augment", len(found)), shape, len(rows))
+                draw = self.augmentation.draw(key("augment", len(found)).words(), shape, len(rows), on_host=True)
                 crop = None
                 if method.canvas > 1:
-                    crop = Crop.draw(key("crop", len(found)), len(rows), shape[1:], method.canvas)
+                    crop = Crop.draw(key("crop", len(found)).words(), len(rows), shape[1:], method.canvas)
                 found.append(Batch(rows, draw, crop))
         return found[:steps]

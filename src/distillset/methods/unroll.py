@@ -21,8 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distillset.data.augment import Draw
-from distillset.data.canvas import Crop
+from distillset.augment import Crop, Table
 from distillset.engine import Slopes, pulled_back
 
 
@@ -31,7 +30,7 @@ class Batch:
     """The synthetic images of one step: their rows (int64 [n], CPU), how they are augmented, and cropped if at all."""
 
     rows: Tensor
-    draw: Draw
+    draw: Table
     crop: Crop | None = None
 
     def seen(self, images: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ number could not be confirmed has none.
 
 from typing import Any
 
-from distillset.data.augment import default_strategy
+from distillset.augment import default_strategy
 from distillset.presets.preset import Accuracy, Ours, Preset
 from distillset.sources.known import KNOWN
 

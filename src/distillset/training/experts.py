@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from distillset.data.augment import Augmentation
+from distillset.augment import Augmentation
 from distillset.data.real import RealSet
 from distillset.engine import Engine, FlatLoss, Slopes
 from distillset.errors import DivergedError, InputError, InterruptedRun
@@ -104,7 +104,9 @@ class ExpertTrainer:
         order = torch.randperm(count, generator=key("order", epoch).generator())
         for start in range(0, count, setting.batch):
             rows = order[start : start + setting.batch]
-            draw = self.augmentation.draw(key("augment", epoch, start), self.real.spec.shape, len(rows))
+            draw = self.augmentation.draw(
+                key("augment", epoch, start).words(), self.real.spec.shape, len(rows), on_host=True
+            )
             images = draw.apply(self.real.rows(rows, device))
             targets = self.labels[rows.to(device)]
             weights = torch.full((len(rows),), 1 / len(rows), device=device)

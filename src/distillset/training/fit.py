@@ -8,9 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distillset.data.augment import Augmentation
-from distillset.data.augment_crop_noise import CropNoise
-from distillset.data.augment_dc import DCAugmentation
+from distillset.augment import DC_AUGMENTATIONS, Augmentation
 from distillset.engine import SGD, Engine, logits
 from distillset.engine.engine import Loss
 from distillset.errors import DivergedError, InputError
@@ -26,9 +24,6 @@ Lesson = tuple[Examples, Tensor, Key]
 After = Callable[[int, State], None]
 """Called with the number of a pass and the state after it."""
 
-
-PUBLISHED: dict[str, DCAugmentation | CropNoise] = {DCAugmentation.NAME: DCAugmentation(), CropNoise.NAME: CropNoise()}
-"""Augmentations of the DC paper's evaluation, which are no strategy."""
 
 CHUNK = 4096
 """Most test images normalised at a time."""
@@ -50,7 +45,7 @@ class Recipe:
         batch: most images of one update.
         decay: factor on the rate in the second half.
         augmentation: strategy of the differentiable augmentation with parameters drawn per image, ``"none"``, or one of
-            the DC paper's evaluation: `DCAugmentation.NAME` on MNIST, `CropNoise.NAME` of ConvNetBN.
+            the DC paper's evaluation: ``dc/crop_scale_rotate`` on MNIST, ``dc/crop_noise`` of ConvNetBN.
     """
 
     epochs: int = 1000
@@ -92,7 +87,7 @@ class Trainer:
     def __init__(self, engine: Engine, module: nn.Module, recipe: Recipe) -> None:
         self.engine, self.module, self.recipe = engine, module, recipe
         self.trainable = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
-        self.augmentation = PUBLISHED.get(recipe.augmentation) or Augmentation.parse(recipe.augmentation)
+        self.augmentation = DC_AUGMENTATIONS.get(recipe.augmentation) or Augmentation.parse(recipe.augmentation)
         self.mixes = mixes_images(module)
         self._gradients = engine.gradients(cross_entropy(module), self.mixes)
         self._predict = engine.rowwise(logits(module))
@@ -205,7 +200,7 @@ class Trainer:
         examples, labels, _ = own
         images, count = examples(rows), len(rows)
         channels, height, width = images.shape[1:]
-        draw = self.augmentation.draw(key, (channels, height, width), count)
+        draw = self.augmentation.draw(key.words(), (channels, height, width), count, on_host=True)
         if count not in weights:
             weights[count] = torch.full((count,), 1 / count, device=labels.device)
         return draw.apply(images), labels[rows], weights[count]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distillset.data.augment import Augmentation
+from distillset.augment import Augmentation
 from distillset.errors import InputError
 from distillset.nets import State
 from distillset.store import read_json, read_tensors, write_sealed, write_tensors

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distillset import DM, evaluate
-from distillset.data.formation import check_formation, deformed, formed
+from distillset.augment import check_formation, deformed, formed
 from distillset.data.synthetic import CARD, TENSORS, SyntheticSet
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation.protocol import PROTOCOLS
@@ -43,7 +43,7 @@ def test_two_pixels_become_four() -> None:
 @pytest.mark.parametrize(("formation", "told"), [(0, "at least 1"), (3, "8x8 cannot be cut into 3x3")])
 def test_what_cannot_be_cut_is_refused(formation: int, told: str) -> None:
     with pytest.raises(InputError, match=told):
-        check_formation(formation, toys.toy().spec)
+        check_formation(formation, toys.toy().spec.shape)
 
 
 def test_a_run_starts_from_as_many_real_images_as_it_holds_tiles() -> None:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from distillset.data.canvas import Crop, assembled
-from distillset.keys import Key
+from distillset.augment import Crop, assembled
+from distillset.keys import Key, fold
 
 
 def test_a_crop_is_a_corner_of_the_rolled_canvas() -> None:
@@ -26,8 +26,8 @@ def test_tiles_lie_in_rows() -> None:
 
 
 def test_crops_lie_anywhere_and_repeat_with_their_key() -> None:
-    crop = Crop.draw(Key(1), 4000, (2, 3), 2)
-    assert torch.equal(crop.corners, Crop.draw(Key(1), 4000, (2, 3), 2).corners)
+    crop = Crop.draw(Key(1).words(), 4000, (2, 3), 2)
+    assert torch.equal(crop.corners, Crop.draw(Key(1).words(), 4000, (2, 3), 2).corners)
     for side, length in enumerate((4, 6)):
         counts = torch.bincount(crop.corners[:, side])
         assert len(counts) == length
@@ -43,7 +43,14 @@ def test_the_gradient_of_a_crop_is_spread_over_the_torus() -> None:
     torch.autograd.gradcheck(crop.apply, torch.randn(1, 1, 4, 4, dtype=torch.float64, requires_grad=True))
 
 
+def test_streams_are_drawn_one_by_one_or_together() -> None:
+    words = fold(Key(2).words(), torch.arange(3))
+    together = Crop.draw(words, 5, (4, 6), 3)
+    alone = [Crop.draw(one, 5, (4, 6), 3).corners for one in words]
+    assert torch.equal(together.corners, torch.cat(alone))
+
+
 @pytest.mark.parametrize("canvas", [2, 3])
 def test_a_crop_has_the_size_of_an_image(canvas: int) -> None:
-    found = Crop.draw(Key(0), 5, (9, 14), canvas).apply(torch.zeros(5, 1, 9 * canvas, 14 * canvas))
+    found = Crop.draw(Key(0).words(), 5, (9, 14), canvas).apply(torch.zeros(5, 1, 9 * canvas, 14 * canvas))
     assert found.shape == (5, 1, 9, 14)

@@ -8,22 +8,22 @@ refused, not padded.
 import torch.nn.functional as F
 from torch import Tensor
 
-from distillset.data.canvas import assembled
-from distillset.data.spec import Spec
+from distillset.augment.canvas import assembled
 from distillset.errors import InputError
 
 
-def check_formation(formation: int, spec: Spec) -> None:
-    """Whether images can be cut into ``formation`` by ``formation`` tiles.
+def check_formation(formation: int, shape: tuple[int, int, int]) -> None:
+    """Whether images of ``shape`` (C, H, W) can be cut into ``formation`` by ``formation`` tiles.
 
     Raises:
         InputError: below 1, or the sides cannot be divided by it.
     """
+    _, height, width = shape
     if formation < 1:
         raise InputError(f"--formation {formation}: must be at least 1")
-    if spec.height % formation or spec.width % formation:
+    if height % formation or width % formation:
         raise InputError(
-            f"--formation {formation}: images of {spec.height}x{spec.width} cannot be cut into {formation}x{formation} "
+            f"--formation {formation}: images of {height}x{width} cannot be cut into {formation}x{formation} "
             "tiles of one size"
         )
 

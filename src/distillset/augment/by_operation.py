@@ -1,0 +1,82 @@
+"""A CPU's way to augment where the host knows the operations: only those are done, each to all its images at once."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distillset.augment.color import blanked, colored
+from distillset.augment.operations import BOX, COLOR, COLUMNS, GRID
+from distillset.augment.sampling import centred
+
+
+def by_operation(images: Tensor, numbers: Tensor, kinds: Sequence[str]) -> Tensor:
+    """`distillset.augment.table.augment` to rounding, for rows that are each one operation.
+
+    Args:
+        images: ``[n, C, H, W]`` on a CPU, any float type.
+        numbers: ``[n, 13]`` or ``[1, 13]`` on a CPU.
+        kinds: the operation of each row.
+    """
+    exact = images if images.dtype in (torch.float32, torch.float64) else images.float()
+    if len(set(kinds)) == 1:
+        return _DONE[kinds[0]](exact, numbers).to(images.dtype)
+    groups: dict[str, list[int]] = {}
+    for row, kind in enumerate(kinds):
+        groups.setdefault(kind, []).append(row)
+    rows = {kind: torch.tensor(group) for kind, group in groups.items()}
+    parts = [_DONE[kind](exact[group], numbers[group]) for kind, group in rows.items()]
+    return torch.cat(parts)[torch.cat(list(rows.values())).argsort()].to(images.dtype)
+
+
+def _color(images: Tensor, numbers: Tensor) -> Tensor:
+    return colored(images, numbers[:, COLOR].to(images.dtype))
+
+
+def _crop(images: Tensor, numbers: Tensor) -> Tensor:
+    shifts = numbers[:, [COLUMNS.index("row_shift"), COLUMNS.index("column_shift")]]
+    if len(shifts) == 1:
+        down, right = (int(shift) for shift in shifts[0].tolist())
+        return F.pad(images, (-right, right, -down, down))
+    n, channels, height, width = images.shape
+    rows = torch.arange(height) + shifts[:, 0, None].long()
+    columns = torch.arange(width) + shifts[:, 1, None].long()
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    source = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None, :]
+    source = source.flatten(1)[:, None].expand(-1, channels, -1)
+    return images.flatten(2).gather(2, source).view(n, channels, height, width).masked_fill(~inside[:, None], 0.0)
+
+
+def _cutout(images: Tensor, numbers: Tensor) -> Tensor:
+    return blanked(images, numbers[:, BOX])
+
+
+def _flip(images: Tensor, numbers: Tensor) -> Tensor:
+    mirrored = numbers[:, COLUMNS.index("column_by_column")] < 0
+    if len(numbers) == 1:
+        return images.flip(-1) if bool(mirrored) else images
+    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+
+
+def _resample(images: Tensor, numbers: Tensor) -> Tensor:
+    n, _, height, width = images.shape
+    row, column = centred(images)
+    grid = numbers[:, GRID].to(images.dtype)[:, :, None, None]
+    row_by_row, row_by_column, _, column_by_row, column_by_column, _ = grid.unbind(1)
+    rows = row_by_row * row + row_by_column * column
+    columns = column_by_row * row + column_by_column * column
+    # The positions are those of align_corners=True: the map acts between pixel centres. The flag below only says how
+    # they are normalised for grid_sample: by the size, as size - 1 cannot express a position beside a one-pixel image.
+    grid = torch.stack((columns * (2 / width), rows * (2 / height)), dim=-1)
+    return F.grid_sample(images, grid.expand(n, -1, -1, -1), mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+_DONE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "color": _color,
+    "crop": _crop,
+    "cutout": _cutout,
+    "flip": _flip,
+    "scale": _resample,
+    "rotate": _resample,
+}

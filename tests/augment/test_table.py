@@ -1,0 +1,373 @@
+"""The augmentation against a per-pixel float64 oracle, on each of its ways, and finite differences."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from distillset.augment import Augmentation, Table, augment
+from distillset.augment.operations import COLUMNS, GRID, NEUTRAL
+from distillset.augment.sampling import sample, spread
+from distillset.errors import InputError
+from distillset.keys import Key, fold
+from tests.augment.parameters import FULL, NAMES, parameters
+from tests.oracles import augment_oracle as oracle
+
+SHAPES = [(1, 8, 8), (3, 9, 14), (4, 7, 5), (3, 16, 16), (1, 6, 1), (3, 1, 5), (1, 1, 1)]
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}
+WAYS = pytest.mark.parametrize("on_host", [False, True], ids=["table", "on_host"])
+
+
+def words_of(count: int, seed: int = 0) -> Tensor:
+    return fold(Key(seed)("augment").words(), torch.arange(count))
+
+
+def images_of(n: int, shape: tuple[int, int, int], seed: int = 0) -> Tensor:
+    """Normal float64 images, away from zero mean so that a zero filled in is seen."""
+    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + 0.7
+
+
+def expected(table: Table, images: Tensor) -> Tensor:
+    """The oracle's answer, image by image."""
+    names = [table.strategy[number] for number in table.operations.tolist()]
+    rows = [parameters(name, row, table.shape) for name, row in zip(names, table.numbers, strict=True)]
+    if len(table) == 1:
+        names, rows = names * len(images), rows * len(images)
+    results = []
+    for image, name, row in zip(images.double().numpy(), names, rows, strict=True):
+        match name:
+            case "color":
+                results.append(oracle.color(image, row[0] + 0.5, row[1] / 2, row[2] - 0.5))
+            case "crop":
+                results.append(oracle.crop(image, int(row[0]), int(row[1])))
+            case "cutout":
+                results.append(oracle.cutout(image, int(row[0]), int(row[1])))
+            case "flip":
+                results.append(oracle.flip(image, row[0] == 1))
+            case "scale":
+                results.append(oracle.scale(image, row[0], row[1]))
+            case "rotate":
+                results.append(oracle.rotate(image, row[0]))
+    return torch.from_numpy(np.stack(results))
+
+
+def one(operation: str, *values: float, shape: tuple[int, int, int], on_host: bool) -> Table:
+    """A row with parameters of one's own."""
+    table = Table.of(operation, values, shape)
+    return table if on_host else dataclasses.replace(table, kinds=None)
+
+
+# --- each operation against its oracle -------------------------------------------------------------------------------
+
+
+@WAYS
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_each_operation_equals_the_oracle(name: str, shape: tuple[int, int, int], on_host: bool) -> None:
+    images = images_of(3, shape)
+    for words, count in ((words_of(1), None), (words_of(3), None), (words_of(1), 3)):
+        table = Augmentation((name,)).draw(words, shape, count, on_host)
+        assert (table.kinds is not None) == on_host
+        torch.testing.assert_close(table.apply(images), expected(table, images), rtol=0, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=120, derandomize=True)
+@given(
+    strategy=st.lists(st.sampled_from(NAMES), min_size=1, max_size=6, unique=True),
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 10), st.integers(1, 10)),
+    n=st.integers(1, 4),
+    each=st.sampled_from(["image", "batch", "row"]),
+    on_host=st.booleans(),
+    dtype=st.sampled_from(sorted(TOLERANCE, key=str)),
+    seed=st.integers(0, 2**40),
+)
+def test_any_mixture_shape_and_type(
+    strategy: list[str],
+    shape: tuple[int, int, int],
+    n: int,
+    each: str,
+    on_host: bool,
+    dtype: torch.dtype,
+    seed: int,
+) -> None:
+    images = images_of(n, shape, seed).to(dtype)
+    before = images.clone()
+    streams, count = {"image": (n, None), "batch": (1, n), "row": (1, None)}[each]
+    table = Augmentation(tuple(strategy)).draw(words_of(streams, seed), shape, count, on_host)
+    result = table.apply(images)
+    assert result.shape == images.shape
+    assert result.dtype == dtype
+    assert torch.equal(images, before)
+    torch.testing.assert_close(result.double(), expected(table, images), rtol=0, atol=TOLERANCE[dtype])
+
+
+def test_a_batch_of_every_operation_equals_its_images_one_by_one() -> None:
+    shape = (3, 9, 8)
+    table = Augmentation.parse(FULL).draw(words_of(60), shape, on_host=True)
+    assert table.kinds is not None
+    assert set(table.kinds) == set(NAMES)
+    images = images_of(60, shape)
+    alone = torch.cat([table[i].apply(images[i : i + 1]) for i in range(60)])
+    torch.testing.assert_close(alone, expected(table, images), rtol=0, atol=1e-12)
+    torch.testing.assert_close(table.apply(images), alone, rtol=0, atol=1e-12)
+    torch.testing.assert_close(augment(images, table.numbers), alone, rtol=0, atol=1e-12)
+    single = torch.cat([augment(images[i : i + 1], table.numbers[i : i + 1]) for i in range(60)])
+    torch.testing.assert_close(single, alone, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(3, 28, 28), (3, 9, 14), (1, 32, 32)], ids=str)
+def test_neutral_numbers_shifts_and_flips_are_exact(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+    images = images_of(2, shape).to(dtype)
+    assert torch.equal(augment(images, torch.tensor([list(NEUTRAL.values())])), images)
+    shifted = augment(images, Table.of("crop", (2, -3), shape).numbers)
+    assert torch.equal(shifted, F.pad(images, (3, -3, -2, 2)))
+    assert torch.equal(augment(images, Table.of("flip", (1,), shape).numbers), images.flip(-1))
+    cut = augment(images, Table.of("cutout", (3, 4), shape).numbers)
+    assert torch.equal(cut, Table.of("cutout", (3, 4), shape).apply(images))
+
+
+@WAYS
+@pytest.mark.parametrize("size", [8, 9])
+def test_scale_and_rotate_are_torch_1_2_affine_grids_on_square_images(size: int, on_host: bool) -> None:
+    # What the published code computes: its affine matrix, under the align_corners=True that torch 1.2 implied.
+    shape = (3, size, size)
+    images = images_of(2, shape)
+    a, (rows, columns) = 0.21, (0.9, 1.17)
+    matrices = {
+        "rotate": [[math.cos(a), -math.sin(a), 0.0], [math.sin(a), math.cos(a), 0.0]],
+        "scale": [[columns, 0.0, 0.0], [0.0, rows, 0.0]],
+    }
+    for table in (
+        one("rotate", a, shape=shape, on_host=on_host),
+        one("scale", rows, columns, shape=shape, on_host=on_host),
+    ):
+        theta = torch.tensor(matrices[table.strategy[0]], dtype=torch.float64).expand(2, 2, 3)
+        grid = F.affine_grid(theta, [2, *shape], align_corners=True)
+        published = F.grid_sample(images, grid, padding_mode="zeros", align_corners=True)
+        torch.testing.assert_close(table.apply(images), published, rtol=0, atol=1e-12)
+
+
+# --- answers known by hand -------------------------------------------------------------------------------------------
+
+
+@WAYS
+def test_color_by_hand(on_host: bool) -> None:
+    # u = 0.9, 0.25, 0.75 on pixels (1, 3) and (2, 6) of two channels: + 0.4 gives (1.4, 3.4), (2.4, 6.4); halfway to
+    # the pixel means 1.9 and 4.9 gives (1.65, 4.15), (2.15, 5.65); 1.25 times as far from the image's mean 3.4.
+    images = torch.tensor([[[[1.0, 3.0]], [[2.0, 6.0]]]], dtype=torch.float64)
+    result = one("color", 0.4, 0.5, 1.25, shape=(2, 1, 2), on_host=on_host).apply(images)
+    by_hand = [[[[1.2125, 4.3375]], [[1.8375, 6.2125]]]]
+    torch.testing.assert_close(result, torch.tensor(by_hand, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+@WAYS
+def test_a_quarter_turn_is_rot90(on_host: bool) -> None:
+    shape = (2, 5, 5)
+    images = images_of(2, shape)
+    # The sampling grid turns from right to down, so the content turns the other way.
+    turned = one("rotate", math.pi / 2, shape=shape, on_host=on_host).apply(images)
+    torch.testing.assert_close(turned, torch.rot90(images, 1, (2, 3)), rtol=0, atol=1e-12)
+
+
+@WAYS
+def test_rotating_a_non_square_image_does_not_shear_it(on_host: bool) -> None:
+    # Half of a wide image, turned by 90 degrees, stands upright: distances in pixels are kept.
+    shape = (1, 5, 9)
+    images = torch.zeros(1, *shape, dtype=torch.float64)
+    images[0, 0, 2, 2:7] = 1.0
+    turned = one("rotate", math.pi / 2, shape=shape, on_host=on_host).apply(images)
+    upright = torch.zeros_like(images)
+    upright[0, 0, :, 4] = 1.0
+    torch.testing.assert_close(turned, upright, rtol=0, atol=1e-12)
+
+
+@WAYS
+def test_a_scale_above_one_shrinks_the_content_per_axis(on_host: bool) -> None:
+    images = torch.arange(1.0, 6.0, dtype=torch.float64).expand(1, 1, 5, 5).clone()
+    # Positions 2(j - 2) + 2 = -2, 0, 2, 4, 6: every second column, zeros outside; rows stay.
+    result = one("scale", 1.0, 2.0, shape=(1, 5, 5), on_host=on_host).apply(images)
+    row = torch.tensor([0.0, 1.0, 3.0, 5.0, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(result, row.expand(1, 1, 5, 5), rtol=0, atol=1e-12)
+    result = one("scale", 2.0, 1.0, shape=(1, 5, 5), on_host=on_host).apply(images)
+    column = torch.tensor([0.0, 3.0, 3.0, 3.0, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(result[0, 0, :, 2], column, rtol=0, atol=1e-12)
+
+
+@WAYS
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("color", (0, 1, 1)), ("crop", (0, 0)), ("flip", (0,)), ("scale", (1, 1)), ("rotate", (0,))],
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_neutral_parameters_change_nothing(name: str, values: tuple[float, ...], count: int, on_host: bool) -> None:
+    images = images_of(count, (3, 7, 10))
+    table = one(name, *values, shape=(3, 7, 10), on_host=on_host).repeat(count)
+    torch.testing.assert_close(table.apply(images), images, rtol=0, atol=1e-12)
+
+
+@WAYS
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 14)], ids=str)
+def test_cutout_fills_half_of_each_side_in_the_middle(shape: tuple[int, int, int], on_host: bool) -> None:
+    height, width = shape[1:]
+    table = one("cutout", height // 2, width // 2, shape=shape, on_host=on_host)
+    erased = table.apply(torch.ones(1, *shape)) == 0
+    assert int(erased.sum()) == shape[0] * math.floor(0.5 * height + 0.5) * math.floor(0.5 * width + 0.5)
+
+
+def test_no_augmentation_is_the_identity() -> None:
+    images = images_of(2, (3, 4, 4))
+    for words, count in ((words_of(1), None), (words_of(2), None), (words_of(1), 2)):
+        table = Augmentation.parse("none").draw(words, (3, 4, 4), count)
+        assert torch.equal(table.apply(images), images)
+        assert torch.equal(augment(images, table.numbers), images)
+
+
+# --- gradients -------------------------------------------------------------------------------------------------------
+
+
+@WAYS
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_equal_finite_differences(name: str, on_host: bool) -> None:
+    shape = (3, 5, 4)
+    images = images_of(2, shape).requires_grad_()
+    for words in (words_of(1), words_of(2)):
+        table = Augmentation((name,)).draw(words, shape, on_host=on_host)
+        assert torch.autograd.gradcheck(table.apply, (images,))
+        if not on_host:  # grid_sample has no second derivative
+            assert torch.autograd.gradgradcheck(table.apply, (images,), fast_mode=True)
+
+
+def test_the_gradient_of_a_mixture_is_that_of_each_image() -> None:
+    shape = (2, 6, 7)
+    table = Augmentation.parse(FULL).draw(words_of(24), shape, on_host=True)
+    images = images_of(24, shape).requires_grad_()
+    weights = images_of(24, shape, 1)
+    parts = torch.cat([table[i].apply(images[i : i + 1]) for i in range(24)])
+    (alone,) = torch.autograd.grad((parts * weights).sum(), images)
+    for result in (table.apply(images), augment(images, table.numbers)):
+        (gradient,) = torch.autograd.grad((result * weights).sum(), images)
+        torch.testing.assert_close(gradient, alone, rtol=0, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    angle=st.floats(-math.pi, math.pi),
+    factors=st.tuples(st.floats(0.7, 2), st.floats(0.7, 2)),
+    shifts=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
+    mirrored=st.booleans(),
+    turned=st.booleans(),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+)
+def test_the_gradient_of_sampling_is_its_transpose(
+    angle: float,
+    factors: tuple[float, float],
+    shifts: tuple[float, float],
+    mirrored: bool,
+    turned: bool,
+    size: tuple[int, int],
+) -> None:
+    """<y, S x> = <S^T y, x> for all x and y: against the matrix of S, column by column."""
+    c, s = math.cos(angle), math.sin(angle)
+    side = -1.0 if mirrored else 1.0
+    grid = (
+        [c, s, shifts[0], -s * side, c * side, shifts[1]]
+        if turned
+        else [factors[0], 0.0, shifts[0], 0.0, factors[1] * side, shifts[1]]
+    )
+    pixels = size[0] * size[1]
+    numbers = torch.tensor([grid], dtype=torch.float64)
+    units = torch.eye(pixels, dtype=torch.float64).view(pixels, 1, *size)
+    matrix = sample(units, numbers).view(pixels, pixels)  # row s: where pixel s goes
+    torch.testing.assert_close(spread(units, numbers).view(pixels, pixels), matrix.T, rtol=0, atol=1e-12)
+
+
+@WAYS
+@pytest.mark.parametrize("name", NAMES)
+def test_functional_gradients_are_the_same(name: str, on_host: bool) -> None:
+    # The engine differentiates with torch.func.
+    shape = (3, 8, 6)
+    images = images_of(2, shape).requires_grad_()
+    table = Augmentation((name,)).draw(words_of(2), shape, on_host=on_host)
+    (gradient,) = torch.autograd.grad(table.apply(images).square().sum(), images)
+    functional = torch.func.grad(lambda x: table.apply(x).square().sum())(images.detach())
+    torch.testing.assert_close(functional, gradient)
+
+
+def test_vmap_over_tables() -> None:
+    shape = (3, 8, 6)
+    images = images_of(4, shape)
+    numbers = Augmentation.parse(FULL).draw(words_of(12), shape).numbers.view(3, 4, -1)
+    mapped = torch.func.vmap(augment, (None, 0))(images, numbers)
+    torch.testing.assert_close(mapped, torch.stack([augment(images, some) for some in numbers]))
+    gradients = torch.func.vmap(torch.func.grad(lambda x, some: augment(x, some).square().sum()), (None, 0))
+    one_by_one = [torch.func.grad(lambda x, some=some: augment(x, some).square().sum())(images) for some in numbers]
+    torch.testing.assert_close(gradients(images, numbers), torch.stack(one_by_one))
+
+
+@WAYS
+@pytest.mark.parametrize("rows", [1, 4])
+@pytest.mark.parametrize("name", NAMES)
+def test_expanded_and_channels_last_images(name: str, rows: int, on_host: bool) -> None:
+    # In-place writes to an expanded tensor, and `view` on channels-last tensors, are what broke the published code.
+    shape = (3, 8, 6)
+    single = images_of(1, shape)
+    table = Augmentation((name,)).draw(words_of(rows), shape, on_host=on_host)
+    expanded = single.expand(4, *shape)
+    reference = table.apply(expanded.clone())
+    torch.testing.assert_close(table.apply(expanded), reference)
+    torch.testing.assert_close(table.apply(expanded.clone(memory_format=torch.channels_last)), reference)
+    assert torch.equal(expanded, single.expand(4, *shape))
+
+
+# --- one draw, many batches ------------------------------------------------------------------------------------------
+
+
+@WAYS
+def test_rows_of_classes_serve_real_and_synthetic_images_alike(on_host: bool) -> None:
+    shape = (3, 8, 11)
+    real, synthetic = images_of(30, shape, 1), images_of(12, shape, 2)
+    table = Augmentation.parse(FULL).draw(words_of(6), shape, on_host=on_host)
+    for images in (real, synthetic):
+        each = len(images) // 6
+        by_class = torch.cat([table[c].apply(part) for c, part in enumerate(images.split(each))])
+        torch.testing.assert_close(table.repeat(each).apply(images), by_class, rtol=0, atol=1e-12)
+        rows = torch.arange(6).repeat_interleave(each)
+        torch.testing.assert_close(table[rows].apply(images), by_class, rtol=0, atol=1e-12)
+    assert torch.equal(table[-1].numbers, table.numbers[5:])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_images_of_a_batch_are_treated_apart(name: str) -> None:
+    shape = (3, 8, 11)
+    images = images_of(1, shape).expand(12, *shape)
+    table = Augmentation((name,)).draw(words_of(1), shape, 12)
+    result = table.apply(images)
+    rows = {tuple(row) for row in table.numbers.tolist()}
+    assert len(rows) >= 2
+    assert len({tuple(image.flatten().tolist()) for image in result}) == len(rows)
+
+
+def test_a_table_refuses_what_it_was_not_drawn_for() -> None:
+    table = Augmentation.parse("crop").draw(words_of(1), (3, 8, 8), 4)
+    with pytest.raises(InputError, match="images: shape"):
+        table.apply(torch.zeros(4, 3, 8, 9))
+    with pytest.raises(InputError, match="images: shape"):
+        table.apply(torch.zeros(3, 8, 8))
+    with pytest.raises(InputError, match=r"images: 5 .* 4"):
+        table.apply(torch.zeros(5, 3, 8, 8))
+    with pytest.raises(InputError, match="uint8"):
+        table.apply(torch.zeros(4, 3, 8, 8, dtype=torch.uint8))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        table.numbers = torch.zeros(1)  # type: ignore[misc]
+
+
+def test_the_columns_of_the_grid_come_first() -> None:
+    assert COLUMNS[GRID][0] == "row_by_row"
+    assert len(COLUMNS) == 13
