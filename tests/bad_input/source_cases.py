@@ -131,7 +131,7 @@ PARQUET = [
 
 ARRAYS = [
     data("missing file", named("./nowhere.npz"), r"nowhere\.npz: no such folder or file"),
-    data("another kind of file", file("x.pt", PICKLE), r"x\.pt.*allowed are \.npz, \.safetensors"),
+    data("another kind of file", file("x.pt", PICKLE), r"x\.pt.*is not read; save real images as arrays: numpy\.savez"),
     data("a picture", file("x.png", png(PICTURES[0])), r"x\.png: a file of this kind is not read"),
     data("NaN", arrays(images=np.full((4, 5, 7), np.nan), labels=LABELS), r"a\.npz, images: row 0 .* of nan"),
     data("infinite", arrays(images=GOOD + np.inf, labels=LABELS), "images: row 0 has a pixel of inf"),
@@ -141,7 +141,7 @@ ARRAYS = [
     data("booleans", arrays(images=GOOD > 0, labels=LABELS), "images: their type is bool; allowed are uint8"),
     data("16 bits", arrays(images=GOOD.astype(np.uint16), labels=LABELS), "images: their type is int64; allowed"),
     data("text", arrays(images=np.array(["a", "b"]), labels=LABELS[:2]), r"images: <U1 found; an array of numbers"),
-    data("labels as floats", arrays(images=GOOD, labels=LABELS / 1.0), r"a\.npz, labels: their type is float64"),
+    data("labels as floats", arrays(images=GOOD, labels=LABELS / 2), r"a\.npz, labels: their type is float64"),
     data("negative labels", arrays(images=GOOD, labels=LABELS - 1), "labels: row 0 is -1"),
     data("gap in numbers", arrays(images=GOOD, labels=LABELS * 2), "1 never occurs"),
     data("labels of another length", arrays(images=GOOD, labels=LABELS[:3]), "4 images but 3 labels"),
@@ -154,7 +154,7 @@ ARRAYS = [
     data("two layouts fit", arrays(images=np.zeros((4, 3, 6, 4), np.uint8), labels=LABELS), r"as \[N, H, W, C\]"),
     data("no images", arrays(images=GOOD[:0], labels=LABELS[:0]), r"images: .* the set is empty"),
     data("no height", arrays(images=GOOD[:, :0], labels=LABELS), r"images: their shape is \[4, 0, 7\]"),
-    data("other names", arrays(x_train=GOOD, y_train=LABELS), "no array images; found x_train, y_train; needed"),
+    data("other names", arrays(a=GOOD, b=LABELS), "no array images; found a, b; needed"),
     data("test labels missing", arrays(images=GOOD, labels=LABELS, test_images=GOOD), "no array test_labels"),
     data(
         "test label out of range",

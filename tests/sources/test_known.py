@@ -213,8 +213,13 @@ def test_tiny_imagenet_as_it_is_handed_out(tmp_path: Path) -> None:
 def test_entries_of_the_cache_made_before_are_still_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # a key that an earlier version made: what was decoded then need not be decoded again
     monkeypatch.setattr(decoded, "files_of", lambda path: [])
-    (tmp_path / "cifar10").mkdir()
-    monkeypatch.setattr(Path, "resolve", lambda path: Path("/data/cifar10"))
+    (tmp_path / "cifar10" / "data").mkdir(parents=True)
+    whole = Path.resolve
+    monkeypatch.setattr(
+        Path,
+        "resolve",
+        lambda path, strict=False: Path("/data/cifar10") if path.name == "cifar10" else whole(path, strict),
+    )
     place = find("cifar10", tmp_path)
     key = decoded.place("cifar10", {"train": place.identity(), "test": None, "resize": None}).name
     assert key == "cifar10-c1cac1166cbc37dff417f0a4"

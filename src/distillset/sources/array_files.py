@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from torch import Tensor
 
-from distillset.data import arrays
 from distillset.errors import InputError, reason, shown
+from distillset.sources.array_roles import CLASS_NAMES as NAMED
+from distillset.sources.array_roles import Roles, role_of
+from distillset.sources.array_sets import splits_of_arrays
 from distillset.sources.bounds import check_npz
-from distillset.sources.splits import Split, rows_of_tensor
+from distillset.sources.splits import Split
 from distillset.store import READING, parse
 
 SUFFIXES = (".npz", ".safetensors")
-NAMES = ("images", "labels", "test_images", "test_labels")
 CLASS_NAMES = "class_names"
 """In the metadata of a ``.safetensors`` file: a JSON list of the classes' names."""
 
@@ -63,46 +63,16 @@ def files(path: Path) -> list[Path]:
 def open_arrays(path: Path) -> dict[str, Split]:
     """The splits of a file with the arrays ``images`` and ``labels``, and perhaps ``test_images`` and ``test_labels``.
 
+    Names alike are read as well: ``x_train`` and ``y_train``, ``train_images``, ``val_images``; see `Roles`.
+
     Images are [N, C, H, W], [N, H, W, C] or [N, H, W], uint8 or floating point in [0, 1]; labels are whole numbers or
     names [N], or one-hot rows [N, classes].
 
     Raises:
         InputError: the file cannot be read or holds pickled objects; an array is missing, or of another shape or type.
     """
-    names, found, class_names = _read_npz(path) if path.suffix == ".npz" else _read_shards(files(path))
-    parts = {"train": ("images", "labels")}
-    if "test_images" in names or "test_labels" in names:
-        parts["test"] = ("test_images", "test_labels")
-    for name in (name for pair in parts.values() for name in pair):
-        if name not in found:
-            raise InputError(
-                f"{path}: no array {name}; found {', '.join(names) or 'nothing'}; needed are images, labels"
-            )
-    return {
-        part: _split(path, images, found[images], labels, found[labels], class_names)
-        for part, (images, labels) in parts.items()
-    }
-
-
-def _split(path: Path, images: str, stored: Any, labels: str, given: Any, stated: tuple[str, ...] | None) -> Split:
-    what = f"{path}, {images}"
-    pixels = arrays.channels_first(arrays.tensor(stored, what), what)
-    numbers, class_names = arrays.labels(given, f"{path}, {labels}")
-    if len(pixels) != len(numbers):
-        raise InputError(
-            f"{path}: {len(pixels)} {images} but {len(numbers)} {labels}; there must be one label per image"
-        )
-
-    def read(rows: Sequence[int]) -> Tensor:
-        return arrays.to_bytes(rows_of_tensor(pixels, rows), what, rows)
-
-    return Split(
-        name=what,
-        labels=numbers,
-        class_names=class_names or stated,
-        read=read,
-        row=lambda row: f"{path}, {images}, row {row}",
-    )
+    names, found, class_names = read_npz(path) if path.suffix.lower() == ".npz" else _read_shards(files(path))
+    return splits_of_arrays(Roles.of(names, str(path)), found, lambda name: f"{path}, {name}", class_names)
 
 
 def _read_shards(paths: Sequence[Path]) -> _Arrays:
@@ -127,7 +97,7 @@ def _read_safetensors(path: Path) -> _Arrays:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
             stated = parse((file.metadata() or {}).get(CLASS_NAMES, "null"))
-            found = {name: file.get_tensor(name) for name in names if name in NAMES}
+            found = {name: file.get_tensor(name) for name in names if role_of(name)}
     except READING as error:
         raise InputError(f"{path}: damaged, or not a safetensors file ({reason(error)})") from None
     if stated is not None and not (isinstance(stated, list) and all(isinstance(name, str) for name in stated)):
@@ -135,18 +105,35 @@ def _read_safetensors(path: Path) -> _Arrays:
     return names, found, None if stated is None else tuple(stated)
 
 
-def _read_npz(path: Path) -> _Arrays:
+def read_npz(path: Path, wanted: Sequence[str] | None = None) -> _Arrays:
+    """All names in an ``.npz`` file, and its arrays: those of ``wanted``, by default those that `Roles` may need.
+
+    Raises:
+        InputError: it is damaged, a bomb, or one of them holds pickled objects.
+    """
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: damaged, or not an .npz file as numpy.savez writes it")
     try:
         check_npz(path)
         with np.load(path, allow_pickle=False) as file:
-            return file.files, {name: file[name] for name in file.files if name in NAMES}, None
+            if wanted is None:
+                wanted = [name for name in file.files if role_of(name) or name in NAMED]
+            return file.files, {name: _member(path, file, name) for name in wanted}, None
     except InputError:
         raise
     except Exception as error:  # a header is a Python literal: thousands of brackets end in whatever the parser raises
-        if "allow_pickle=False" in str(error):
-            raise InputError(
-                f"{path}: it holds pickled objects, which are never loaded; save arrays of numbers"
-            ) from None
         raise InputError(f"{path}: damaged, or not an .npz file ({reason(error)})") from None
+
+
+def _member(path: Path, file: Any, name: str) -> Any:
+    try:
+        return file[name]
+    except ValueError as error:
+        if "allow_pickle=False" not in str(error):
+            raise
+        images = (role_of(name) or ("", ""))[1] == "images"
+        instead = "numbers: np.stack(images)" if images else "text or numbers: labels.astype(str)"
+        raise InputError(
+            f"{path}: {name} is an array of Python objects: pickled objects, which are never loaded; save it as "
+            f"{instead}"
+        ) from None

@@ -2,13 +2,16 @@
 
 import os
 import re
-import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from distillset.data import labels
 from distillset.errors import InputError
@@ -22,6 +25,9 @@ SCRIPT = "scripts are no longer supported"
 """What `datasets` says of a set that comes with a script; the hub keeps a copy of it as parquet on another branch."""
 
 PARQUET = "refs/convert/parquet"
+
+PATIENCE = 3.0
+"""Seconds in which the hub has to answer before the search is given up; where nothing listens it takes none."""
 
 
 def open_folder(path: Path, scratch: Path) -> dict[str, Split]:
@@ -65,24 +71,32 @@ def _builder(datasets: Any, path: Path, scratch: Path) -> Any:
     return datasets.load_dataset_builder(TABLES[kind], data_files=files, cache_dir=str(scratch))
 
 
-def open_hub(name: str, known: Known) -> dict[str, Split]:
+def open_hub(name: str, known: Known, looked: Path | None = None) -> dict[str, Split]:
     """The splits of a known data set on the hub, downloaded into the cache of `datasets`.
+
+    Args:
+        name: of the set.
+        known: where it is on the hub.
+        looked: the folder of this disk in which it was looked for before; named in messages.
 
     Raises:
         InputError: the hub is out of reach, or has no such data set.
     """
-    if "datasets" not in sys.modules and "huggingface_hub" not in sys.modules and _offline():
-        # Otherwise half a minute of retries passes where there is no network; what the cache holds is found anyway.
+    told = f"{name}: not found on this machine, and {known.hub} cannot be fetched from the Hugging Face hub "
+    instead = f"; give --data-dir or DISTILLSET_DATA, the folder that holds {name}"
+    if looked is not None:
+        instead += f" (in {looked} it was looked for as {', '.join((name, *known.folders))})"
+    if "datasets" not in sys.modules and "huggingface_hub" not in sys.modules and not reachable():
+        if not _cached(str(known.hub)):
+            raise InputError(f"{told}(it is out of reach, and nothing of this set is in its cache){instead}")
+        # Otherwise half a minute of retries passes where there is no network.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     datasets = _package()
     with _quiet(datasets):
         try:
             opened = _from_hub(datasets, known)
         except Exception as error:
-            raise InputError(
-                f"{name}: not found on this machine, and {known.hub} cannot be fetched from the Hugging Face hub "
-                f"({_root_cause(error)}); give --data-dir or DISTILLSET_DATA, the folder that holds {name}"
-            ) from None
+            raise InputError(f"{told}({_root_cause(error)}){instead}") from None
     return _splits(opened, name, {})
 
 
@@ -170,14 +184,36 @@ def _quiet(datasets: Any) -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _offline() -> bool:
-    if any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
+def reachable() -> bool:
+    """Whether the hub answers at all, within `PATIENCE` seconds, through a proxy where there is one."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return False
+    answered: list[bool] = []
+    asking = threading.Thread(target=lambda: answered.append(_answers()), daemon=True)
+    asking.start()
+    asking.join(PATIENCE)  # looking a name up has no limit of its own
+    return answered == [True]
+
+
+def _answers() -> bool:
+    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    if urlsplit(address).scheme not in ("http", "https"):
         return False
     try:
-        socket.getaddrinfo(urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname, 443)
-    except OSError:
+        urlopen(Request(address, method="HEAD"), timeout=PATIENCE).close()
+    except HTTPError:
         return True
-    return False
+    except (OSError, ValueError, HTTPException):
+        return False
+    return True
+
+
+def _cached(hub: str) -> bool:
+    """Whether the hub's caches on this disk hold something of a data set."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    downloads = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    prepared = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets"))
+    return (downloads / f"datasets--{hub.replace('/', '--')}").is_dir() or (prepared / hub.replace("/", "___")).is_dir()
 
 
 def _root_cause(error: BaseException) -> str:

@@ -19,7 +19,8 @@ class Known:
         std: the same.
         flip: whether a horizontal flip keeps the class.
         classes: wnid to name of the classes that make a subset of ImageNet, in order; None for a whole set.
-        folders: other names of folders that hold it, looked for after its own.
+        folders: other names of folders that hold it, looked for after its own, whatever their capitals and dashes.
+        family: which of EMNIST's sets it is.
         note: what has to be said of the hub's copy.
     """
 
@@ -30,6 +31,7 @@ class Known:
     flip: bool = True
     classes: Mapping[str, str] | None = None
     folders: tuple[str, ...] = ()
+    family: str = ""
     note: str | None = None
 
     def identity(self) -> dict[str, Any]:
@@ -48,12 +50,12 @@ def _subset(name: str, hub: str = "ILSVRC/imagenet-1k", configuration: str | Non
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         classes=SUBSETS[name],
-        folders=FOLDERS,
+        folders=(*FOLDERS, *(f"{name}2{size}" for size in ("", "-320", "-160"))),
         note=f"{name}: {note}" if note else None,
     )
 
 
-_RESPLIT = "the hub's copy is split anew; the papers use ImageNet's own training and validation images of these classes"
+RESPLIT = "this copy is split anew; the papers use ImageNet's own training and validation images of these classes"
 
 # Means and deviations as in the code of Zhao, Mopuri and Bilen, "Dataset Condensation with Gradient Matching" (ICLR
 # 2021), which later papers took over, and for the subsets of ImageNet in that of Cazenavette et al. (CVPR 2022); the
@@ -61,11 +63,12 @@ _RESPLIT = "the hub's copy is split anew; the papers use ImageNet's own training
 # which a mirror turns into others as it does digits. The hub's EMNIST is the one of 26 letters.
 KNOWN: dict[str, Known] = {
     "digits": Known(hub=None, flip=False),
-    "mnist": Known("ylecun/mnist", mean=(0.1307,), std=(0.3081,), flip=False),
+    "mnist": Known("ylecun/mnist", mean=(0.1307,), std=(0.3081,), flip=False, folders=("mnist-original",)),
     "fashion_mnist": Known("zalando-datasets/fashion_mnist", mean=(0.2861,), std=(0.3530,)),
     "kmnist": Known("tanganke/kmnist", flip=False),
-    "emnist": Known("tanganke/emnist_letters", flip=False),
+    "emnist": Known("tanganke/emnist_letters", flip=False, family="letters", folders=("emnist-letters",)),
     "usps": Known("flwrlabs/usps", flip=False),
+    "stl10": Known("tanganke/stl10", folders=("stl10_binary", "stl-10-binary")),
     "svhn": Known(
         "ufldl-stanford/svhn",
         "cropped_digits",
@@ -73,13 +76,23 @@ KNOWN: dict[str, Known] = {
         std=(0.1980, 0.2010, 0.1970),
         flip=False,
     ),
-    "cifar10": Known("uoft-cs/cifar10", mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)),
-    "cifar100": Known("uoft-cs/cifar100", mean=(0.5071, 0.4866, 0.4409), std=(0.2673, 0.2564, 0.2762)),
+    "cifar10": Known(
+        "uoft-cs/cifar10",
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2023, 0.1994, 0.2010),
+        folders=("cifar-10-batches-py", "cifar-10-batches-bin", "cifar-10-python", "cifar-10-binary"),
+    ),
+    "cifar100": Known(
+        "uoft-cs/cifar100",
+        mean=(0.5071, 0.4866, 0.4409),
+        std=(0.2673, 0.2564, 0.2762),
+        folders=("cifar-100-python", "cifar-100-binary"),
+    ),
     "tiny_imagenet": Known(
         "zh-plus/tiny-imagenet", mean=IMAGENET_MEAN, std=IMAGENET_STD, folders=("tiny-imagenet-200", "tiny-imagenet")
     ),
-    "imagenette": _subset("imagenette", "frgfm/imagenette", "320px", _RESPLIT),
-    "imagewoof": _subset("imagewoof", "frgfm/imagewoof", "320px", _RESPLIT),
+    "imagenette": _subset("imagenette", "frgfm/imagenette", "320px", RESPLIT),
+    "imagewoof": _subset("imagewoof", "frgfm/imagewoof", "320px", RESPLIT),
     "imagefruit": _subset("imagefruit"),
     "imagemeow": _subset("imagemeow"),
     "imagesquawk": _subset("imagesquawk"),

@@ -186,7 +186,7 @@ def _load_placed(
 def _plan(place: Place, test_place: Place | None, shape: _Shape, stage: Path) -> tuple[Plan, list[str]]:
     """What is to be decoded, and what is to be said of it."""
     known = place.known or Known(hub=None)
-    notes = [known.note] if known.note and place.path is None else []
+    notes = [note] if (note := place.note()) else []
     train, test, unused = choose(place.open(stage / SCRATCH), place.source)
     if test_place is not None:
         test = choose_test(test_place.open(stage / SCRATCH), test_place.source)

@@ -8,9 +8,13 @@ from typing import Any
 
 from distillset.data.spec import check_text
 from distillset.errors import InputError
-from distillset.sources import array_files, cache, digits, hugging_face, image_folder
-from distillset.sources.known import KNOWN, Known, unknown
+from distillset.sources import array_files, cache, digits, forms, hdf5, hugging_face, image_folder, mat_files
+from distillset.sources.known import KNOWN, RESPLIT, Known, unknown
+from distillset.sources.raw_arrays import names_under
 from distillset.sources.splits import Split
+
+FILES = (*array_files.SUFFIXES, mat_files.SUFFIX, *hdf5.SUFFIXES, ".tar")
+"""Suffixes of files that hold a whole set."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,13 @@ class Place:
         name: of the data set.
         path: the folder or file; None for what is embedded or on the hub.
         known: the row of the table of known names, where it was found by one.
+        looked: the folder in which a known name was looked for, if there was one.
     """
 
     name: str
     path: Path | None
     known: Known | None
+    looked: Path | None = None
 
     @property
     def source(self) -> str:
@@ -37,17 +43,34 @@ class Place:
         stated = None if self.known is None else self.known.identity()
         if self.path is None:
             return {"name": self.name, "known": stated}
-        files = [seen for file in array_files.files(self.path) for seen in cache.files_of(file)]
+        form = forms.form_of(self.path) if self.path.is_file() else None
+        read = [self.path] if form is None else form.files(self.path)
+        files = [seen for file in read for seen in cache.files_of(file)]
         return {"name": self.name, "known": stated, "path": str(self.path), "files": files}
 
     def open(self, scratch: Path) -> Mapping[str, Split]:
         """Its splits. ``scratch`` is a folder for what a reader has to write, needed until the splits are read."""
         if self.path is not None:
-            if self.path.is_file():
-                return array_files.open_arrays(self.path)
+            if (form := forms.form_of(self.path)) is not None:
+                return form.open(self.path, "" if self.known is None else self.known.family)
             return image_folder.open_image_folder(self.path) or hugging_face.open_folder(self.path, scratch)
         assert self.known is not None
-        return digits.open_digits() if self.known.hub is None else hugging_face.open_hub(self.name, self.known)
+        return (
+            digits.open_digits()
+            if self.known.hub is None
+            else hugging_face.open_hub(self.name, self.known, self.looked)
+        )
+
+    def note(self) -> str | None:
+        """What is to be said of where a known name was found, or of the hub's copy."""
+        if self.known is None:
+            return None
+        if self.path is None:
+            return self.known.note
+        if forms.plain(self.path.stem if self.path.is_file() else self.path.name) == forms.plain(self.name):
+            return None
+        resplit = f"; {RESPLIT}" if self.path.name.lower().startswith(("imagenette2", "imagewoof2")) else ""
+        return f"{self.name}: read from {self.path}{resplit}"
 
 
 def expanded(path: str | Path) -> Path:
@@ -86,20 +109,43 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag:
         known = KNOWN[name]
         if folder is None or known.hub is None:
             return Place(name, None, known)
-        folders = (folder / inner for inner in (name, *known.folders))
-        found = next((place for place in folders if place.is_dir()), None) or array_files.named(folder, name)
-        return Place(name, None if found is None else found.resolve(), known)
+        found = _under(folder, name, known)
+        return Place(name, None if found is None else forms.descended(found).resolve(), known, folder)
     path = expanded(name)
     if not there(path) and folder is not None and name and there(folder / name):
         path = folder / name
     if not name or not there(path):
-        if name and os.sep not in name and path.suffix not in array_files.SUFFIXES:
+        if name and os.sep not in name and path.suffix.lower() not in FILES:
             raise unknown(name, flag)
         raise InputError(f"{flag} {name}: no such folder or file{_of_the_hub(name)}")
     path = path.resolve()
     check_text(f"{flag}: the path", str(path))
-    if not path.is_dir() and path.suffix not in array_files.SUFFIXES:
+    if not path.is_dir() and forms.form_of(path) is None:
+        instead = forms.instead_of(path)
         raise InputError(
-            f"{flag} {name}: a file of this kind is not read; allowed are {', '.join(array_files.SUFFIXES)} and folders"
+            f"{flag} {name}: a file of this kind is not read; "
+            + (instead or f"allowed are {', '.join(FILES)}, idx files and folders")
         )
+    path = forms.descended(path)
     return Place(path.stem if path.is_file() else path.name, path, None)
+
+
+def _under(folder: Path, name: str, known: Known) -> Path | None:
+    """The folder or file below ``folder`` that holds a known set, or ``folder`` where that is the set itself."""
+    names = (name, *known.folders)
+    wanted = {forms.plain(inner): place for place, inner in reversed(list(enumerate(names)))}
+    entries = [path for path in names_under(folder).values() if forms.plain(path.name) in wanted and path.is_dir()]
+    alike = sorted(entries, key=lambda path: wanted[forms.plain(path.name)])
+    for place in (*(folder / inner for inner in names), *alike):
+        if place.is_dir() and any(not entry.startswith(".") for entry in names_under(place)):
+            return place
+    if (file := array_files.named(folder, name)) is not None:
+        return file
+    for path in names_under(folder).values():
+        if path.suffix.lower() in FILES and forms.plain(path.stem) == forms.plain(name) and path.is_file():
+            return path
+    own = folder.resolve()
+    called = forms.plain(own.parent.name if own.name.lower() == "raw" else own.name) in wanted
+    if forms.form_of(folder) is not None and (called or name == "svhn" == mat_files.named_by_files(folder)):
+        return folder
+    return None
