@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
+from distillset.errors import InputError
 from distillset.keys import Key, bits, fold, words
 from tests.oracles import philox as oracle
 
@@ -77,6 +78,12 @@ def test_fold_broadcasts() -> None:
     assert torch.equal(grid[2, 1], fold(fold(STREAM, 1), 2))
     assert torch.equal(fold(streams, 5)[3], fold(streams[3], 5))
     assert fold(STREAM, torch.arange(0)).shape == (0, 2)
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, torch.tensor(1, dtype=torch.int32), torch.tensor(1.0)])
+def test_fold_refuses_other_numbers(number: int | Tensor) -> None:
+    with pytest.raises(InputError, match=r"^number"):
+        fold(STREAM, number)
 
 
 def test_streams_below_differ_from_each_other_and_from_numbers() -> None:

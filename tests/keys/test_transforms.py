@@ -13,7 +13,7 @@ from distillset.keys import Key, Sizes, bits, fold, integers, normal, permutatio
 
 STREAM = Key(0)("test").words()
 STREAMS = words([Key(0)("test", index) for index in range(3)])
-DIFFERENT = Sizes([40, 300, 5000])
+DIFFERENT_SIZES = [40, 300, 5000]
 
 DRAWS: dict[str, Callable[[Tensor], Tensor]] = {
     "fold": lambda words: fold(fold(words, -3), torch.arange(5, device=words.device)[:, None, None]),
@@ -89,6 +89,27 @@ def test_within_a_gradient() -> None:
     assert torch.equal(torch.func.grad(loss)(torch.ones(3)), normal(STREAM, (3,)))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+@draws
+def test_on_a_gpu_and_captured(draw: Callable[[Tensor], Tensor]) -> None:
+    words = STREAMS.cuda()
+    assert torch.equal(draw(words).cpu(), draw(STREAMS))
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        value = draw(words)
+    for streams in (STREAMS, fold(STREAMS, 5)):
+        words.copy_(streams)
+        graph.replay()
+        assert torch.equal(value.cpu(), draw(streams))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+def test_sizes_and_normal_numbers_on_a_gpu() -> None:
+    words, there = STREAMS.cuda(), Sizes(DIFFERENT_SIZES, "cuda")
+    assert torch.equal(permutation(words, 30, there).cpu(), permutation(STREAMS, 30, Sizes(DIFFERENT_SIZES)))
+    assert torch.allclose(normal(words, (1000,)).cpu(), normal(STREAMS, (1000,)), rtol=0, atol=2e-6)
+
+
 @draws
 def test_in_inference_mode(draw: Callable[[Tensor], Tensor]) -> None:
     with torch.inference_mode():
@@ -120,7 +141,7 @@ def test_number_of_operations(draw: Callable[[Tensor], Tensor], most: int) -> No
 @draws
 def test_compiled(draw: Callable[[Tensor], Tensor]) -> None:
     compiled = torch.compile(draw, fullgraph=True, dynamic=False)
-    for streams in (STREAMS, fold(STREAMS, 5)):
+    for streams in (STREAMS, fold(STREAMS, 5), STREAMS - 2**32):  # the last is no stream, but the same in both
         assert torch.equal(compiled(streams), draw(streams))
 
 
@@ -130,8 +151,9 @@ def test_compiled_where_words_and_sizes_differ() -> None:
     edges = torch.cartesian_prod(*[torch.tensor([0, 1, 2**31 - 1, 2**31, 2**32 - 1])] * 2)
     compiled = torch.compile(lambda words: bits(words, (64,)), fullgraph=True, dynamic=False)
     assert torch.equal(compiled(edges), bits(edges, (64,)))
-    shuffle = torch.compile(lambda words: permutation(words, 30, DIFFERENT), fullgraph=True, dynamic=False)
-    assert torch.equal(shuffle(STREAMS), permutation(STREAMS, 30, DIFFERENT))
+    different = Sizes(DIFFERENT_SIZES)
+    shuffle = torch.compile(lambda words: permutation(words, 30, different), fullgraph=True, dynamic=False)
+    assert torch.equal(shuffle(STREAMS), permutation(STREAMS, 30, different))
 
 
 @quiet

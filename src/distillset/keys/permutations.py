@@ -123,7 +123,7 @@ def _sorted(words: Tensor, n: int, sizes: Sizes) -> Tensor:
     order = bits(words, (sizes.largest_sorted,))
     if isinstance(sizes.size, Tensor):  # what is beyond a smaller size comes last
         at = torch.arange(sizes.largest_sorted, device=words.device)
-        order = torch.where(at < sizes.size, order, 2**32)
+        order = order.masked_fill(at >= sizes.size, 2**32)
     return order.argsort(dim=-1, stable=True)[..., :n]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from distillset.errors import InputError
 from distillset.keys.philox import MASK, philox
 
 _FOLD = 1  # the last counter word: 0 for the numbers of a stream, 1 for the streams below it
@@ -26,9 +27,16 @@ def fold(words: Tensor, number: int | Tensor) -> Tensor:
 
     Returns:
         int64 ``[*batch, 2]``, the batch broadcast with ``number``.
+
+    Raises:
+        InputError: a ``number`` of another dtype, or an int of more than 64 bits.
     """
     if not isinstance(number, Tensor):
+        if not -(2**63) <= number < 2**63:
+            raise InputError(f"number={number}: streams are numbered -2^63 .. 2^63 - 1")
         number = torch.full((), number, dtype=torch.int64, device=words.device)
+    elif number.dtype != torch.int64:
+        raise InputError(f"number of dtype {number.dtype}: streams are numbered by int64")
     batch = torch.broadcast_shapes(words.shape[:-1], number.shape)
     number = number.expand(batch).reshape(-1, 1)
     rows = words.expand((*batch, 2)).reshape(-1, 2)
