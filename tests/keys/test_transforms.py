@@ -148,6 +148,7 @@ def test_compiled(draw: Callable[[Tensor], Tensor]) -> None:
 @quiet
 @pytest.mark.slow
 def test_compiled_where_words_and_sizes_differ() -> None:
+    # More numbers than a vector of the processor holds: an index times a large constant once went wrong there.
     edges = torch.cartesian_prod(*[torch.tensor([0, 1, 2**31 - 1, 2**31, 2**32 - 1])] * 2)
     compiled = torch.compile(lambda words: bits(words, (64,)), fullgraph=True, dynamic=False)
     assert torch.equal(compiled(edges), bits(edges, (64,)))

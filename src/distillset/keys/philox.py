@@ -50,7 +50,9 @@ def philox(c0: Tensor, c1: Word, c2: Word, c3: Word, words: Tensor) -> Four:
 
 
 def _one_by_one(c0: Word, c1: Word, c2: Word, c3: Word, words: Tensor) -> Four:
-    k0, k1 = words[:, :1] & MASK, words[:, 1:] & MASK
+    # Without the mask of c0 PyTorch 2.13 takes `arange` times a multiplier for an index, with steps of the multiplier's
+    # size, and adds those up in 32 bits in its C++: wrong from the fourth counter on.
+    c0, k0, k1 = c0 & MASK, words[:, :1] & MASK, words[:, 1:] & MASK
     for _ in range(_ROUNDS):
         first, second = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c2 = ((second >> 32) + c2) ^ c1 ^ k0, ((first >> 32) + c0) ^ c3 ^ k1
