@@ -10,30 +10,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from distillset.arguments import path_of, whole
 from distillset.augment import deformed
-from distillset.data.real import RealSet
+from distillset.coresets import told_twice
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak
 from distillset.errors import InputError
-from distillset.initial import initial
+from distillset.initial import initial, named
 from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
 from distillset.mesh import Mesh, join
-from distillset.methods import Method, Prepares, Task, canvas, formation
+from distillset.methods import Method, Prepares, Task, canvas, formation, method_of
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.nets.layers import STRIDES, strided
 from distillset.nets.twice import check_twice, math_attention
 from distillset.run import Checkpoint, RunFolder, check_same, resolve_compute
-from distillset.sources.load import Data
+from distillset.sources.load import given
 from distillset.whitened import chosen, keep, whitened
 
 
 def distill(
-    data: Data | RealSet,
-    method: Method,
+    data: Any,
+    method: Method | str,
     ipc: int,
     *,
     steps: int | None = None,
@@ -61,8 +62,8 @@ def distill(
     command sets for its own process besides is on the page "Beyond one process".
 
     Args:
-        data: a training set, or `Data` whose training set is meant.
-        method: such as ``DM()``; its ``auto`` fields are resolved for the data.
+        data: `Data` or whatever `distillset.load` takes, of which the training set is meant; of a `RealSet` all of it.
+        method: such as ``DM()``, or ``"dm"`` for one as published; its ``auto`` fields are resolved for the data.
         ipc: images per class, at least 1.
         steps: episodes; None is the method's published number.
         seed: names all random streams.
@@ -94,17 +95,15 @@ def distill(
         DivergedError: a loss or gradient is not finite; the last good state is in ``out``.
         InterruptedRun: the watcher asked to stop; the state is in ``out``.
     """
-    if not isinstance(data, Data):
-        data = Data(data, data, data.spec.name)
+    watcher, method = watching(watcher), method_of(method)
+    ipc, seed = whole("--ipc", ipc, 1), whole("--seed", seed)
+    steps = whole("--steps", method.steps if steps is None else steps, 0)
+    snapshots, evaluate_every = whole("--snapshots", snapshots, 0), whole("--evaluate-every", evaluate_every, 0)
+    data = given(data, watcher.note)
     real = data.train
-    steps = method.steps if steps is None else steps
-    least = {"--ipc": 1, "--steps": 0, "--snapshots": 0, "--evaluate-every": 0}
-    for (name, minimum), value in zip(least.items(), (ipc, steps, snapshots, evaluate_every), strict=True):
-        if value < minimum:
-            raise InputError(f"{name} {value}: must be at least {minimum}")
     net = Network.of(network, real.spec)
     method = method.resolve(real.spec, ipc)
-    init = method.init if init is None else init
+    init = method.init if init is None else named(init)
     whiten = chosen(whiten, method, real.spec, ipc)
     settings: dict[str, Any] = {
         "method": method.name,
@@ -118,15 +117,14 @@ def distill(
         **({} if data.classes is None else {"classes": list(data.classes.names)}),
     }
     mesh = mesh or join(device)
-    watcher = watching(watcher)
-    run_folder = RunFolder.open(Path(out)) if out is not None and mesh.writes else nullcontext()
+    run_folder = RunFolder.open(path_of("--out", out)) if out is not None and mesh.writes else nullcontext()
     with _differentiable(net, real.spec, method), run_folder as folder:
         stored, notes = folder.latest(partial(_same, method, settings)) if folder else (None, [])
         for note in notes:
             watcher.note(note)
         if stored and stored.step > steps:
             raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
-        for line in _advice(net.module, method):
+        for line in (*_advice(net.module, method), *told_twice(real, ipc)):
             watcher.note(line)
         left = steps - (stored.step if stored else 0)
         before = method.images_before(real) if isinstance(method, Prepares) and not stored else 0.0
@@ -168,6 +166,9 @@ def _same(method: Method, settings: dict[str, Any], stored: Checkpoint) -> None:
         InputError: names the first field that differs.
     """
     since = asdict(type(method)())  # type: ignore[call-overload]  # fields that runs of earlier versions did not have
+    before = stored.settings.get("method")
+    if before != method.name:
+        raise InputError(f"--out: this folder holds a {before} run; choose another folder for {method.name}")
     was = {"whiten": "none", **since, **stored.settings, "network": canonical(str(stored.settings.get("network")))}
     check_same(was, settings)
 

@@ -1,14 +1,17 @@
 """Where the synthetic images start."""
 
 from collections.abc import Callable
+from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from distillset.arguments import path_of
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
-from distillset.errors import InputError
+from distillset.errors import InputError, shown
 from distillset.keys import Key
 
 KMEANS_SAMPLE = 5000
@@ -92,6 +95,18 @@ INITS: dict[str, Callable[[RealSet, int, Key], Tensor]] = {
     "noise": from_noise,
     "kmeans": from_kmeans,
 }
+
+
+def named(init: Any) -> str:
+    """A name of `INITS` as it is, a path as text, with ``~`` replaced.
+
+    Raises:
+        InputError: neither.
+    """
+    if not isinstance(init, str | PathLike):
+        raise InputError(f"--init {shown(init)}: choose {', '.join(INITS)}, or the folder of an earlier artifact")
+    text = fspath(init)
+    return str(path_of("--init", text)) if text.startswith("~") else text
 
 
 def initial(init: str, real: RealSet, ipc: int, key: Key) -> Tensor:

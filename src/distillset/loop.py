@@ -12,7 +12,7 @@ from torch import Tensor
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import SGD
 from distillset.engine.hardware import forget_peak, hardware, memory, peak
-from distillset.errors import DivergedError, InputError, InterruptedRun
+from distillset.errors import DivergedError, InputError, InterruptedRun, shown
 from distillset.keys import Key
 from distillset.mesh import Mesh
 from distillset.methods import Forgiving, Leaf, Matcher, Task, Term
@@ -69,9 +69,15 @@ class Callback(Watcher):
 
 
 def watching(watcher: Watcher | Callable[[int, int, float], object] | None) -> Watcher:
-    """Whatever was given, as a watcher."""
+    """Whatever was given, as a watcher.
+
+    Raises:
+        InputError: neither a watcher nor a function.
+    """
     if isinstance(watcher, Watcher):
         return watcher
+    if watcher is not None and not callable(watcher):
+        raise InputError(f"watcher {shown(watcher)}: must be a Watcher, or a function of (step, steps, loss)")
     return Callback(watcher) if watcher else Watcher()
 
 

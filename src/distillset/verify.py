@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from distillset.arguments import path_of
 from distillset.data.grid import GRID, grid, png
 from distillset.data.measure import content_fingerprint
 from distillset.data.real import RealSet
@@ -46,7 +47,7 @@ def verify(folder: str | Path, data: RealSet | None = None) -> list[Check]:
     Raises:
         InputError: there is no such folder, or nothing in it that could be an artifact.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected an artifact made by distillset")
     if not (folder / CARD).is_file():

@@ -141,7 +141,7 @@ ARRAYS = [
     data("booleans", arrays(images=GOOD > 0, labels=LABELS), "images: their type is bool; allowed are uint8"),
     data("16 bits", arrays(images=GOOD.astype(np.uint16), labels=LABELS), "images: their type is int64; allowed"),
     data("text", arrays(images=np.array(["a", "b"]), labels=LABELS[:2]), r"images: <U1 found; an array of numbers"),
-    data("labels as floats", arrays(images=GOOD, labels=LABELS / 2), r"a\.npz, labels: their type is float64"),
+    data("labels as fractions", arrays(images=GOOD, labels=LABELS / 2), r"a\.npz, labels: row \d is 0\.5; allowed are"),
     data("negative labels", arrays(images=GOOD, labels=LABELS - 1), "labels: row 0 is -1"),
     data("gap in numbers", arrays(images=GOOD, labels=LABELS * 2), "1 never occurs"),
     data("labels of another length", arrays(images=GOOD, labels=LABELS[:3]), "4 images but 3 labels"),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distillset.arguments import path_of, whole
 from distillset.coresets.expert import NETWORK, Expert, expert
 from distillset.coresets.forgetting import forgetting
 from distillset.coresets.herding import herding
@@ -19,11 +20,11 @@ from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute
 from distillset.engine.hardware import forget_peak, peak
-from distillset.errors import InputError
+from distillset.errors import InputError, shown
 from distillset.keys import Key
 from distillset.mesh import Mesh, Solo, join
 from distillset.nets import Source
-from distillset.sources.load import Data
+from distillset.sources.load import given
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,21 @@ def choose_rows(
     return chosen.flatten()
 
 
+def told_twice(real: RealSet, ipc: int) -> list[str]:
+    """A line where classes have fewer images than ``ipc``, so that images are taken more than once."""
+    small = (real.counts < ipc).nonzero().squeeze(1).tolist()
+    if not small:
+        return []
+    least = min(small, key=lambda label: int(real.counts[label]))
+    name, count = real.spec.class_names[least], int(real.counts[least])
+    return [
+        f"{len(small)} of {real.spec.classes} classes have fewer than {ipc} images (class {name!r} has {count}): their "
+        "real images are taken more than once"
+    ]
+
+
 def select(
-    data: Data | RealSet,
+    data: Any,
     selector: str,
     ipc: int,
     *,
@@ -98,7 +112,7 @@ def select(
     """Choose ``ipc`` real images a class; ranks of `torchrun` share the classes, and all return the same.
 
     Args:
-        data: the set, or `Data` whose training set is meant.
+        data: `Data` or whatever `distillset.load` takes, of which the training set is meant; of a `RealSet` all of it.
         selector: a name in `SELECTORS`.
         ipc: images per class.
         seed: names all random streams.
@@ -109,20 +123,21 @@ def select(
     Raises:
         InputError: an unknown selector, or an argument out of its range.
     """
-    selector = selector.replace("_", "-")
+    name, selector = selector, str(selector).replace("_", "-")
     if selector not in SELECTORS:
-        raise InputError(f"selector {selector!r}: choose one of {', '.join(SELECTORS)}")
-    if ipc < 1:
-        raise InputError(f"--ipc {ipc}: must be at least 1")
-    if not isinstance(data, Data):
-        data = Data(data, data, data.spec.name)
+        raise InputError(f"selector {shown(name)}: choose one of {', '.join(SELECTORS)}")
+    ipc, seed = whole("--ipc", ipc, 1), whole("--seed", seed)
+    epochs = None if epochs is None else whole("--epochs", epochs)
+    folder = None if cache is None else path_of("cache", cache)
+    data = given(data, announce)
     real = data.train
+    for line in told_twice(real, ipc):
+        announce(line)
     settings: dict[str, Any] = {"method": selector, "ipc": ipc, "seed": seed}
     mesh, taught, metrics = join(device), None, {}
     place = torch.device(Compute.resolve(device).device)
     forget_peak(place)
     if SELECTORS[selector].sees != "rows":
-        folder = None if cache is None else Path(cache)
         taught = expert(
             real,
             network=network,

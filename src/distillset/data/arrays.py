@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distillset.data.labels import from_array
+from distillset.data.labels import TRUTHS, from_array, from_values
 from distillset.data.measure import CHUNK
 from distillset.data.spec import CHANNELS
 from distillset.errors import InputError
@@ -62,32 +62,79 @@ def channels_first(array: Tensor, what: str) -> Tensor:
 
 
 def labels(values: Any, what: str = "labels") -> tuple[Tensor, tuple[str, ...] | None]:
-    """(labels int64 [N], class names where they are text, in ascending order).
+    """(labels int64 [N], class names where they are text or truth values, in ascending order).
 
     Args:
-        values: numbers [N] or [N, 1], one-hot rows [N, classes], or names [N].
+        values: numbers [N] or [N, 1], one-hot rows [N, classes], names [N] (text or bytes) or truth values [N]; an
+            array, a tensor, a list, or a column of pandas.
         what: how messages name them.
 
     Raises:
-        InputError: another shape or type, a negative number, or a row that is not one-hot.
+        InputError: another shape or type, a row without a label, a negative number, or a row that is not one-hot.
     """
     if not isinstance(values, Tensor):
+        values = _columns(values, what)
+        given = values if isinstance(values, np.ndarray) else None
+        if given is not None and given.dtype.kind in "US" and (given.ndim == 1 or given.shape[1:] == (1,)):
+            texts, order = np.unique(given.reshape(-1), return_inverse=True)
+            return torch.from_numpy(order.reshape(-1)), _texts(texts.tolist(), what)
+        if given is None or given.dtype == object:
+            numbers, found = from_values(list(values), None, lambda row: f"{what}: row {row}")
+            return numbers if found else from_array(numbers, what), found
+    array = tensor(values, what)
+    truths = array.dtype == torch.bool and list(array.shape[1:]) in ([], [1])
+    return from_array(array, what), TRUTHS if truths else None
+
+
+def _columns(values: Any, what: str) -> Any:
+    """A list of single labels as it is, what pandas has as an array, everything else as an array too."""
+    listed = isinstance(values, list | tuple) and not any(
+        isinstance(value, np.ndarray | Tensor) for value in values[:1]
+    )
+    if listed and not any(isinstance(value, list | tuple) for value in values[:1]):
+        return values
+    if _of_pandas(values):
+        if values.ndim == 2 and values.shape[1] == 1:
+            values = values.iloc[:, 0]
+        values = values.to_numpy()
+    try:
         array = np.asarray(values)
-        if array.dtype.kind == "U" and (array.ndim == 1 or array.shape[1:] == (1,)):
-            names, numbers = np.unique(array.reshape(-1), return_inverse=True)
-            return from_array(torch.from_numpy(numbers), what), tuple(names.tolist())
-    return from_array(tensor(values, what), what), None
+    except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+        if listed:  # of several lengths: the row is named where they are looked at one by one
+            return values
+        raise InputError(f"{what}: {_short(error)}; an array [N] of labels is needed") from None
+    if array.ndim == 0 and not isinstance(values, np.ndarray):
+        raise InputError(f"{what}: {type(values).__name__} found; an array [N] of labels is needed")
+    return array.reshape(len(array)) if array.dtype == object and array.shape[1:] == (1,) else array
+
+
+def _texts(names: list[Any], what: str) -> tuple[str, ...]:
+    try:
+        return tuple(name.decode() if isinstance(name, bytes) else name for name in names)
+    except UnicodeDecodeError:
+        raise InputError(f"{what}: are bytes that are no text; names have to be UTF-8") from None
+
+
+def _of_pandas(values: Any) -> bool:
+    return type(values).__module__.split(".")[0] == "pandas" and hasattr(values, "to_numpy")
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:100]
 
 
 def tensor(values: Any, what: str) -> Tensor:
     """``values`` as a CPU tensor that shares memory where it can.
 
     Raises:
-        InputError: they are not an array of numbers.
+        InputError: they are not an array of numbers, or a tensor without data or of another layout.
     """
     if isinstance(values, Tensor):
-        return values.detach().cpu()
-    array = np.asarray(values)
+        return plain(values, what).cpu()
+    try:
+        array = np.asarray(values.to_numpy() if _of_pandas(values) else values)
+    except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:  # rows of several lengths
+        raise InputError(f"{what}: {_short(error)}; an array of numbers is needed") from None
     if array.dtype.kind not in "biufc":
         raise InputError(f"{what}: {array.dtype} found; an array of numbers is needed")
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
@@ -98,6 +145,21 @@ def tensor(values: Any, what: str) -> Tensor:
     # torch needs native byte order, positive strides and writable memory (a read-only memory map is copied)
     array = np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "W"])
     return torch.from_numpy(array)
+
+
+def plain(values: Tensor, what: str) -> Tensor:
+    """A tensor that holds its numbers one by one, detached.
+
+    Raises:
+        InputError: it has no data (device meta), or is sparse, nested or quantised.
+    """
+    if values.is_meta:
+        raise InputError(f"{what}: are a tensor without data (device meta)")
+    if values.is_quantized:
+        raise InputError(f"{what}: are a quantised tensor; call dequantize() first")
+    if values.layout != torch.strided or values.is_nested:
+        raise InputError(f"{what}: are a sparse or nested tensor; call to_dense() first")
+    return values.detach().resolve_conj().resolve_neg()
 
 
 def to_bytes(chunk: Tensor, what: str, rows: Sequence[int] | None = None) -> Tensor:

@@ -1,13 +1,17 @@
 """Labels in the forms in which users have them: numbers, names, one-hot rows, and lists that hold a single one."""
 
 from collections.abc import Callable, Sequence
+from math import isnan
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from distillset.errors import InputError
+from distillset.errors import InputError, shown
+
+TRUTHS = ("False", "True")
+"""The class names of truth values."""
 
 MISSING = -1
 """The number of a row without a label; a split of which no row has one cannot be trained or tested on."""
@@ -18,7 +22,8 @@ def from_values(
 ) -> tuple[Tensor, tuple[str, ...] | None]:
     """(labels int64 [N], class names if there are any) of one value a row.
 
-    A value is a number, a name, a list of one of these, or a one-hot list as long as there are classes; all of a kind.
+    A value is a whole number (as a float, too), a name (as bytes, too), a truth value, a list of one of these, or a
+    one-hot list as long as there are classes; all of a kind. Truth values alone are the classes ``False`` and ``True``.
 
     Args:
         values: one per row.
@@ -30,21 +35,26 @@ def from_values(
         InputError: a label is missing in some rows, or of another kind; the message names the row.
     """
     of = f" (column {column})" if column else ""
-    values = [value.tolist() if isinstance(value, Tensor | np.ndarray | np.generic) else value for value in values]
-    if values and all(value is None for value in values):
+    try:
+        values = [value.tolist() if isinstance(value, Tensor | np.ndarray | np.generic) else value for value in values]
+    except (RuntimeError, NotImplementedError) as error:  # tensors without data
+        raise InputError(f"{row(0)}: {type(error).__name__}, a label cannot be read{of}") from None
+    if values and all(_is_missing(value) for value in values):
         return torch.full((len(values),), MISSING), None if names is None else tuple(names)
     widths = {len(value) for value in values if isinstance(value, list | tuple)}
     one_hot = len(widths) == 1 and min(widths) > 1
+    truths = bool(values) and isinstance(values[0], bool)
+    if names is None and truths:
+        names = TRUTHS
     plain: list[int | str] = []
     for number, value in enumerate(values):
         try:
             plain.append(_one(value, one_hot))
         except InputError as error:
             raise InputError(f"{row(number)}: {error}{of}") from None
-        if isinstance(plain[-1], str) != isinstance(plain[0], str):
-            raise InputError(
-                f"{row(number)}: label {value!r}, but row 0 has {values[0]!r}; all must be of one kind{of}"
-            )
+        if isinstance(plain[-1], str) != isinstance(plain[0], str) or isinstance(value, bool) != truths:
+            told = f"label {shown(value)}, but row 0 has {shown(values[0])}"
+            raise InputError(f"{row(number)}: {told}; all must be of one kind{of}")
     if plain and isinstance(plain[0], str):
         found = {str(value) for value in plain}
         names = names if names is not None and found <= set(names) else sorted(found)
@@ -78,8 +88,15 @@ def from_array(array: Tensor, what: str) -> Tensor:
             f"{what}: their shape is {list(array.shape)}; allowed are [N], one class number per image, or one-hot "
             "[N, classes]"
         )
-    if array.dtype.is_floating_point or array.dtype.is_complex or array.dtype == torch.bool:
+    if array.dtype.is_complex:
         raise InputError(f"{what}: their type is {name}; allowed are whole numbers from 0 on")
+    if array.dtype.is_floating_point:
+        whole = array == array.round()  # false for NaN; what is too large for int64 is no class either
+        if not bool((whole & (array.abs() < 2**53)).all()):
+            row = int((~(whole & (array.abs() < 2**53))).nonzero()[0])
+            if bool(array[row].isnan()):
+                raise InputError(f"{what}: row {row}: no label")
+            raise InputError(f"{what}: row {row} is {float(array[row]):g}; allowed are whole numbers from 0 on")
     array = array.to(torch.int64)
     if len(array) and int(array.min()) < 0:
         row = int((array < 0).nonzero()[0])
@@ -93,7 +110,7 @@ def _one(value: Any, one_hot: bool) -> int | str:
     Raises:
         InputError: there is none, or it is not one.
     """
-    if value is None:
+    if _is_missing(value):
         raise InputError("no label")
     if isinstance(value, list | tuple):
         if len(value) == 1:
@@ -101,12 +118,26 @@ def _one(value: Any, one_hot: bool) -> int | str:
         if one_hot and sorted(map(_number, value)) == [0] * (len(value) - 1) + [1]:
             return [_number(item) for item in value].index(1)
         found = f"{len(value)} labels" if value else "no label"
-        raise InputError(f"{found} ({value}); needed is one per image, or a one-hot list with a single 1 among zeros")
+        raise InputError(
+            f"{found} ({shown(value)}); needed is one per image, or a one-hot list with a single 1 among zeros"
+        )
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise InputError(f"label {shown(value)}; bytes are names only as UTF-8") from None
     if isinstance(value, str):
         return value
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
-        raise InputError(f"label {value!r}; a whole number or a name is needed")
-    return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or abs(value) >= 2**63:
+        raise InputError(f"label {shown(value)}; a whole number or a name is needed")
+    return int(value)
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether it stands for no label: None, NaN, and what pandas has for them."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and isnan(value))
 
 
 def _number(value: Any) -> float:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from distillset.arguments import path_of
 from distillset.augment import check_formation, formed
 from distillset.data.card import SCHEMA, check_card
 from distillset.data.grid import GRID, grid, png, write_grid
@@ -178,7 +179,7 @@ class SyntheticSet:
         Raises:
             InputError: the card holds a field of another kind than it has to have, see `distillset.data.card`.
         """
-        folder = Path(folder)
+        folder = path_of("folder", folder)
         card = {
             "schema": SCHEMA,
             **self.card,
@@ -211,7 +212,7 @@ class SyntheticSet:
         Raises:
             InputError: the folder holds no artifact, an unfinished one, or one that does not match its card.
         """
-        folder = Path(folder)
+        folder = path_of("folder", folder)
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; expected an artifact made by distillset")
         if not (folder / CARD).is_file():

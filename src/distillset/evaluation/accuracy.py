@@ -2,14 +2,20 @@
 number.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
-from distillset.coresets import Expert, expert
+from torch import nn
+
+from distillset.arguments import path_of, whole
+from distillset.coresets import Expert, expert, told_twice
+from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Work
-from distillset.errors import InputError
+from distillset.errors import InputError, shown
 from distillset.evaluation.bench import Bench, Report
 from distillset.evaluation.checks import check_fit
 from distillset.evaluation.ledger import Ledger
@@ -19,15 +25,15 @@ from distillset.evaluation.snapshots import VALIDATION, VALIDATION_KEY, trial
 from distillset.evaluation.subjects import Subject, alike, of_random, of_set, of_whole
 from distillset.mesh import join
 from distillset.nets import Network, Source, pool
-from distillset.sources.load import Data
+from distillset.sources.load import Data, given
 
 
 def evaluate(
-    synthetic: SyntheticSet,
-    data: Data,
+    synthetic: SyntheticSet | str | PathLike[str],
+    data: Any,
     *,
-    artifact: str = "synthetic",
-    networks: Sequence[Source] = ("convnet",),
+    artifact: str | None = None,
+    networks: Source | Sequence[Source] = ("convnet",),
     repeats: int = 5,
     protocol: str = "auto",
     epochs: int | None = None,
@@ -53,9 +59,10 @@ def evaluate(
     """Train ``repeats`` fresh networks of each kind on ``synthetic`` and test them; ranks of `torchrun` share them.
 
     Args:
-        synthetic: the set, with hard or soft labels.
-        data: its ``test`` is what is tested on; its ``train``, the set that was distilled, gives the other rows.
-        artifact: what to call ``synthetic`` in its rows.
+        synthetic: the set, with hard or soft labels, or the folder of one.
+        data: `Data`, or whatever else `distillset.load` takes with a test set or holds one out of; its ``test`` is what
+            is tested on; its ``train``, the set that was distilled, gives the other rows.
+        artifact: what to call ``synthetic`` in its rows; None is its folder, or ``synthetic``.
         networks: published names, pools (M, B, W, D, A, P, N), ``all``, or your own: see ``network`` of
             `distillset.distill`.
         repeats: networks a row.
@@ -83,8 +90,10 @@ def evaluate(
         InputError: an argument out of its range, or a test or training set that does not fit the synthetic one.
         DivergedError: the logits of all networks of a row are not finite; of some, the row says how many.
     """
-    if repeats < 1:
-        raise InputError(f"--repeats {repeats}: must be at least 1")
+    synthetic, artifact = _artifact(synthetic, artifact)
+    data = _tested_on(data, announce)
+    repeats, seed = whole("--repeats", repeats, 1), whole("--seed", seed)
+    epochs = None if epochs is None else whole("--epochs", epochs)
     if select not in ("last", "validation"):
         raise InputError(f"--select {select}: choose last or validation")
     if (select == "validation" or best_on_test) and not snapshots:
@@ -107,7 +116,7 @@ def evaluate(
         return Compute.resolve(device, precision, compile, work, memory=memory)
 
     mesh = join(device)
-    folder = Path(save_networks) if save_networks else None
+    folder = path_of("--save-networks", save_networks) if save_networks else None
     bench = Bench(
         synthetic.spec, alike(data.test, synthetic), seed, compute, ledger, folder, report, mesh=mesh, announce=announce
     )
@@ -125,6 +134,8 @@ def evaluate(
             announce=announce,
             mesh=mesh,
         )
+    for line in told_twice(data.train, synthetic.ipc) if baseline or soft_random else ():
+        announce(f"random images: {line}")
     others = _others(synthetic, data, seed, baseline, taught, with_whole)
     referee = None
     if select == "validation":
@@ -137,6 +148,26 @@ def evaluate(
             rows += _own(bench, referee, subject, snapshots or {}, chosen, network, repeats, best_on_test)
         rows += [bench.row(subject, network, repeats) for subject in others(chosen)]
     return [replace(row, fingerprint=fingerprint) for row in rows]
+
+
+def _artifact(synthetic: Any, name: str | None) -> tuple[SyntheticSet, str]:
+    """The set, read where it is a folder's path, and what to call it."""
+    if isinstance(synthetic, SyntheticSet):
+        return synthetic, name or "synthetic"
+    if not isinstance(synthetic, str | PathLike):
+        raise InputError(f"synthetic {shown(synthetic)}: must be a SyntheticSet, or the folder of one")
+    return SyntheticSet.load(fspath(synthetic)), name or fspath(synthetic)
+
+
+def _tested_on(data: Any, announce: Callable[[str], None]) -> Data:
+    """Data with a test set.
+
+    Raises:
+        InputError: a `RealSet`, of which nothing says whether it was trained on.
+    """
+    if isinstance(data, RealSet):
+        raise InputError("data: a RealSet found; needed are a training and a test set: Data(train, test, name)")
+    return given(data, announce)
 
 
 def _own(
@@ -165,9 +196,15 @@ def _own(
     return rows
 
 
-def _named(networks: Sequence[Source]) -> list[Source]:
-    """The networks with the names of every pool in its place; a single letter is a pool's."""
+def _named(networks: Source | Sequence[Source]) -> list[Source]:
+    """The networks with the names of every pool in its place; a single letter is a pool's.
+
+    Raises:
+        InputError: there is none.
+    """
     found: list[Source] = []
+    if isinstance(networks, str | nn.Module) or not isinstance(networks, Iterable):
+        networks = (networks,)
     for source in networks:
         if isinstance(source, str) and (len(source) == 1 or source.lower() == "all"):
             found += pool(source)

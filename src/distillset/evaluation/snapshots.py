@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from distillset.arguments import path_of
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import DivergedError, InputError
 from distillset.evaluation.bench import Bench
@@ -30,7 +31,7 @@ def read_snapshots(folder: str | Path, synthetic: SyntheticSet) -> dict[int, Syn
     """
     paths = {
         int(match[1]): path
-        for path in Path(folder, "snapshots").glob("step-*.safetensors")
+        for path in Path(path_of("folder", folder), "snapshots").glob("step-*.safetensors")
         if (match := re.fullmatch(r"step-(\d+)\.safetensors", path.name))
     }
     if not paths:

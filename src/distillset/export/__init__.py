@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from distillset.arguments import path_of
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import InputError
 from distillset.export.image_folder import write_image_folder
@@ -38,7 +39,7 @@ def export(synthetic: SyntheticSet, to: str, out: str | Path, *, measured: dict[
     Raises:
         InputError: an unknown form, a folder with something in it, or images that the form cannot hold.
     """
-    out = Path(out)
+    out = path_of("--out", out)
     if to not in EXPORTERS:
         raise InputError(f"--to {to}: choose {', '.join(EXPORTERS)}")
     taken = out.exists() and (not out.is_dir() or any(out.iterdir()))

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from distillset.arguments import path_of
 from distillset.data.grid import GRID
 from distillset.data.rows import ACCURACY, read_rows, stale
 from distillset.data.synthetic import CARD, EXPORTED, TENSORS, SyntheticSet
@@ -29,7 +30,7 @@ def push(folder: str | Path, repo: str, *, private: bool = False, api: Any = Non
     Raises:
         InputError: no artifact there, accuracies of another set beside it, or the hub refuses; the message says why.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     synthetic = SyntheticSet.load(folder)
     rows = read_rows(folder / ACCURACY) if (folder / ACCURACY).is_file() else []
     if told := stale(rows, synthetic.fingerprint()):

@@ -31,6 +31,7 @@ from distillset.keys import Key, words
 from distillset.methods.base import Leaf, Leaves, Piece, Task, Term
 from distillset.methods.distance import DISTANCES
 from distillset.methods.gradients import GradientDistance, Shot
+from distillset.methods.settings import coerce
 from distillset.nets import State
 from distillset.training import Recipe, Trainer, cross_entropy
 
@@ -94,6 +95,7 @@ class DC:
     formation: int = 1
 
     def __post_init__(self) -> None:
+        coerce(self)
         for flag, rate in (("--lr", self.lr), ("--lr-net", self.lr_net)):
             if not 0 < rate < float("inf"):
                 raise InputError(f"{flag} {rate}: must be a finite number above 0")

@@ -30,6 +30,7 @@ from distillset.engine.engine import Rowwise
 from distillset.errors import InputError
 from distillset.keys import Key, words
 from distillset.methods.base import Leaf, Leaves, Piece, Task, Term, pixel_gradient
+from distillset.methods.settings import coerce
 from distillset.nets import State, build
 from distillset.nets.convnet import ConvNet
 
@@ -70,6 +71,7 @@ class DM:
     formation: int = 1
 
     def __post_init__(self) -> None:
+        coerce(self)
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise InputError(f"--lr {self.lr}: must be a finite number above 0")
         if not 0 <= self.lr_scale < float("inf"):

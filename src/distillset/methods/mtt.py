@@ -35,6 +35,7 @@ from distillset.keys import Key
 from distillset.methods.base import Leaf, Leaves, Piece, Task, Term
 from distillset.methods.mtt_experts import Experts, Wanted, given, made, there
 from distillset.methods.mtt_settings import SETTINGS, published
+from distillset.methods.settings import coerce
 from distillset.methods.unroll import Batch, unroll
 from distillset.nets import mixes_images
 from distillset.training import Layout, flat_loss
@@ -120,6 +121,7 @@ class MTT:
     correct: int = 0
 
     def __post_init__(self) -> None:
+        coerce(self)
         for field in fields(self):
             value = getattr(self, field.name)
             if value is None or isinstance(value, str):

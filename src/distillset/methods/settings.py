@@ -5,15 +5,36 @@ import types
 import typing
 from typing import Any
 
-from distillset.errors import InputError, nearest
+from distillset.arguments import number, whole
+from distillset.errors import InputError, nearest, shown
 
 
 def field_type(method: Any, name: str) -> Any:
     """The type that the text of a field is read with: the one that is not None."""
-    kind = typing.get_type_hints(method)[name]
+    kind = typing.get_type_hints(method if isinstance(method, type) else type(method))[name]
     if isinstance(kind, types.UnionType):
         kind = next(option for option in typing.get_args(kind) if option is not types.NoneType)
     return kind
+
+
+def coerce(method: Any) -> None:
+    """Bring the fields of a new method to their types: whole numbers and numbers of NumPy, say, to Python's own.
+
+    Raises:
+        InputError: a field is of another kind.
+    """
+    hints = typing.get_type_hints(type(method))
+    for field in dataclasses.fields(method):
+        value, flag = getattr(method, field.name), "--" + field.name.replace("_", "-")
+        if value is None and types.NoneType in typing.get_args(hints[field.name]):
+            continue
+        kind = field_type(method, field.name)
+        if kind is int:
+            object.__setattr__(method, field.name, whole(flag, value))
+        elif kind is float:
+            object.__setattr__(method, field.name, number(flag, value))
+        elif kind is str and not isinstance(value, str):
+            raise InputError(f"{flag} {shown(value)}: must be text")
 
 
 def read_setting(method: Any, text: str) -> tuple[str, Any]:

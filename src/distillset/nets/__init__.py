@@ -14,7 +14,7 @@ from torch import nn
 
 from distillset.data.spec import Spec
 from distillset.engine.engine import State
-from distillset.errors import InputError
+from distillset.errors import InputError, shown
 from distillset.keys import Key
 from distillset.nets import alexnet, convnet, lenet, mlp, own, resnet, vgg
 from distillset.nets.batch_norm import calibrated, mixes_images
@@ -63,6 +63,11 @@ class Network:
         Raises:
             InputError: the name is not known, the images do not fit the network, or a user's own network is not usable.
         """
+        if not isinstance(source, str | nn.Module) and not callable(source):
+            raise InputError(
+                f"network {shown(source)}: must be a name, an nn.Module, or a function of channels, height, width and "
+                "classes that makes one"
+            )
         function: nn.Module | Factory | None = own.named(source) if isinstance(source, str) else source
         # Layers draw their parameters from the global stream, which is the caller's.
         with torch.random.fork_rng(devices=[]):

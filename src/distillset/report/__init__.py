@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from distillset.arguments import path_of
 from distillset.data.rows import ACCURACY
 from distillset.errors import InputError
 from distillset.report.gather import gather
@@ -30,10 +31,10 @@ def report(folders: Sequence[str | Path], out: str | Path, *, rows: Sequence[str
         InputError: a folder that holds no artifact, rows of another artifact, or a place that cannot be written, or
             that holds something else.
     """
-    out = Path(out)
+    out = path_of("--out", out)
     if _is_other(out):
         raise InputError(f"--out {out}: exists and is not a report of distillset; choose another file")
-    page = render(gather([Path(folder) for folder in folders], [Path(file) for file in rows]))
+    page = render(gather([path_of("DIR", folder) for folder in folders], [path_of("--rows", file) for file in rows]))
     try:
         write_text(out, page)
     except OSError as error:

@@ -110,11 +110,20 @@ def _from_hub(datasets: Any, known: Known) -> Any:
 
 
 def open_object(dataset: Any, name: str) -> dict[str, Split] | None:
-    """The splits of a `datasets.Dataset` or `DatasetDict` in memory; None for anything else."""
+    """The splits of a `datasets.Dataset` or `DatasetDict` in memory, as they are stored; None for anything else.
+
+    What ``with_transform`` or ``with_format`` would show is left alone: columns can be told apart only as stored.
+    """
     datasets = sys.modules.get("datasets")
     if datasets is None or not isinstance(dataset, datasets.Dataset | datasets.DatasetDict):
         return None
-    return _splits(dataset, name, {})
+    return _splits(dataset.with_format(None), name, {})
+
+
+def transformed(dataset: Any) -> bool:
+    """Whether an object of `datasets` shows its rows through a function of the user's."""
+    parts = dataset.values() if isinstance(dataset, dict) else [dataset]
+    return any(part.format["type"] == "custom" for part in parts)
 
 
 def _splits(

@@ -25,6 +25,7 @@ from distillset.sources.splits import (
     check_training_labels,
     choose,
     choose_test,
+    few,
     hold_out,
     names_of,
     note_held_out,
@@ -40,6 +41,7 @@ class _Part:
     split: Split
     pixels: Tensor
     spec: Spec | None = None
+    notes: tuple[str, ...] = ()
 
 
 def load_in_memory(
@@ -53,9 +55,11 @@ def load_in_memory(
         InputError: one of them is of a kind that is not read, or its content cannot be used.
     """
     part, test_part = _open(data, "data", resize, progress)
+    notes = list(part.notes)
     if test is not None:
         train_of_test, test_of_test = _open(test, "test", resize, progress)
         test_part = test_of_test or train_of_test
+        notes += train_of_test.notes
     choice = None if classes is None else choose_classes(classes, names_of(part.split), part.split.name)
     class_names = check_training_labels(part.split) if choice is None else names_of(part.split)
     held = hold_out(part.split.labels, len(class_names)) if test_part is None else None
@@ -65,7 +69,7 @@ def load_in_memory(
         held = None if held is None else held[rows_of(part.split, choice)]
         part, test_part = _narrowed(part, choice), None if test_part is None else _narrowed(test_part, choice)
         class_names = check_training_labels(part.split)
-    pixels, numbers, notes = part.pixels, part.split.labels, []
+    pixels, numbers = part.pixels, part.split.labels
     if held is not None:
         notes.append(note_held_out(held, part.split.name))
         test_part = replace(part, split=replace(part.split, labels=numbers[held]), pixels=pixels[held])
@@ -104,11 +108,18 @@ def _open(data: Any, role: str, resize: Resize | None, progress: bool | None) ->
             f"{role}: a stream ({type(data).__name__}) cannot be drawn from at random; load it whole (without "
             "streaming=True), or write its images to a folder once and give that"
         )
+    if type(data).__module__.split(".")[0] == "pandas":
+        raise InputError(
+            f"{role}: {type(data).__name__} of pandas found; needed are (images, labels), where labels may be a column"
+        )
     splits = hugging_face.open_object(data, role)
     if splits is not None:
-        train, test, _ = (choose_test(splits, role), None, ()) if role == "test" else choose(splits, role)
+        train, test, unused = (choose_test(splits, role), None, ()) if role == "test" else choose(splits, role)
         test_part = None if test is None else _Part(test, _gathered(test, resize, progress))
-        return _Part(train, _gathered(train, resize, progress)), test_part
+        notes = [f"{role}: left unused: {', '.join(unused)}"] if unused else []
+        if hugging_face.transformed(data):
+            notes.append(f"{role}: read as it is stored; its transform (with_transform) is not applied")
+        return _Part(train, _gathered(train, resize, progress), notes=tuple(notes)), test_part
     listed = isinstance(data, dict | list | Tensor | np.ndarray)
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not listed:
         return _from_items(data, role, resize, progress), None
@@ -150,15 +161,32 @@ def _from_items(data: Any, role: str, resize: Resize | None, progress: bool | No
     given: list[Any] = [None] * count
 
     def read(rows: Sequence[int]) -> list[Picture]:
-        items = [_item(data[row], f"{role}, row {row}") for row in rows]
+        items = [_item(_read(data, row, role, count), f"{role}, row {row}") for row in rows]
         for row, (_, label) in zip(rows, items, strict=True):
             given[row] = label
         return [picture for picture, _ in items]
 
     split = _split(role, torch.full((count,), labels.MISSING), None)
     pixels = _gathered(replace(split, read=read), resize, progress)
-    numbers, class_names = labels.from_values(given, _class_names(data), split.row)
+    numbers, class_names = labels.from_values(given, _class_names(data, role), split.row)
     return _Part(replace(split, labels=numbers, class_names=class_names), pixels)
+
+
+def _read(data: Any, row: int, role: str, count: int) -> Any:
+    """What a data set of the user's gives for a row.
+
+    Raises:
+        InputError: its code raises; the message names the row and what was raised.
+    """
+    try:
+        return data[row]
+    except InputError:
+        raise
+    except Exception as error:  # whatever the user's code raises
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        if isinstance(error, IndexError | KeyError):
+            said += f"; len() says that there are {count} rows"
+        raise InputError(f"{role}, row {row}: cannot be read ({said})") from error
 
 
 def _item(item: Any, row: str) -> tuple[Picture, Any]:
@@ -167,11 +195,28 @@ def _item(item: Any, row: str) -> tuple[Picture, Any]:
     return item[0], item[1]
 
 
-def _class_names(data: Any) -> tuple[str, ...] | None:
+def _class_names(data: Any, role: str) -> tuple[str, ...] | None:
+    """The names a data set has as ``classes``, or those of what it is a part or a chain of; None where it has none.
+
+    Raises:
+        InputError: the parts of a chain name their classes differently.
+    """
     names = getattr(data, "classes", None)
-    if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
-        return tuple(names)
-    return None
+    if isinstance(names, list | tuple | np.ndarray) and len(names) and all(isinstance(name, str) for name in names):
+        return tuple(map(str, names))
+    if isinstance(data, torch.utils.data.Subset):
+        return _class_names(data.dataset, role)
+    if not isinstance(data, torch.utils.data.ConcatDataset):
+        return None
+    found = [_class_names(part, role) for part in data.datasets]
+    known = [names for names in found if names is not None]
+    if len(set(known)) > 1:
+        other = next(names for names in known if names != known[0])
+        raise InputError(
+            f"{role}: its parts number their classes differently: {few(known[0])}, and {few(other)}; a label must mean "
+            "the same class in all of them"
+        )
+    return known[0] if len(known) == len(found) else None
 
 
 def _split(name: str, numbers: Tensor, class_names: tuple[str, ...] | None) -> Split:

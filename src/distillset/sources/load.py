@@ -3,14 +3,15 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distillset.arguments import whole
 from distillset.data.real import RealSet
 from distillset.data.resize import Resize
-from distillset.errors import InputError
+from distillset.errors import InputError, shown
 from distillset.sources import cache
 from distillset.sources.classes import Choice, choose_classes, narrowed, published_classes, rows_of
 from distillset.sources.decode import Plan, write_entry
@@ -114,7 +115,8 @@ def load(
     announce = _to_stderr if announce is None else announce
     if crop and resize is None:
         raise InputError("--crop: it says how to resize, so --resize HxW is needed")
-    scale = None if resize is None else Resize(*resize, crop=crop)
+    scale = None if resize is None else Resize(*_sides(resize), crop=crop)
+    classes = None if classes is None else _listed(classes)
     if isinstance(data, str | os.PathLike):
         return _load_placed(data, data_dir, test, _Shape(classes, scale), announce, progress, stop)
     if isinstance(test, str | os.PathLike):
@@ -124,6 +126,19 @@ def load(
     for note in notes:
         announce(note)
     return Data(train, test, train.spec.name, notes, resize=scale, classes=choice)
+
+
+def given(data: Any, announce: Callable[[str], None] | None = None) -> Data:
+    """`Data` as it is, a `RealSet` as what is trained on, and whatever else `load` takes as loaded.
+
+    Raises:
+        InputError: see `load`.
+    """
+    if isinstance(data, Data):
+        return data
+    if isinstance(data, RealSet):
+        return Data(data, data, data.spec.name)
+    return load(data, announce=announce)
 
 
 @dataclass(frozen=True)
@@ -220,6 +235,19 @@ def _choice(place: Place, known: Known, train: Split, wanted: Sequence[str | int
         return subset
     part = choose_classes(wanted, subset.names, place.source)
     return Choice(tuple(subset.indices[index] for index in part.indices), part.names)
+
+
+def _sides(resize: Any) -> tuple[int, int]:
+    if not isinstance(resize, Sequence) or isinstance(resize, str) or len(resize) != 2:
+        raise InputError(f"resize: {shown(resize)}; needed are two whole numbers, (height, width)")
+    return whole("resize: height", resize[0]), whole("resize: width", resize[1])
+
+
+def _listed(classes: Any) -> list[str | int]:
+    """Classes by name or number, numbers as Python's own."""
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise InputError(f"classes: {shown(classes)}; needed is a list of names or numbers")
+    return [str(item) if isinstance(item, str) else whole("--classes", item) for item in classes]
 
 
 def _to_stderr(note: str) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from distillset.arguments import path_of
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet, versions
 from distillset.engine import Compute
@@ -199,7 +200,7 @@ def continual(
         "network": network,
         "protocol": choose(protocol, "", train.spec).with_epochs(epochs).name,
     }
-    with opened(Path(out), settings) as folder:
+    with opened(path_of("--out", out), settings) as folder:
         ledger, points = Ledger(folder / ACCURACIES), []
 
         def measure(memory: SyntheticSet, seen: Sequence[int], seed: int, told: str) -> Row:

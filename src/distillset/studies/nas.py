@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from distillset.arguments import path_of
 from distillset.coresets import SELECTORS
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet, versions
@@ -125,7 +126,7 @@ def nas(
         "proxy_epochs": proxy_epochs,
         "protocol": short.name,
     }
-    with opened(Path(out), settings) as folder:
+    with opened(path_of("--out", out), settings) as folder:
         sets = dict(given)
         for name, maker in makers.items():
             sets[name] = maker.make(whole, ipc, seed, folder / "proxies" / name, watcher)

@@ -1,0 +1,363 @@
+"""The Python functions with what programs hand over: understood, or refused in a line that says what is needed."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import ConcatDataset, Dataset, Subset, random_split
+
+import distillset as ds
+from distillset.data import arrays
+from tests import toys
+
+LABELS = np.arange(40) % 2
+IMAGES = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3)).astype(np.uint8)
+NAMES = np.array(["cat", "dog"])
+QUIET: dict[str, Any] = {"announce": lambda line: None, "progress": False}
+SHORT: dict[str, Any] = {"repeats": 1, "epochs": 1, "networks": toys.NETWORK, "baseline": False, **toys.EAGER}
+DATA = ds.load((IMAGES, LABELS), **QUIET)
+FEW = ds.DM(batch_real=4)
+CHOSEN = ds.select(DATA, "random", 1)
+
+
+class Items(Dataset[Any]):
+    """40 rows of (image, label), which may raise, or be fewer than `len` says."""
+
+    def __init__(self, count: int = 40, broken: int | None = None) -> None:
+        self.count, self.broken = count, broken
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, row: int) -> tuple[Any, int]:
+        if row == self.broken:
+            raise OSError("the file is\ngone")
+        return IMAGES[row], int(LABELS[row])
+
+
+class Pets(Items):
+    classes = ("cat", "dog")
+
+
+class Vehicles(Items):
+    classes = ("car", "lorry")
+
+
+CATS = ("cat", "dog")
+
+
+def quantised() -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_tensor(torch.zeros(40, 3, 8, 8), 0.1, 0, torch.quint8)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (NAMES.astype(object)[LABELS], CATS),
+        (NAMES.astype(object)[LABELS][:, None], CATS),
+        (pd.Series(NAMES[LABELS]), CATS),
+        (pd.Series(NAMES[LABELS]).astype("category"), CATS),
+        (pd.Series(NAMES[LABELS], dtype="string"), CATS),
+        (pd.DataFrame({"label": NAMES[LABELS]}), CATS),
+        (pd.DataFrame({"label": NAMES[LABELS], "x": 1})["label"], CATS),
+        (pd.Series(LABELS), None),
+        (pd.Series(LABELS, dtype="Int64"), None),
+        (pd.Series(LABELS.astype(bool)), ("False", "True")),
+        (np.array([b"cat", b"dog"])[LABELS], CATS),
+        ([b"cat", b"dog"] * 20, CATS),
+        (np.array([b"cat", b"dog"], dtype=object)[LABELS], CATS),
+        (LABELS.astype(bool), ("False", "True")),
+        (torch.from_numpy(LABELS).bool(), ("False", "True")),
+        ([False, True] * 20, ("False", "True")),
+        (LABELS.astype(np.float32), None),
+        (LABELS.astype(np.float64)[:, None], None),
+        ([0.0, 1.0] * 20, None),
+        ([np.int64(0), np.int64(1)] * 20, None),
+        ([torch.tensor(0), torch.tensor(1)] * 20, None),
+        ([(1, 0), (0, 1)] * 20, None),
+        (["cat", "dog"] * 20, CATS),
+        (("cat", "dog") * 20, CATS),
+    ],
+)
+def test_labels_in_every_form(labels: Any, names: tuple[str, ...] | None) -> None:
+    numbers, found = arrays.labels(labels)
+    assert numbers.dtype == torch.int64
+    assert numbers.tolist() == LABELS.tolist()
+    assert found == names
+    whole = ds.load((IMAGES, labels), **QUIET)
+    assert whole.train.spec.class_names == (names or ("0", "1"))
+    assert ds.RealSet.from_arrays(IMAGES, labels).labels.tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ([0, "a"] * 20, "row 1: label 'a', but row 0 has 0; all must be of one kind"),
+        ([[0], [0, 1]] * 20, r"row 1: 2 labels \(\[0, 1\]\)"),
+        (np.array(["cat", None] * 20, dtype=object), "row 1: no label"),
+        (pd.Series(["cat", None] * 20), "row 1: no label"),
+        (pd.Series([0, None] * 20, dtype="Int64"), "row 1: no label"),
+        (pd.Series([0, None] * 20), "row 1: no label"),
+        (LABELS + 0.5, "row 0 is 0.5; allowed are whole numbers"),
+        (np.where(LABELS == 0, np.inf, 1.0), "row 0 is inf"),
+        (np.array([b"\xff", b"a"] * 20), "bytes that are no text"),
+        ([b"\xff", b"a"] * 20, "row 0: label b'.xff'; bytes are names only as UTF-8"),
+        (torch.empty(40, device="meta"), "without data"),
+        (torch.zeros(40).to_sparse(), "call to_dense"),
+        (np.ones(40) * 1j, "complex128"),
+        (pd.DataFrame({"a": NAMES[LABELS], "b": NAMES[LABELS]}), "row 0: 2 labels"),
+        (3, "int found; an array"),
+        ({"a": 1}, "dict found; an array"),
+        (None, "NoneType found; an array"),
+        (np.zeros(40, dtype=[("x", int)]), "an array of numbers is needed"),
+        ([-1, 0] * 20, "row 0 is -1"),
+    ],
+)
+def test_labels_that_are_none(labels: Any, told: str) -> None:
+    with pytest.raises(ds.InputError, match=f"data: labels: .*{told}") as error:
+        ds.load((IMAGES, labels), **QUIET)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (torch.empty(40, 3, 8, 8, device="meta"), "without data"),
+        (torch.zeros(40, 3, 8, 8).to_sparse(), "sparse or nested"),
+        (quantised(), "quantised"),
+        (torch.zeros(40, 3, 8, 8) * 1j, "complex64"),
+        ([[[1, 2]], [[1]]], "array of numbers is needed"),
+        (pd.DataFrame({"a": [1]}), r"int64"),
+    ],
+)
+def test_images_that_are_none(images: Any, told: str) -> None:
+    with pytest.raises(ds.InputError, match=f"data: images: .*{told}"):
+        ds.load((images, LABELS), **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("items", "names"),
+    [
+        (Subset(Pets(), range(30)), CATS),
+        (Subset(Subset(Pets(), range(30)), range(20)), CATS),
+        (random_split(Pets(), [20, 20], torch.Generator().manual_seed(0))[0], CATS),
+        (ConcatDataset([Pets(), Subset(Pets(), range(8))]), CATS),
+        (ConcatDataset([Pets(), Items()]), ("0", "1")),  # what the numbers of the second mean is not said
+        (Items(), ("0", "1")),
+    ],
+)
+def test_parts_and_chains_of_data_sets_keep_their_class_names(items: Any, names: tuple[str, ...]) -> None:
+    assert ds.load(items, **QUIET).train.spec.class_names == names
+
+
+@pytest.mark.parametrize(
+    ("items", "told"),
+    [
+        (
+            ConcatDataset([Pets(), Vehicles()]),
+            "number their classes differently: cat, dog, and car, lorry",
+        ),
+        (Items(broken=7), "data, row 7: cannot be read .OSError: the file is gone"),
+        (Items(45), r"data, row 40: cannot be read .IndexError: .*len\(\) says that there are 45 rows"),
+        (pd.DataFrame({"a": [1]}), r"data: DataFrame of pandas found; needed are \(images, labels\)"),
+        (None, "data: NoneType found"),
+        (3, "data: int found"),
+    ],
+)
+def test_data_that_are_none(items: Any, told: str) -> None:
+    with pytest.raises(ds.InputError, match=told) as error:
+        ds.load(items, **QUIET)
+    assert "\n" not in str(error.value)
+
+
+def hugging_face() -> Any:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list(CATS))})
+    return datasets.Dataset.from_dict({"image": list(IMAGES), "label": LABELS.tolist()}, features=features)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch", "pandas", "transform", "set_transform", "columns"])
+def test_views_of_hugging_face_sets_are_read_as_stored(kind: str) -> None:
+    rows, notes = hugging_face(), list[str]()
+    if kind == "transform":
+        rows = rows.with_transform(lambda batch: {"pixels": [0] * len(batch["label"]), "label": batch["label"]})
+    elif kind == "set_transform":
+        rows.set_transform(lambda batch: {"pixels": [0] * len(batch["label"])})
+    elif kind == "columns":
+        rows = rows.with_format("torch", columns=["label"])
+    else:
+        rows = rows.with_format(kind)
+    found = ds.load(rows, announce=notes.append, progress=False)
+    assert found.train.spec.class_names == CATS
+    plain = ds.load(hugging_face(), **QUIET)
+    assert found.train.fingerprint() == plain.train.fingerprint()
+    assert any("its transform (with_transform) is not applied" in note for note in notes) == ("transform" in kind)
+
+
+def test_splits_left_unused_are_told() -> None:
+    datasets = pytest.importorskip("datasets")
+    rows, notes = hugging_face(), list[str]()
+    parts = datasets.DatasetDict(train=rows, test=rows.select(range(10)), extra=rows.select(range(4)))
+    ds.load(parts, announce=notes.append, progress=False)
+    assert "data: left unused: extra" in notes
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"classes": 3}, "classes: 3; needed is a list of names or numbers"),
+        ({"classes": "cat"}, "classes: 'cat'; needed is a list"),
+        ({"classes": [0, 1.5]}, "--classes 1.5: must be a whole number"),
+        ({"resize": 8}, r"resize: 8; needed are two whole numbers, \(height, width\)"),
+        ({"resize": (8,)}, r"resize: \(8,\); needed"),
+        ({"resize": "8x8"}, "resize: '8x8'; needed"),
+        ({"resize": (8, 7.5)}, "resize: width 7.5: must be a whole number"),
+    ],
+)
+def test_options_of_load(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ds.InputError, match=told):
+        ds.load((IMAGES, LABELS), **options, **QUIET)
+
+
+def test_numbers_of_numpy_and_of_tensors_are_whole_numbers(tmp_path: Path) -> None:
+    method = ds.DM(batch_real=np.int16(4), lr=np.float32(0.5), formation=torch.tensor(1))  # type: ignore[arg-type]
+    assert (type(method.batch_real), type(method.lr), type(method.formation)) == (int, float, int)
+    given: dict[str, Any] = {"steps": np.int32(1), "seed": np.int64(3), "snapshots": torch.tensor(1), **toys.EAGER}
+    made = ds.distill(DATA, method, np.int64(1), out=tmp_path / "run", **given)  # type: ignore[arg-type]
+    plain = ds.distill(DATA, ds.DM(batch_real=4, lr=0.5), 1, steps=1, seed=3, **toys.EAGER)
+    assert torch.equal(made.images, plain.images)
+    chosen = ds.select(DATA, "random", np.uint8(2), seed=np.int64(5))  # type: ignore[arg-type]
+    assert torch.equal(chosen.images, ds.select(DATA, "random", 2, seed=5).images)
+    counts: dict[str, Any] = {**SHORT, "repeats": np.int64(1), "epochs": torch.tensor(1), "seed": np.int8(0)}
+    (row,) = ds.evaluate(chosen, DATA, **counts)
+    assert row.to_json()["n"] == 1
+    options: dict[str, Any] = {"resize": (np.int64(4), np.int64(6)), "classes": [np.int64(1), np.int64(0)]}
+    both = ds.load((IMAGES, LABELS), **options, **QUIET)
+    assert both.train.spec.shape == (3, 4, 6)
+    assert both.origin()["class_indices"] == [1, 0]
+
+
+WRONG: list[tuple[Callable[[], object], str]] = [
+    *(
+        (
+            lambda seed=seed: ds.distill(DATA, FEW, 1, steps=1, seed=seed, **toys.EAGER),
+            f"--seed {told}: must be a whole",
+        )
+        for seed, told in ((1.5, "1.5"), ("x", "'x'"), (None, "None"), (True, "True"), (np.bool_(True), ".*True.*"))
+    ),
+    (lambda: ds.select(DATA, "random", 1, seed="x"), "--seed 'x': must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.evaluate(CHOSEN, DATA, **{**SHORT, "seed": 0.5}), "--seed 0.5: must be a whole"),
+    (lambda: ds.evaluate(CHOSEN, DATA, **{**SHORT, "repeats": 1.5}), "--repeats 1.5: must be"),
+    (
+        lambda: ds.evaluate(CHOSEN, DATA, **{**SHORT, "repeats": 0}),
+        "--repeats 0: must be at least",
+    ),
+    (lambda: ds.evaluate(CHOSEN, DATA, **{**SHORT, "networks": 3}), "network 3: must be a name"),
+    (
+        lambda: ds.evaluate(CHOSEN, DATA.train, **SHORT),
+        "data: a RealSet found; needed are a train",
+    ),
+    (lambda: ds.evaluate(CHOSEN, None, **SHORT), "data: NoneType found"),
+    (lambda: ds.evaluate(None, DATA, **SHORT), "synthetic None: must be a SyntheticSet, or the folder"),  # type: ignore[arg-type]
+    (lambda: ds.evaluate("nowhere", DATA, **SHORT), "nowhere: no such folder"),
+    (lambda: ds.select(DATA, None, 1), "selector None: choose one of random"),  # type: ignore[arg-type]
+    (lambda: ds.select(DATA, ["random"], 1), r"selector \['random'\]: choose one of random"),  # type: ignore[arg-type]
+    (lambda: ds.select(DATA, "random", 1.5), "--ipc 1.5: must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.select(DATA, "random", "2"), "--ipc '2': must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.select(pd.DataFrame({"a": [1]}), "random", 1), "data: DataFrame of pandas found"),
+    (lambda: ds.distill(pd.DataFrame({"a": [1]}), FEW, 1), "data: DataFrame of pandas found"),
+    (lambda: ds.distill((IMAGES,), FEW, 1), "data: a tuple of 1 found"),
+    (lambda: ds.distill(3, FEW, 1), "data: int found"),
+    (lambda: ds.distill(DATA, 3, 1), "method 3: choose one of dc, dsa, dm, mtt"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, None, 1), "method None: choose one of"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, "mt", 1), "method 'mt': choose one of .*did you mean mtt"),
+    (lambda: ds.distill(DATA, FEW, 0), "--ipc 0: must be at least 1"),
+    (lambda: ds.distill(DATA, FEW, [1]), r"--ipc \[1\]: must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, FEW, 1, steps="3"), "--steps '3': must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, FEW, 1, steps=-1), "--steps -1: must be at least 0"),
+    (lambda: ds.distill(DATA, FEW, 1, init=3), "--init 3: choose real, noise, kmeans"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, FEW, 1, network=3), "network 3: must be a name, an nn.Module"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, FEW, 1, watcher=3), "watcher 3: must be a Watcher, or a function"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, FEW, 1, out=3), "--out 3: must be a path"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, FEW, 1, out=b"a"), "--out b'a': must be a path"),  # type: ignore[arg-type]
+    (lambda: ds.DM(lr="1"), "--lr '1': must be a number"),  # type: ignore[arg-type]
+    (lambda: ds.DM(batch_real=4.0), "--batch-real 4.0: must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.DM(augment=3), "--augment 3: must be text"),  # type: ignore[arg-type]
+    (lambda: ds.DC(batch_real=None), "--batch-real None: must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.MTT(syn_steps="x"), "--syn-steps 'x': must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.SyntheticSet.load(3), "folder 3: must be a path"),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_arguments_of_a_wrong_kind_are_named(number: int) -> None:
+    call, told = WRONG[number]
+    with pytest.raises(ds.InputError, match=told) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_names_paths_and_tuples_in_place_of_objects(tmp_path: Path) -> None:
+    made = ds.distill((IMAGES, LABELS), "dm", 1, steps=1, **toys.EAGER)
+    assert torch.equal(made.images, ds.distill(DATA, ds.DM(), 1, steps=1, **toys.EAGER).images)
+    assert torch.equal(made.images, ds.distill(DATA, ds.DM, 1, steps=1, **toys.EAGER).images)  # type: ignore[arg-type]
+    assert len(ds.distill("digits", "DM", 1, steps=0, **toys.EAGER)) == 10
+    assert len(ds.select("digits", "random", 2)) == 20
+    made.save(tmp_path / "run")
+    (by_path,) = ds.evaluate(tmp_path / "run", (IMAGES, LABELS), **SHORT)
+    (by_text,) = ds.evaluate(str(tmp_path / "run"), DATA, **SHORT)
+    (by_value,) = ds.evaluate(made, DATA, **SHORT)
+    assert by_path.accuracies == by_text.accuracies == by_value.accuracies
+    assert (by_path.artifact, by_value.artifact) == (str(tmp_path / "run"), "synthetic")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path / "home"
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_tilde_is_the_home_everywhere(home: Path) -> None:
+    np.savez(home / "a.npz", images=IMAGES, labels=LABELS)
+    data = ds.load("~/a.npz", **QUIET)
+    made = ds.distill(data, FEW, 1, steps=1, out="~/run", **toys.EAGER)
+    again = ds.distill(data, FEW, 1, steps=0, init="~/run", **toys.EAGER)
+    torch.testing.assert_close(again.images, made.images)
+    assert len(ds.SyntheticSet.load("~/run")) == 2
+    made.save("~/copy")
+    assert ds.evaluate("~/run", data, save_networks="~/nets", **SHORT)[0].artifact == "~/run"
+    ds.select(data, "forgetting", 1, epochs=1, cache="~/cache", network=toys.NETWORK, **toys.EAGER)
+    assert sorted(path.name for path in home.iterdir()) == ["a.npz", "cache", "copy", "nets", "run"]
+
+
+def test_more_images_a_class_than_there_are_is_told() -> None:
+    notes: list[str] = []
+    ds.select(DATA, "random", 30, announce=notes.append)
+    told = "2 of 2 classes have fewer than 30 images (class '0' has 16): their real images are taken more than once"
+    assert notes == [told]
+
+    class Told(ds.Watcher):
+        def note(self, line: str) -> None:
+            notes.append(line)
+
+    ds.distill(DATA, FEW, 30, steps=0, watcher=Told(), **toys.EAGER)
+    assert notes.count(told) == 2
+    ds.evaluate(ds.select(DATA, "random", 17), DATA, announce=notes.append, **{**SHORT, "baseline": True})
+    assert notes[-1].startswith("random images: 2 of 2 classes have fewer than 17 images")
+
+
+def test_a_folder_of_another_method_is_named(tmp_path: Path) -> None:
+    ds.distill(DATA, FEW, 1, steps=1, out=tmp_path, **toys.EAGER)
+    with pytest.raises(ds.InputError, match="--out: this folder holds a dm run; choose another folder for mtt"):
+        ds.distill(DATA, ds.MTT(), 1, steps=1, out=tmp_path, **toys.EAGER)
