@@ -43,7 +43,7 @@ format: $(READY) ## Rewrite the code in the project's style
 bench: $(READY) ## Time the fast path beside the textbook loop (ARGS goes to the benchmark)
 	$(BIN)/python -m benchmarks --out results/benchmarks.json $(ARGS)
 
-faults: $(READY) ## Kill every long command again and again, and compare what comes out (ARGS="--kills 400")
+faults: $(READY) ## Kill every long command again and again, attack every reader, and look at what comes out (ARGS="--kills 400")
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults --out results/faults.json $(ARGS)
 
 soak: $(READY) ## Half an hour of everything in one process: memory and open files stay flat

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from distillset.reproduction.record import commit
 from distillset.store import read_json, write_json
-from tests.faults.commands import COMMANDS, Inputs
+from tests.faults.commands import BY_BUDGET, COMMANDS, Inputs, budgeted
 from tests.faults.folders import half_written, outcome, temporaries
 from tests.faults.sitting import Ended, Moment, plain, sit, writes
 
@@ -64,7 +65,9 @@ class Battery:
             plainly: whether the run that nobody touches is a process of its own; forked off as the others if not.
         """
         start = time.monotonic()
-        record = self.done.setdefault(name, {"kills": 0, "lives": [], "failures": [], "seconds": 0.0})
+        record = self.done.setdefault(
+            name, {"kills": 0, "lives": [], "failures": [], "seconds": 0.0, "commit": commit()}
+        )
         if "untouched" not in record:
             self._untouched(name, record, plainly)
             self._keep(record, start)
@@ -115,16 +118,22 @@ class Battery:
     def _life(self, name: str, number: int, record: dict[str, Any]) -> dict[str, Any]:
         """Kill a command at random moments, let it come to its end, and compare."""
         draw, life = random.Random(f"{self.seed} {name} {number}"), self._fresh("life")
-        arguments, moments, ended = COMMANDS[name](self.inputs, life / "out"), [], None
+        arguments, moments, ended = COMMANDS[name](self.inputs, life / "out"), list[str](), None
         failures = len(record["failures"])
         for _ in range(draw.randint(min(2, self.most), self.most)):
-            moment = self._moment(draw, record)
-            ended = sit(arguments, life, moment)
+            moment, given = self._moment(draw, record), arguments
+            if name in BY_BUDGET:
+                given = budgeted(arguments, draw.uniform(0.05, 1.5) * record["seconds_untouched"])
+            ended = sit(given, life, moment)
             if not ended.killed:
-                break
+                self._check(name, record, life, ended, f"life {number} after {moments}")
+                if name not in BY_BUDGET:
+                    break
+                record["budgets"] = record.get("budgets", 0) + 1
+                continue
             moments.append(str(moment))
             record["failures"] += [f"life {number} after {moments}: half-written: {f}" for f in half_written(life)]
-        if ended is None or ended.killed:
+        if ended is None or ended.killed or name in BY_BUDGET:
             ended = sit(arguments, life)
         found = self._finish(name, record, life, ended, f"life {number} after {moments}")
         if len(record["failures"]) > failures:
@@ -170,11 +179,13 @@ def summary(done: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
                 "kills": record["kills"],
                 "lives": len(record["lives"]),
                 "most_kills_in_one_life": max((len(life["moments"]) for life in record["lives"]), default=0),
+                "sittings_ended_by_their_budget": record.get("budgets", 0),
                 "kills_at_a_write": sum(m.startswith("w") for life in record["lives"] for m in life["moments"]),
                 "files_compared": sum(life["files"] for life in record["lives"]),
                 "seconds_to_stop": record.get("stops", []),
                 "seconds": record["seconds"],
                 "seconds_untouched": record["seconds_untouched"],
+                "commit": record["commit"],
                 "writes_untouched": record["writes"],
                 "moments": [" ".join(life["moments"]) for life in record["lives"]],
             }

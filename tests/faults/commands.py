@@ -79,7 +79,7 @@ def _evaluate(inputs: Inputs, out: Path) -> list[str]:
     """The rows are kept with the artifact, in a copy of it."""
     if not out.is_dir():
         shutil.copytree(inputs.artifact("random"), out)
-    few = ["--networks", toys.NETWORK, "--repeats", "4", "--epochs", "40"]
+    few = ["--networks", toys.NETWORK, "--repeats", "3", "--epochs", "25"]
     return ["evaluate", str(out), "--save", "--json", *few, *EAGER]
 
 
@@ -96,19 +96,19 @@ def _reproduce(inputs: Inputs, out: Path) -> list[str]:
 
 COMMANDS: dict[str, Arguments] = {
     "distill dm": _distill("dm", 40, "--batch-real", "6"),
-    "distill dc": _distill("dc", 16, "--batch-real", "6", "--outer", "3", "--inner", "2"),
-    "distill dsa": _distill("dsa", 16, "--batch-real", "6", "--outer", "3", "--inner", "2"),
+    "distill dc": _distill("dc", 8, "--batch-real", "6", "--outer", "3", "--inner", "2"),
+    "distill dsa": _distill("dsa", 8, "--batch-real", "6", "--outer", "3", "--inner", "2"),
     "distill mtt": _distill(
-        "mtt", 20, "--expert-count", "4", "--max-start", "3", "--expert-epochs", "2", "--syn-steps", "4",
+        "mtt", 12, "--expert-count", "3", "--max-start", "3", "--expert-epochs", "2", "--syn-steps", "4",
         "--lr-lr", "1e-3", "--average", "0.9", "--lr-labels", "1", "--whiten", "zca",
     ),
     "experts": lambda inputs, out: [
-        "experts", "--data", str(inputs.toy), "--out", str(out), "--count", "5", "--epochs", "20", "--keep", "all",
+        "experts", "--data", str(inputs.toy), "--out", str(out), "--count", "4", "--epochs", "12", "--keep", "all",
         "--network", toys.NETWORK, *QUIET,
     ],
     "select herding": lambda inputs, out: [
         "select", "herding", "--data", str(inputs.toy), "--ipc", "2", "--out", str(out), "--network", toys.NETWORK,
-        "--epochs", "200", *EAGER,
+        "--epochs", "100", *EAGER,
     ],
     "select from pictures": lambda inputs, out: [
         "select", "random", "--data", str(inputs.pictures), "--ipc", "3", "--out", str(out), *EAGER
@@ -121,12 +121,21 @@ COMMANDS: dict[str, Arguments] = {
         "--repeats", "1", *QUIET,
     ],
     "nas": lambda inputs, out: [
-        "nas", "--data", str(inputs.toy), "--out", str(out), "--proxy", "random", "dm", "--sample", "4", "--ipc", "1",
+        "nas", "--data", str(inputs.toy), "--out", str(out), "--proxy", "random", "dm", "--sample", "3", "--ipc", "1",
         "--epochs", "1", "--proxy-epochs", "1", "--distill-steps", "2", *QUIET,
     ],
     "reproduce": _reproduce,
+    "reproduce by budget": _reproduce,
 }  # fmt: skip
 """Every command that goes on where it stopped."""
+
+BY_BUDGET = ("reproduce by budget",)
+"""Of these every sitting but the last one is given a budget that ends somewhere on the way."""
+
+
+def budgeted(arguments: list[str], seconds: float) -> list[str]:
+    """The same command with less time; of a flag that is given twice the second counts."""
+    return [*arguments, f"--budget={seconds:.3f}s"]
 
 
 def prepare() -> None:

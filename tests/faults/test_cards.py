@@ -369,3 +369,50 @@ def test_an_npz_header_of_anything(tmp_path: Path, header: bytes, name: str) -> 
         load(tmp_path / "bad.npz", announce=lambda note: None)
     assert len(str(named.value)) < 2000
     assert ("pickled" in str(named.value)) == (b"|O" in header)
+
+
+# --- experts of the selectors ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["bool", "half", "shape", "nan", "events", "other", "accuracy", "more"])
+def test_a_sealed_expert_of_other_numbers_is_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Its checksum is right: only a program could write it."""
+    from distillset import select
+
+    monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "cache"))
+    data, few = toys.toy_data(), {"network": toys.NETWORK, "epochs": 1, **toys.EAGER}
+    chosen = select(data, "herding", 2, **few)
+    (path,) = (tmp_path / "cache" / "experts").glob("*.safetensors")
+    tensors, meta = read_tensors(path)
+    name = next(name for name in tensors if name.startswith("state.") and tensors[name].dim() > 1)
+    changes: dict[str, Callable[[], None]] = {
+        "bool": lambda: tensors.update({name: tensors[name] > 0}),
+        "half": lambda: tensors.update({name: tensors[name].half()}),
+        "shape": lambda: tensors.update({name: tensors[name][None]}),
+        "nan": lambda: tensors.update({name: tensors[name] * float("nan")}),
+        "events": lambda: tensors.update(events=tensors["events"][:-1]),
+        "other": lambda: meta.update(seed=7),
+        "accuracy": lambda: meta.update(accuracy=99.9),
+        "more": lambda: tensors.update(more=torch.zeros(2)),
+    }
+    changes[kind]()
+    write_tensors(path, tensors, meta)
+    assert select(data, "herding", 2, **few).fingerprint() == chosen.fingerprint()
+    assert "more" not in read_tensors(path)[0]
+    assert read_tensors(path)[1]["accuracy"] <= 1
+
+
+def test_a_cache_without_its_seal_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distillset import load
+
+    monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "cache"))
+    toy = toys.toy_file(tmp_path / "toy.npz")
+    true = load(toy, announce=lambda note: None).train
+    (card,) = (tmp_path / "cache").glob("toy-*/card.json")
+    found = read_json(card)
+    card.write_text(json.dumps({**found, "notes": [5]}))
+    again = load(toy, announce=lambda note: None)
+    assert all(isinstance(note, str) for note in again.notes)
+    assert again.train.fingerprint() == true.fingerprint()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from distillset.coresets.forgetting import Forgotten
+from distillset.data.card import is_number
 from distillset.data.real import RealSet
 from distillset.data.synthetic import versions
 from distillset.engine import Compute, Engine, embedding, measure
@@ -127,7 +128,7 @@ def expert(
     name = hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:32]
     path = (cache or cache_folder("experts")) / f"{name}.safetensors"
     trainer = Trainer(Engine(compute, announce), asked.module, recipe)
-    found = _read(path) if mesh.writes else None
+    found = _read(path, entry, trainer, len(real)) if mesh.writes else None
     known = bool(mesh.agree(found is not None))
     if known:
         took = f", in {found[1]['seconds']:.0f} s" if found else ""
@@ -180,12 +181,27 @@ def _train(
     return tensors, {"accuracy": accuracy, "seconds": time.monotonic() - start}
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """What the cache holds; a damaged file counts as nothing, and so does one that others could have changed."""
+def _read(
+    path: Path, entry: dict[str, Any], trainer: Trainer, images: int
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What the cache holds; a damaged file counts as nothing, and so does one that others could have changed, and one
+    of another training or with tensors of other shapes, types or numbers.
+    """
     try:
-        return None if doubt(path) else read_tensors(path)
+        tensors, meta = ({}, {}) if doubt(path) else read_tensors(path)
     except InputError:
         return None
+    if any(meta.get(name) != value for name, value in json.loads(json.dumps(entry)).items()):
+        return None
+    numbers = all(is_number(meta.get(name), 0) for name in ("accuracy", "seconds")) and meta["accuracy"] <= 1
+    wanted = {f"state.{name}": value for name, value in fresh(trainer.module, Key(0)).items()}
+    wanted["events"] = torch.zeros(images, dtype=torch.int64)
+    same = tensors.keys() == wanted.keys() and all(
+        (tensors[name].shape, tensors[name].dtype) == (value.shape, value.dtype)
+        and bool(tensors[name].isfinite().all())
+        for name, value in wanted.items()
+    )
+    return (tensors, meta) if numbers and same else None
 
 
 def _write(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any], announce: Callable[[str], None]) -> None:

@@ -68,9 +68,10 @@ def dataset_card(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> st
         "size_categories": ["n<1K" if count < 1000 else "1K<n<10K" if count < 10_000 else "10K<n<100K"],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": EXPORTED}]}],
     }
-    data, versions = card.get("data", {}), card.get("versions") or made_by()
-    method, source = inline(card.get("method", "unknown")), inline(data.get("source", "unknown"))
-    settings = json.dumps(card.get("settings", {}), indent=2, ensure_ascii=False)
+    data, versions = card.get("data") or {}, card.get("versions") or made_by()
+    method, source = inline(card.get("method") or "unknown"), inline(data.get("source") or "unknown")
+    by, made_from = inline(versions.get("distillset", "unknown")), inline(data.get("fingerprint") or "unknown")
+    settings = _printable(json.dumps(card.get("settings") or {}, indent=2, ensure_ascii=False))
     return f"""---
 {yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---
 
@@ -79,7 +80,7 @@ def dataset_card(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> st
 ![the images, a row a class]({GRID})
 
 {count} images, at most {synthetic.ipc} a class, made to stand in for a whole training set. Made by distillset
-{versions["distillset"]}: method `{method}`, from `{source}`.
+{by}: method `{method}`, from `{source}`.
 
 ## Loading
 
@@ -111,8 +112,13 @@ They are normalised with mean {_numbers(spec.mean)} and standard deviation {_num
 {settings}
 ```
 
-Fingerprint of the data `{data.get("fingerprint", "unknown")}`, of the artifact `{synthetic.fingerprint()}`.
+Fingerprint of the data `{made_from}`, of the artifact `{synthetic.fingerprint()}`.
 """
+
+
+def _printable(text: str) -> str:
+    """Without characters that reorder those around them; those of control are escapes in JSON anyway."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _cost(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> str:

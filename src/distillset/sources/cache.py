@@ -95,7 +95,7 @@ def read(entry: Path) -> Entry | None:
     if not (entry / "card.json").is_file():
         return None
     try:
-        card = store.read_json(entry / "card.json")
+        card = store.read_json(entry / "card.json", sealed=True)
         labels, _ = store.read_tensors(entry / "labels.safetensors")
         spec = Spec.from_json(card["spec"])
         for part in PARTS:
