@@ -1,5 +1,6 @@
 """Distil a real set: settle what the run is, go on where it stopped, and hand it to the loop."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak
+from distillset.engine.room import check_disk, check_memory, size
 from distillset.errors import InputError
 from distillset.initial import initial, named
 from distillset.keys import Key
@@ -137,6 +139,7 @@ def distill(
         if folder and done and mesh.size == 1:
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
             return done
+        _check_room(real, method, ipc, (stored.step if stored else 0, steps), snapshots, compute, folder)
         engine, place = Engine(compute, watcher.note), folder.folder if folder else None
         forget_peak(engine.device)
         real = whitened(real, whiten, whiten_large, place, watcher, mesh)
@@ -186,6 +189,29 @@ def _differentiable(network: Network, spec: Spec, method: Method) -> Iterator[No
     with math_attention():
         check_twice(network, spec, method.name)
         yield
+
+
+def _check_room(
+    real: RealSet,
+    method: Method,
+    ipc: int,
+    span: tuple[int, int],
+    snapshots: int,
+    compute: Compute,
+    folder: RunFolder | None,
+) -> None:
+    """Whether the images, their gradients and momenta fit into memory, and those that are kept on the disk.
+
+    Raises:
+        InputError: they cannot.
+    """
+    spec, (done, steps) = real.spec, span
+    images = spec.classes * ipc * canvas(method) ** 2 * math.prod(spec.shape) * 4
+    # A run in a folder holds images and momenta twice: the last whole state stays as it is until the next one is.
+    check_memory(f"--ipc {ipc}: learning {spec.classes * ipc:,} images", images * (5 if folder else 3), compute.device)
+    if folder:
+        left = min(snapshots, steps) * (steps - done) // max(1, steps) + 1 if snapshots else 0
+        check_disk(f"--snapshots {snapshots}: so many sets of {size(images)}", left * images, folder.folder)
 
 
 def _advice(network: nn.Module, method: Method) -> Iterator[str]:

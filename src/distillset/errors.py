@@ -5,6 +5,8 @@ Every error a user can cause is one of these. The command line prints the messag
 """
 
 import difflib
+import errno
+import re
 from collections.abc import Iterable
 
 
@@ -42,6 +44,42 @@ class InterruptedRun(KeyboardInterrupt):
     """
 
     exit_code = 130
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a disk says that is full, or fails."""
+
+
+def unwritable(what: str, error: OSError, advice: str = "") -> DistillsetError:
+    """The error to raise where ``what``, named by the user, could not be written: the machine's (exit code 1) where the
+    disk is full or fails, else the user's, who may not write there.
+
+    Args:
+        what: starts the message.
+        error: what the system, or the store, said.
+        advice: ends the message where the user can name something else.
+    """
+    if isinstance(error, DiskError):
+        if not isinstance(error.__cause__, OSError):
+            return error  # it says what is wrong
+        error = error.__cause__
+    line = f"{what}: cannot be written ({error.strerror or error})"
+    return DiskError(f"{line}; what was whole is kept") if error.errno in FULL else InputError(line + advice)
+
+
+def wanted_memory(error: Exception) -> str | None:
+    """What was asked for where ``error`` says that memory ran out, to be put behind that; None for any other error.
+
+    PyTorch has a class of its own for GPUs alone; on a CPU it is a `RuntimeError`, of which only the text tells.
+    """
+    text = str(error)
+    short = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if not short and not isinstance(error, RuntimeError):
+        return None
+    if not short and not re.search(r"(can't|cannot) allocate|not enough memory|out of memory|Storage size", text, re.I):
+        return None
+    asked = re.search(r"allocate (\d[\d.]* ?(?:bytes|[KMGTPE]iB))", text)
+    return f": {asked[1]} were asked for" if asked else ""
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:

@@ -129,7 +129,8 @@ class Loop:
         every: int,
     ) -> None:
         """Episodes up to ``steps``, with a checkpoint before the first and after the last."""
-        kept = {round(steps * part / snapshots) for part in range(snapshots + 1)} if snapshots else set()
+        parts = min(snapshots, steps)
+        kept = {round(steps * part / parts) for part in range(parts + 1)} if parts else {0} if snapshots else set()
         if self.folder:
             self.folder.rewind(self.done)
             self._save()

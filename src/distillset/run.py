@@ -13,7 +13,7 @@ from torch import Tensor
 from distillset.data.card import is_number, is_whole
 from distillset.data.whiten import FILE as WHITENING
 from distillset.engine import Compute, Work
-from distillset.errors import InputError, shown
+from distillset.errors import InputError, shown, unwritable
 from distillset.store import append, glance, held, parse, read_tensors, write_tensors, write_text
 
 KEPT = 2
@@ -65,7 +65,7 @@ class RunFolder:
         try:
             found = folder.exists()
         except OSError as error:
-            raise InputError(f"--out {folder}: cannot be written ({error.strerror})") from None
+            raise unwritable(f"--out {folder}", error) from None
         if found and not folder.is_dir():
             raise InputError(f"--out {folder}: is a file; choose a folder")
         strangers = folder.is_dir() and [path for path in folder.iterdir() if path.name not in EARLY]

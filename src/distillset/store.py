@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from distillset.errors import DiskError, InputError, reason
+from distillset.errors import DiskError, InputError, reason, unwritable
 from distillset.trust import own_folder
 
 HEADER = "distillset"
@@ -399,7 +399,7 @@ def _lock(folder: Path) -> Iterator[tuple[int, int]]:
             folder.mkdir(parents=True, exist_ok=True)
             file = (folder / LOCK).open("w")
         except OSError as error:
-            raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+            raise unwritable(str(folder), error) from None
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -67,6 +67,13 @@ def sound(folder: Path) -> bool:
     return doubt(folder) is None and folder.is_dir() and all(map(_inside, _walk(folder)))
 
 
+def shut(path: Path) -> None:
+    """Let nobody else write ``path``, whatever the user's mask lets new files be."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        path.chmod(mode & ~(stat.S_IWGRP | stat.S_IWOTH))
+
+
 def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
     """`os.open`, following no link at the end of ``path``, and waiting for no writer of a pipe."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)

@@ -10,7 +10,7 @@ from distillset.errors import InputError
 from distillset.mesh import Mesh, Solo
 from distillset.methods import Method, Whitens, canvas
 from distillset.store import cache_folder
-from distillset.trust import doubt
+from distillset.trust import doubt, shut
 
 
 class Told(Protocol):
@@ -57,6 +57,7 @@ def _found(real: RealSet, folder: Path | None, watcher: Told) -> Whitening:
         watcher.note(f"fitting ZCA whitening to {len(real)} images")
         whitening = Whitening.fit(real.images)
         whitening.save(cached, real.fingerprint())
+        shut(cached)
     return whitening
 
 

@@ -68,6 +68,14 @@ class TestCode:
         shelf.load(folder, "one", lambda made: pytest.fail("it is there"))
         assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
+    def test_it_is_found_again_whatever_new_files_may_be(self, folder: Path) -> None:
+        before = os.umask(0)
+        try:
+            assert answer(folder) == 42
+            shelf.load(folder, "one", lambda made: pytest.fail("it is there"))
+        finally:
+            os.umask(before)
+
     def test_a_foreign_library_in_its_place_is_not_loaded(self, folder: Path, tmp_path: Path) -> None:
         answer(folder)
         (kept,) = folder.glob("*.so")

@@ -8,17 +8,18 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 from types import FrameType
 
-from distillset.commands.escapes import Printable, printable
+from distillset.commands.escapes import printable
 from distillset.commands.process import keep_memory
 from distillset.commands.ranks import part, speaks
-from distillset.errors import DiskError, DistillsetError, InterruptedRun, LostRankError
+from distillset.commands.streams import Stream, open_missing
+from distillset.errors import DiskError, DistillsetError, InterruptedRun, LostRankError, wanted_memory
 
 VERBS = {
     "distill": ("distill", "learn a few synthetic images a class"),
@@ -78,19 +79,42 @@ def _version() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit code: 0 done, 2 wrong input, 3 diverged, 130 interrupted."""
+    """Run one command.
+
+    Returns:
+        Its exit code: 0 done, 1 the machine failed, 2 wrong input, 3 diverged, 130 interrupted.
+    """
+    open_missing()
     keep_memory()
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser(next((word for word in given if not word.startswith("-")), "")).parse_args(given)
     if not speaks():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (open to the end of the process)
+    usage: SystemExit | None = None
+    out, err = Stream(sys.stdout, escaped=True), Stream(sys.stderr, escaped=False)
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = _run(sys.argv[1:] if arguments is None else list(arguments))
+        except SystemExit as said:  # by argparse
+            usage, code = said, said.code if isinstance(said.code, int) else 0
+        finally:
+            out.flush()
+        # Whoever read the output may go; a disk that did not take it is another matter.
+        if out.error is not None and not isinstance(out.error, BrokenPipeError):
+            _complain(f"stdout: cannot be written ({out.error.strerror}); what the command wrote elsewhere is whole")
+            return code or 1
+        err.flush()
+    if usage:
+        raise usage
+    return code
+
+
+def _run(given: list[str]) -> int:
+    options = parser(next((word for word in given if not word.startswith("-")), "")).parse_args(given)
     try:
-        with warnings.catch_warnings(), _terminable(), redirect_stdout(Printable(sys.stdout)):
+        with warnings.catch_warnings(), _terminable():
             # Of odd images; those that cannot be used are named in an error, and the others are none of the user's.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             code: int = options.run(options)
         part()
-        sys.stdout.flush()
         return code
     except InterruptedRun as stopped:
         if speaks():
@@ -106,12 +130,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("distillset: interrupted\n")
         return 130
-    except BrokenPipeError:
-        # Whoever read the output has gone; what is left to flush must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:  # a disk or a network that fails where nobody expected it
         _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if (asked := wanted_memory(error)) is None:
+            raise
+        _complain(f"out of memory{asked}; smaller --ipc, images, batches or networks need less, and so does --memory")
         return 1
 
 

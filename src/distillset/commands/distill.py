@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distillset.commands.logs import LOGS, open_logs
-from distillset.commands.options import add_compute, add_data, add_whiten, compute, load_data
+from distillset.commands.options import add_compute, add_data, add_whiten, check_room, compute, load_data
 from distillset.commands.process import compute_with
 from distillset.commands.progress import Terminal
 from distillset.data.grid import GRID
@@ -82,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
     told = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
     logs = open_logs(options.log, options.out, told)
     with Terminal(options.quiet, logs=logs) as terminal:
+        check_room(options)
         data = load_data(options, terminal.note, stop=terminal.stop)
 
         def accuracy(synthetic: SyntheticSet) -> float:

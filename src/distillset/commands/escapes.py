@@ -1,8 +1,6 @@
 """Text from data and cards as a terminal may show it: nothing in it can move the cursor or colour the screen."""
 
 import unicodedata
-from io import TextIOBase
-from typing import TextIO
 
 DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that reorder those around them: a name could be read as another."""
@@ -21,23 +19,3 @@ def printable(text: str, kept: str = "") -> str:
 
 def _harmless(character: str) -> bool:
     return unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") and character not in DIRECTIONS
-
-
-class Printable(TextIOBase):
-    """A stream that passes `printable` text on; lines and tabs stay."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    def write(self, text: str) -> int:
-        self.stream.write(printable(text, kept="\n\t"))
-        return len(text)
-
-    def flush(self) -> None:
-        self.stream.flush()
-
-    def fileno(self) -> int:
-        return self.stream.fileno()
-
-    def isatty(self) -> bool:
-        return self.stream.isatty()

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from distillset.augment import default_strategy
-from distillset.commands.options import add_compute, add_data, add_whiten, load_data
+from distillset.commands.options import add_compute, add_data, add_whiten, check_room, load_data
 from distillset.commands.process import compute_with
 from distillset.commands.progress import Terminal
 from distillset.engine import Compute, Engine, measure
+from distillset.engine.room import check_disk
 from distillset.errors import InputError
 from distillset.mesh import join
 from distillset.methods import MTT
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
         if value is not None and value < minimum:
             raise InputError(f"--{name} {value}: must be at least {minimum}")
     with Terminal(options.quiet) as terminal:
+        check_room(options)
         data = load_data(options, terminal.note, stop=terminal.stop)
         trajectories, epochs = _make(options, data, terminal)
     size = trajectories.bytes(range(options.count))
@@ -98,6 +100,7 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
         found.check_network(Layout(module))
         stored = found.card
         compute_with(threads_of(stored))
+    check_disk(f"--count {options.count}: so many experts", options.count * Layout(module).size * 4, out)
     work = measure(module, spec.shape, (6.0 if options.sam else 3.0) * len(real) * epochs * options.count / mesh.size)
     compute = resolve_compute(options.device, options.precision, options.compile, work, stored, options.memory)
     compute = Compute(**mesh.agree(compute.to_json()), reasons=compute.reasons)

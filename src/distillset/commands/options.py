@@ -1,9 +1,12 @@
 """Flags that several verbs share."""
 
 import argparse
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from distillset.errors import InputError
 from distillset.sources.load import Data, load
@@ -123,3 +126,26 @@ def load_data(
         announce=announce,
         stop=stop,
     )
+
+
+LARGE = 1024 * 1024
+"""Pixels of an image below which no network is too large, or soon found to be."""
+
+
+def check_room(options: argparse.Namespace) -> None:
+    """Whether ``--network`` can see a single image of ``--resize``: before hours of decoding, not after.
+
+    Raises:
+        InputError: it takes more memory than there is.
+    """
+    own = ":" in options.network or options.network.startswith("timm/")  # built once, for the images that there are
+    if own or options.resize is None or math.prod(options.resize) < LARGE:
+        return
+    from distillset.data.spec import Spec
+    from distillset.engine import Compute, measure
+    from distillset.nets import build
+
+    spec = Spec("blank", 1, options.resize[0], options.resize[1], ("a", "b"), (0.5,), (0.25,))
+    with torch.device("meta"):
+        work = measure(build(options.network, spec), spec.shape, 1.0)
+    Compute.resolve(options.device, options.precision, "off", work, memory=options.memory)

@@ -13,7 +13,7 @@ from distillset.coresets import SELECTORS, select
 from distillset.coresets.expert import NETWORK
 from distillset.data.grid import GRID
 from distillset.data.synthetic import CARD, SyntheticSet
-from distillset.errors import InputError
+from distillset.errors import InputError, unwritable
 from distillset.store import held, read_json
 
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         out.exists()
     except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
+        raise unwritable(f"--out {out}", error) from None
     if (out / "checkpoints").exists():
         raise InputError(f"--out {out}: holds the run of a distillation; choose another folder")
     if out.is_file() or (out.is_dir() and not (out / CARD).is_file() and not SyntheticSet.unfinished(out)):

@@ -1,5 +1,6 @@
 """Selections of real images, by name; each gives the same artifact as a distillation."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute
 from distillset.engine.hardware import forget_peak, peak
+from distillset.engine.room import check_memory
 from distillset.errors import InputError, shown
 from distillset.keys import Key
 from distillset.mesh import Mesh, Solo, join
@@ -133,6 +135,9 @@ def select(
     real = data.train
     for line in told_twice(real, ipc):
         announce(line)
+    # As bytes, as numbers, and normalised.
+    chosen = real.spec.classes * ipc
+    check_memory(f"--ipc {ipc}: choosing {chosen:,} images", chosen * math.prod(real.spec.shape) * (1 + 4 + 4))
     settings: dict[str, Any] = {"method": selector, "ipc": ipc, "seed": seed}
     mesh, taught, metrics = join(device), None, {}
     place = torch.device(Compute.resolve(device).device)

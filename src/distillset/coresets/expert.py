@@ -28,7 +28,7 @@ from distillset.mesh import Mesh, Solo
 from distillset.nets import Network, Source, State, fresh
 from distillset.store import cache_folder, read_tensors, write_tensors
 from distillset.training import Recipe, Trainer
-from distillset.trust import doubt
+from distillset.trust import doubt, shut
 
 NETWORK = "ConvNetW64"
 PASSES = 5
@@ -207,5 +207,6 @@ def _read(
 def _write(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any], announce: Callable[[str], None]) -> None:
     try:
         write_tensors(path, tensors, meta)
+        shut(path)
     except OSError as error:
         announce(f"the expert is not kept: {path.parent} cannot be written ({error.strerror or error})")

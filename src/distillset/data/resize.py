@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from distillset.data.measure import CHUNK
+from distillset.engine.room import check_memory
 from distillset.errors import InputError
 
+BLOCK_BYTES = 2**24
 LARGEST = 4096
 """Pixels of a side; beyond it stands a slip of the pen, which would fill the disk."""
 
@@ -64,7 +66,13 @@ def resized(pixels: Tensor, resize: Resize | None) -> Tensor:
     """uint8 [N, C, H, W] scaled a chunk at a time; as it is where ``resize`` is None."""
     if resize is None or tuple(pixels.shape[2:]) == (resize.height, resize.width):
         return pixels
-    return torch.cat([resize(chunk) for chunk in torch.split(pixels, CHUNK)])
+    each = pixels.shape[1] * resize.height * resize.width
+    check_memory(f"resize {resize.height}x{resize.width}: {len(pixels):,} images", len(pixels) * each)
+    whole = torch.empty((*pixels.shape[:2], resize.height, resize.width), dtype=torch.uint8)
+    for rows in torch.split(torch.arange(len(pixels)), max(1, min(CHUNK, BLOCK_BYTES // each))):
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        whole[part] = resize(pixels[part])
+    return whole
 
 
 def _scaled(pixels: Tensor, height: int, width: int) -> Tensor:

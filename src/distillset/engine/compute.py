@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from distillset.engine.kernels import available, compiler
+from distillset.engine.room import check_memory
 from distillset.errors import InputError
 from distillset.trust import own_folder
 
@@ -98,7 +99,7 @@ class Compute:
         Raises:
             InputError: a value that is not allowed, or a device or precision that this machine does not have.
         """
-        work = work or Work()
+        work, known = work or Work(), work is not None
         threads = torch.get_num_threads()
         device, why_device = _device(device)
         precision, why_precision = _precision(precision, device)
@@ -108,6 +109,9 @@ class Compute:
         kernels = compiled and device == "cpu" and available()
         activations = work.fewest if kernels and work.fewest else work.activations
         micro_batch, why_micro = _micro_batch(memory, device, precision, replace(work, activations=activations))
+        if known and memory == "auto":
+            # Half of what was measured: what fits must not be refused, and kernels write less.
+            check_memory("--network: a single image", _bytes_each(work) // 2, device)
         reasons = [why_device, why_precision, why_compile, why_micro]
         if kernels:
             reasons.append("own kernels: compiled on a CPU")
@@ -173,10 +177,15 @@ def _precision(precision: str, device: str) -> tuple[str, str]:
     return "fp32", "precision fp32: the hardware has no fast bf16"
 
 
+def _bytes_each(work: Work) -> int:
+    """Bytes that an image takes in a call."""
+    return (SECOND if work.second else FIRST) * work.held
+
+
 def _micro_batch(memory: str, device: str, precision: str, work: Work) -> tuple[int, str]:
     in_cache = CPU_ACTIVATIONS // (2 if precision == "bf16" else 4)
     fast = max(1, (in_cache if device == "cpu" else GPU_ACTIVATIONS) // work.activations)
-    budget, each = bytes_of(memory), (SECOND if work.second else FIRST) * work.held
+    budget, each = bytes_of(memory), _bytes_each(work)
     if budget is None:
         where = "in cache" if device == "cpu" else "within memory"
         return fast, f"micro-batch {fast}: the activations of one stay {where}"

@@ -31,6 +31,8 @@ SMALL = 8
 """A call is replayed up to this part of a micro-batch: 512 images of ConvNet, two batches of an evaluation."""
 TOGETHER = 10
 """Most trainings side by side."""
+LARGE = 3 * 1024 * 1024
+"""Numbers of an image beyond which a pass over it is measured by shapes alone, for which PyTorch imports a lot."""
 PORTION = 2**24
 """Numbers of the real images that are drawn and augmented at once: 64 MB as floats, some times as much on the way."""
 
@@ -91,12 +93,19 @@ def measure(network: nn.Module, shape: tuple[int, int, int], images: float, seco
     training = network.training
     try:
         with torch.no_grad(), _Flops() as flops:
-            network.eval()(torch.zeros(1, *shape))
+            _look(network.eval(), shape)
     finally:
         network.train(training)
         for hook in hooks:
             hook.remove()
     return Work(flops.total * images, numbers * images, widest, fewest, max(numbers, 1), second)
+
+
+def _look(network: nn.Module, shape: tuple[int, int, int]) -> None:
+    """One pass over a blank image; of a large one without its numbers, which may not fit."""
+    place = torch.device("meta" if math.prod(shape) > LARGE else "cpu")
+    state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    functional_call(network, {name: value.to(place) for name, value in state.items()}, torch.zeros(1, *shape).to(place))
 
 
 def _own_code(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from distillset.arguments import path_of
 from distillset.data.synthetic import CARD, SyntheticSet
-from distillset.errors import InputError
+from distillset.errors import InputError, unwritable
 from distillset.export.image_folder import write_image_folder
 from distillset.export.parquet import write_parquet
 from distillset.export.pixels import eight_bit
@@ -38,6 +38,7 @@ def export(synthetic: SyntheticSet, to: str, out: str | Path, *, measured: dict[
 
     Raises:
         InputError: an unknown form, a folder with something in it, or images that the form cannot hold.
+        DiskError: the disk is full.
     """
     out = path_of("--out", out)
     if to not in EXPORTERS:
@@ -48,7 +49,7 @@ def export(synthetic: SyntheticSet, to: str, out: str | Path, *, measured: dict[
     try:
         return write_parquet(synthetic, out, measured) if to == "parquet" else EXPORTERS[to](synthetic, out)
     except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror or error})") from None
+        raise unwritable(f"--out {out}", error) from None
 
 
 def _holds(folder: Path, synthetic: SyntheticSet) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from distillset.arguments import path_of
 from distillset.data.rows import ACCURACY
-from distillset.errors import InputError
+from distillset.errors import InputError, unwritable
 from distillset.report.gather import gather
 from distillset.report.page import render
 from distillset.store import write_text
@@ -30,6 +30,7 @@ def report(folders: Sequence[str | Path], out: str | Path, *, rows: Sequence[str
     Raises:
         InputError: a folder that holds no artifact, rows of another artifact, or a place that cannot be written, or
             that holds something else.
+        DiskError: the disk is full.
     """
     out = path_of("--out", out)
     if _is_other(out):
@@ -38,7 +39,7 @@ def report(folders: Sequence[str | Path], out: str | Path, *, rows: Sequence[str
     try:
         write_text(out, page)
     except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
+        raise unwritable(f"--out {out}", error) from None
     return out
 
 

@@ -26,7 +26,7 @@ from distillset import store
 from distillset.data.measure import content_fingerprint
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.errors import InputError, InterruptedRun
+from distillset.errors import DiskError, DistillsetError, InputError, InterruptedRun, unwritable
 
 SCHEMA = 1
 """Part of every key: raise it when what is written for the same source changes."""
@@ -172,8 +172,10 @@ def building(
                 shutil.rmtree(stage, ignore_errors=True)
                 raise
             _move(stage, entry)
+    except DiskError as error:
+        raise _unwritable(root, error) from error
     except OSError as error:
-        if error.errno in UNWRITABLE:
+        if error.errno in UNWRITABLE:  # else it was a source that could not be read
             raise _unwritable(root, error) from None
         raise
 
@@ -247,5 +249,5 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
     return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).view(shape)
 
 
-def _unwritable(root: Path, error: OSError) -> InputError:
-    return InputError(f"{root}: the cache cannot be written ({error.strerror}); DISTILLSET_CACHE names another folder")
+def _unwritable(root: Path, error: OSError) -> DistillsetError:
+    return unwritable(str(root), error, "; DISTILLSET_CACHE names another folder")

@@ -16,6 +16,7 @@ from torch import Tensor
 from distillset.data.measure import Fingerprint, Statistics
 from distillset.data.resize import Resize
 from distillset.data.spec import CHANNELS, Spec
+from distillset.engine.room import check_disk
 from distillset.errors import InputError, InterruptedRun
 from distillset.sources import cache
 from distillset.sources.pictures import Form, Wider, decode, form_of
@@ -90,6 +91,7 @@ def write_entry(
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) if threaded else nullcontext() as pool:
         while True:
             writer = _Writer(folder, plan, form)
+            _check_room(folder, plan, form)
             try:
                 widened = writer.run(done, pool, progress, announce, stop)
             except Wider as wider:
@@ -102,6 +104,19 @@ def write_entry(
     cache.write_card(
         folder, writer.spec(), plan.labels(), writer.fingerprints(), [*notes, *converted], plan.class_indices
     )
+
+
+def _check_room(folder: Path, plan: Plan, form: Form) -> None:
+    """Whether the disk can hold the pixels.
+
+    Raises:
+        InputError: it cannot.
+    """
+    images = sum(map(len, plan.labels().values()))
+    there = sum(path.stat().st_size for part in cache.PARTS if (path := folder / f"{part}.bin").is_file())
+    flag = "" if form.resize is None else f"--resize {form.height}x{form.width}: "
+    what = f"{flag}decoding the {images:,} images of {plan.name}"
+    check_disk(what, images * form.channels * form.height * form.width - there, folder)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from distillset.data.measure import statistics
 from distillset.data.real import RealSet
 from distillset.data.resize import Resize, resized
 from distillset.data.spec import Spec
+from distillset.engine.room import check_memory
 from distillset.errors import InputError
 from distillset.sources import hugging_face
 from distillset.sources.classes import Choice, choose_classes, narrowed, rows_of
@@ -31,7 +32,7 @@ from distillset.sources.splits import (
     note_held_out,
 )
 
-BLOCK_IMAGES = 256
+BLOCK_IMAGES, BLOCK_BYTES = 256, 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -230,10 +231,13 @@ def _gathered(split: Split, resize: Resize | None, progress: bool | None) -> Ten
     form = form_of(split.read(range(1)), split.row, resize)
     while True:
         try:
+            each = form.channels * form.height * form.width
+            check_memory(f"{split.name}: {len(split):,} images of {form.height}x{form.width}", len(split) * each)
             pixels = torch.empty((len(split), form.channels, form.height, form.width), dtype=torch.uint8)
+            block_images = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // each))
             with Bar(f"decoding {split.name}", len(split), progress) as bar:
-                for start in range(0, len(split), BLOCK_IMAGES):
-                    stop = min(start + BLOCK_IMAGES, len(split))
+                for start in range(0, len(split), block_images):
+                    stop = min(start + block_images, len(split))
                     block, _ = decode(split.read(range(start, stop)), form, split.row_after(start))
                     pixels[start:stop] = block
                     bar.advance(stop - start)

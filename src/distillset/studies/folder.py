@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from distillset.errors import InputError
+from distillset.errors import InputError, unwritable
 from distillset.run import check_same
 from distillset.store import held, read_json, write_sealed
 
@@ -30,7 +30,7 @@ def opened(out: Path, settings: dict[str, Any]) -> Iterator[Path]:
     try:
         found = out.exists()
     except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror})") from None
+        raise unwritable(f"--out {out}", error) from None
     if found and not out.is_dir():
         raise InputError(f"--out {out}: is a file; choose a folder")
     strangers = [path for path in out.iterdir() if not path.name.startswith(".")] if found else []

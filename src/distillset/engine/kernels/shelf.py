@@ -14,7 +14,7 @@ from pathlib import Path
 
 from distillset.errors import DiskError
 from distillset.store import write_atomically, write_text
-from distillset.trust import PRIVATE, doubt_of, open_own, read_own
+from distillset.trust import PRIVATE, doubt_of, open_own, read_own, shut
 
 
 def load(folder: Path, name: str, build: Callable[[Path], object]) -> ctypes.CDLL:
@@ -55,6 +55,8 @@ def _built(folder: Path, name: str, build: Callable[[Path], object]) -> str:
     digest = hashlib.sha256(library).hexdigest()
     write_atomically(folder / _file(name, digest), lambda temporary: temporary.write_bytes(library))
     write_text(folder / _record(name), digest + "\n")
+    for path in (folder / _file(name, digest), folder / _record(name)):
+        shut(path)
     return digest
 
 
