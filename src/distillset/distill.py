@@ -139,7 +139,7 @@ def distill(
         if folder and done and mesh.size == 1:
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
             return done
-        _check_room(real, method, ipc, (stored.step if stored else 0, steps), snapshots, compute, folder)
+        _check_room(real.spec, method, ipc, (stored.step if stored else 0, steps), snapshots, compute, folder)
         engine, place = Engine(compute, watcher.note), folder.folder if folder else None
         forget_peak(engine.device)
         real = whitened(real, whiten, whiten_large, place, watcher, mesh)
@@ -192,7 +192,7 @@ def _differentiable(network: Network, spec: Spec, method: Method) -> Iterator[No
 
 
 def _check_room(
-    real: RealSet,
+    spec: Spec,
     method: Method,
     ipc: int,
     span: tuple[int, int],
@@ -205,7 +205,7 @@ def _check_room(
     Raises:
         InputError: they cannot.
     """
-    spec, (done, steps) = real.spec, span
+    done, steps = span
     images = spec.classes * ipc * canvas(method) ** 2 * math.prod(spec.shape) * 4
     # A run in a folder holds images and momenta twice: the last whole state stays as it is until the next one is.
     check_memory(f"--ipc {ipc}: learning {spec.classes * ipc:,} images", images * (5 if folder else 3), compute.device)

@@ -85,7 +85,7 @@ def choose_rows(
 
 def told_twice(real: RealSet, ipc: int) -> list[str]:
     """A line where classes have fewer images than ``ipc``, so that images are taken more than once."""
-    small = (real.counts < ipc).nonzero().squeeze(1).tolist()
+    small = (real.counts < min(ipc, 2**62)).nonzero().squeeze(1).tolist()
     if not small:
         return []
     least = min(small, key=lambda label: int(real.counts[label]))
