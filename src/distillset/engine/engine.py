@@ -151,18 +151,17 @@ class Engine:
 
         if not self.compute.compile:
             return exact
-        if not self.compute.kernels:
-            return torch.compile(_own_code(exact), dynamic=False)
-        options: dict[str, Any] = {}
-        fp32 = self.compute.precision == "fp32"
-        if fp32:
-            from distillset.engine.graphs import PASS
+        from distillset.engine.graphs import options
 
-            options["post_grad_custom_pre_pass"] = PASS
-        compiled = torch.compile(_own_code(exact), dynamic=False, options=options)
+        fp32 = self.compute.precision == "fp32"
+        results, apart = torch.float32 if fp32 else torch.bfloat16, second and fp32
+        told = options(results, apart) if self.compute.kernels else options()
+        compiled = torch.compile(_own_code(exact), dynamic=False, options=told)
+        if not self.compute.kernels:
+            return compiled
 
         def with_kernels(*arguments: Any) -> Any:
-            with in_use(torch.float32 if fp32 else torch.bfloat16, apart=second and fp32):
+            with in_use(results, apart):
                 return compiled(*arguments)
 
         return with_kernels

@@ -5,6 +5,7 @@ those of few.
 Imported where something is compiled: it needs PyTorch's Inductor, which takes a second.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from operator import getitem
@@ -15,11 +16,16 @@ import torch
 from torch._inductor.custom_graph_pass import CustomGraphPass
 from torch.fx import Graph, Node
 
-from distillset.engine.kernels import sources
+from distillset.engine import kernels
 from distillset.engine.kernels.narrow import BORDER, INPUTS, OUTPUTS
+from distillset.engine.kernels.normed import OPAQUE
 from distillset.engine.kernels.winograd import CHANNELS
 
 aten, own = torch.ops.aten, torch.ops.distillset
+
+KERNELS = Path(kernels.__file__).parent
+AUTOCAST = ("torch.amp.autocast_mode._enter_autocast", "torch.amp.autocast_mode._exit_autocast")
+"""What `torch.autocast` is in a graph."""
 
 TAPS, POINTS, TILE = 9, 36, 4
 """Multiplications of a number of the result directly, and of a tile of 4x4 of them in the transformed domain."""
@@ -53,12 +59,33 @@ class Pass(CustomGraphPass):
                 elif _suits(images, weights, how):
                     _replace_backward(graph, node, results, images, weights)
 
-    def uuid(self) -> bytes:
+    def uuid(self) -> str:
         """What compiled graphs are cached by."""
-        return hashlib.sha256(b"".join(path.read_bytes() for path in (Path(__file__), *sources()))).digest()
+        return code()
 
 
 PASS = Pass()
+
+
+def options(results: torch.dtype | None = None, apart: bool = False) -> dict[str, Any]:
+    """The compiler's options for a function of the engine; ``results`` and ``apart`` are those of `in_use`.
+
+    What is compiled is kept by PyTorch and found by later processes. They trace a function anew, and take all else from
+    the cache if it knows that every call in its graph does the same for the same arguments: autocast, and what
+    `distillset.engine.kernels.normed.opaque` hides, which the code of the kernels decides with what is in use.
+    """
+    known = dict.fromkeys(AUTOCAST, str(torch.__version__))
+    if results is not None:
+        known |= dict.fromkeys(OPAQUE, f"{code()} {results} {apart}")
+    passes = {"post_grad_custom_pre_pass": PASS} if results == torch.float32 else {}
+    return {"unsafe_marked_cacheable_functions": known, **passes}
+
+
+@functools.cache
+def code() -> str:
+    """A checksum of the code that graphs are made of: this file and the kernels."""
+    own = (Path(__file__), *sorted(path for path in KERNELS.iterdir() if path.suffix in (".py", ".cpp", ".h")))
+    return hashlib.sha256(b"\0".join(path.name.encode() + b"\0" + path.read_bytes() for path in own)).hexdigest()
 
 
 def _few(images: Node, weights: Node, how: list[Any], turned: bool = False) -> bool:

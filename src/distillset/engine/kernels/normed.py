@@ -31,6 +31,8 @@ class _Using:
 
 _using = _Using()
 _opaque: list[Callable[..., Any]] = []
+OPAQUE: list[str] = []
+"""The names of what is `opaque`."""
 
 
 def opaque(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -39,6 +41,7 @@ def opaque(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     It is told so by `in_use`, not here, for `allow_in_graph` imports it: as much again as PyTorch.
     """
     _opaque.append(function)
+    OPAQUE.append(f"{function.__module__}.{function.__name__}")
     return function
 
 
