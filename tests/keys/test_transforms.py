@@ -136,6 +136,14 @@ def test_number_of_operations(draw: Callable[[Tensor], Tensor], most: int) -> No
     assert one == many <= most
 
 
+@draws
+def test_one_graph_for_any_batch(draw: Callable[[Tensor], Tensor]) -> None:
+    # What `torch.compile` sees, without its code: nothing breaks the graph, also where the number of streams is open.
+    traced = torch.compile(draw, fullgraph=True, dynamic=True, backend="eager")
+    for streams in (STREAMS, fold(STREAM, torch.arange(7))):
+        assert torch.equal(traced(streams), draw(streams))
+
+
 @quiet
 @pytest.mark.slow
 @draws
