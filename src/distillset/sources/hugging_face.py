@@ -15,10 +15,11 @@ from urllib.request import Request, urlopen
 
 from distillset.data import labels
 from distillset.errors import InputError
-from distillset.sources.bounds import check_parquet
+from distillset.sources.arrow_messages import check_arrow
 from distillset.sources.columns import class_names, flattened, image_reader, label_column
 from distillset.sources.image_folder import TABLES, listing
 from distillset.sources.known import Known
+from distillset.sources.parquet_pages import Decoded, check_parquet
 from distillset.sources.splits import Split
 
 SCRIPT = "scripts are no longer supported"
@@ -42,16 +43,22 @@ def open_folder(path: Path, scratch: Path) -> dict[str, Split]:
     """
     datasets = _package()
     files: dict[str, Sequence[Any]] = {}
-    check_parquet(path)
+    for file in sorted(path.rglob("*.parquet")):
+        check_parquet(file)
+    for file in sorted(path.rglob("*.arrow")):
+        check_arrow(file)
     with _quiet(datasets):
         try:
             if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
                 opened = datasets.load_from_disk(str(path))
             else:
                 builder = _builder(datasets, path, scratch)
+                _bound(builder, path)
                 builder.download_and_prepare()
                 opened, files = builder.as_dataset(), dict(builder.config.data_files or {})
         except Exception as error:  # whatever its readers of many formats raise
+            if isinstance(bomb := _innermost(error), InputError):
+                raise bomb from None
             raise InputError(
                 f"{path}: cannot be opened as a data set ({_root_cause(error)}); needed are parquet or arrow files, or "
                 "one sub-folder of images a class"
@@ -69,6 +76,15 @@ def _builder(datasets: Any, path: Path, scratch: Path) -> Any:
     named = {re.sub(r"\W+", "_", table.stem): str(table) for table in tables}
     files = named if len(named) > 1 else {"train": str(tables[0])}
     return datasets.load_dataset_builder(TABLES[kind], data_files=files, cache_dir=str(scratch))
+
+
+def _bound(builder: Any, path: Path) -> None:
+    """Make a builder count what it decodes."""
+    if not hasattr(builder, "_generate_tables"):
+        return
+    named = dict(builder.config.data_files or {}).values()
+    decoded = Decoded(path, [Path(str(file)) for files in named for file in files])
+    builder._generate_tables = decoded.counted(builder._generate_tables)
 
 
 def open_hub(name: str, known: Known, looked: Path | None = None) -> dict[str, Split]:
@@ -225,8 +241,13 @@ def _cached(hub: str) -> bool:
     return (downloads / f"datasets--{hub.replace('/', '--')}").is_dir() or (prepared / hub.replace("/", "___")).is_dir()
 
 
-def _root_cause(error: BaseException) -> str:
-    """The innermost message of a chain of errors, on one line."""
+def _innermost(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def _root_cause(error: BaseException) -> str:
+    """The innermost message of a chain of errors, on one line."""
+    error = _innermost(error)
     return " ".join(str(error).split())[:300] or type(error).__name__
