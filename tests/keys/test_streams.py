@@ -6,7 +6,6 @@ had failed it, over the choice of keys, is in each. All of them together: below 
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -143,15 +142,3 @@ def test_every_bit_is_even_and_flips_with_any_bit_of_the_key() -> None:
             flipped = streams ^ torch.tensor([1 - half, half]) << place
             changed = (values ^ bits(flipped, (4,)))[..., None] >> bit & 1
             assert abs(float(changed.double().mean()) - 0.5) < 6 * 0.5 / math.sqrt(changed.numel())
-
-
-def test_no_global_generator_is_read_or_written() -> None:
-    torch.manual_seed(1)
-    first = bits(STREAM, (8,))
-    before, numpy_before = torch.get_rng_state(), repr(np.random.get_state())  # noqa: NPY002
-    torch.rand(5)
-    assert torch.equal(bits(STREAM, (8,)), first)
-    torch.set_rng_state(before)
-    fold(Key(0)("a").words(), torch.arange(3))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert repr(np.random.get_state()) == numpy_before  # noqa: NPY002

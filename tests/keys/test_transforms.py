@@ -1,8 +1,10 @@
 """The same numbers eager, compiled, traced and mapped; nothing asks the host; few operations, whatever the batch."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -54,6 +56,16 @@ def test_nothing_asks_the_host(draw: Callable[[Tensor], Tensor]) -> None:
     value = draw(STREAMS.to("meta"))
     assert value.device.type == "meta"
     assert value.shape == draw(STREAMS).shape
+
+
+@pytest.mark.parametrize("draw", [*DRAWS.values(), lambda words: normal(words, (5,))])
+def test_no_global_generator_is_read_or_written(draw: Callable[[Tensor], Tensor]) -> None:
+    value = draw(STREAMS)
+    torch.rand(5), np.random.rand(5), random.random()  # noqa: NPY002
+    before = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()  # noqa: NPY002
+    assert torch.equal(draw(STREAMS), value)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (repr(np.random.get_state()), random.getstate()) == before[1:]  # noqa: NPY002
 
 
 @draws
