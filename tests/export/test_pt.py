@@ -22,6 +22,12 @@ def stored(path: Path) -> Any:
     return torch.load(path, weights_only=True)
 
 
+def holds_itself() -> Any:
+    found: dict[str, Any] = {}
+    found["data"] = [found]
+    return found
+
+
 def test_the_layouts(tmp_path: Path) -> None:
     """What each reader does with its file, line for line: DC takes data[-1], TM and DD-Ranking two tensors."""
     synthetic = make()
@@ -132,12 +138,25 @@ def test_what_is_no_pt_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ({"weights": torch.zeros(3)}, "a dict with the keys weights; expected"),
+        ({"weights": torch.zeros(3)}, "a dict with the keys 'weights'; expected"),
         (3, "a int; expected"),
         (torch.zeros(5, 3, 8, 6), "5 images without labels do not divide into 3 classes"),
         (torch.zeros(6, 3, 9, 9), "images torch.float32"),
+        (torch.zeros(6, 144), r"images of the shape \[6, 144\]; expected \[N, 3, 8, 6\]"),
+        (torch.zeros(6, 3, 8, 6, dtype=torch.complex64), "images are complex64; expected"),
+        (torch.zeros(6, 3, 8, 6, dtype=torch.bool), "images are bool; expected"),
+        (torch.empty(6, 3, 8, 6, device="meta"), "images: are a tensor without data"),
+        (torch.zeros(6, 3, 8, 6).to_sparse(), "images: are a sparse or nested tensor"),
+        (torch.full((6, 3, 8, 6), 300), "whole numbers outside of 0 to 255"),
+        (torch.zeros(1).expand(2_000_000, 3, 8, 6), "of which the file holds a small part over and over"),
+        ([torch.zeros(6, 3, 8, 6), torch.zeros(6, dtype=torch.complex64)], "labels: their type is complex64"),
+        ([torch.zeros(6, 3, 8, 6), torch.empty(6, device="meta")], "labels: are a tensor without data"),
+        ([torch.zeros(6, 3, 8, 6), "cat"], "labels are a str; expected"),
+        ([torch.zeros(6, 3, 8, 6), ["a", "b", "c"] * 2], "labels are names such as a"),
+        (holds_itself(), "lists in lists"),
+        ({"data": [[torch.zeros(6, 3, 8, 6), [0, [1, 2]] * 3]]}, "labels: row 1: 2 labels"),
         ([torch.zeros(6, 3, 8, 6), torch.full((6,), 3)], "found 3 to 3, allowed 0 to 2"),
-        ([torch.zeros(6, 3, 8, 6), torch.zeros(6)], "labels torch.float32"),
+        ([torch.zeros(6, 3, 8, 6), torch.full((6,), 0.5)], "labels: row 0 is 0.5"),
         ([torch.zeros(6, 3, 8, 6), torch.zeros(6, 4)], "labels torch.float32"),
         ([torch.full((6, 3, 8, 6), torch.nan), torch.zeros(6).long()], "NaN"),
     ],

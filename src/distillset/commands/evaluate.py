@@ -16,13 +16,17 @@ from distillset.errors import InputError
 from distillset.evaluation import choose, evaluate, read_snapshots, table
 from distillset.evaluation.scores import score
 from distillset.report import ACCURACY
+from distillset.sources.load import Data
+from distillset.sources.picture_sets import holds_pictures, read_pictures
 from distillset.store import write_json
 
 
 def add(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser("evaluate", help="test accuracy of networks trained on a set")
-    parser.add_argument("artifact", type=Path, metavar="DIR", help="folder of the artifact")
+    parser.add_argument(
+        "artifact", type=Path, metavar="DIR", help="folder of the artifact, or with a sub-folder of pictures a class"
+    )
     add_data(parser, None)
     add_evaluation(parser, memory=True)
     parser.add_argument("--hard-labels", action="store_true", help="the most probable class instead of soft labels")
@@ -53,9 +57,8 @@ def add(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, and print a table or JSON."""
-    synthetic = SyntheticSet.load(options.artifact)
+    synthetic, data = _opened(options)
     origin = synthetic.card.get("data") or {}
-    data = load_data(options, note, origin)
     made_from = origin.get("fingerprint")
     fits = (data.train.spec.shape, data.train.spec.classes) == (synthetic.spec.shape, synthetic.spec.classes)
     if fits and made_from not in (None, data.train.fingerprint()):
@@ -96,6 +99,23 @@ def run(options: argparse.Namespace) -> int:
     else:
         print("\n\n".join([table(rows), *(one.told() for one in found)]))
     return 0
+
+
+def _opened(options: argparse.Namespace) -> tuple[SyntheticSet, Data]:
+    """The set and its data; a folder of pictures does not say what it was made from.
+
+    Raises:
+        InputError: neither an artifact nor pictures, or ``--data`` is missing, or ``--save`` has no artifact.
+    """
+    if not holds_pictures(options.artifact):
+        synthetic = SyntheticSet.load(options.artifact)
+        return synthetic, load_data(options, note, synthetic.card.get("data") or {})
+    if options.data is None:
+        raise InputError(f"--data: not given, and {options.artifact} holds pictures, which do not name their data")
+    if options.save:
+        raise InputError(f"--save: {options.artifact} holds pictures and is no artifact; distillset import makes one")
+    data = load_data(options, note)
+    return read_pictures(options.artifact, data.train.spec, note), data
 
 
 def _check_scores(options: argparse.Namespace, method: str, spec: Spec) -> None:

@@ -12,9 +12,10 @@ from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.evaluation import Ledger
-from distillset.export import EXPORTERS, export, read_pt
+from distillset.export import EXPORTERS, VALUES, export, read_pt
 from distillset.export.hub import push
 from distillset.export.measure import measure
+from distillset.sources.picture_sets import read_pictures
 from distillset.store import cache_folder
 
 
@@ -49,8 +50,24 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help=".pt file with images, or with images and labels")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="labels, where they are in a file of another name")
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help=".pt files with images, or with images and labels, one after the other; or a folder that export wrote, or "
+        "with one sub-folder of pictures a class",
+    )
+    parser.add_argument(
+        "--labels", type=Path, nargs="+", metavar="FILE", help="labels, where they are in files of another name"
+    )
+    parser.add_argument(
+        "--values",
+        choices=VALUES,
+        default="auto",
+        help="what floating-point images are: normalised, or pixels between 0 and 1 (unit); auto (default) takes them "
+        "for pixels where all lie between 0 and 1",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the new artifact")
     parser.add_argument("--method", default="imported", help="what to call the method in the card")
     parser.add_argument(
@@ -93,10 +110,24 @@ def run_import(options: argparse.Namespace) -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: exists and is not an empty folder; choose another")
     data = load_data(options, note)
-    synthetic = read_pt(options.file, options.labels, _spec(options, data.train.spec), method=options.method)
+    synthetic = _imported(options, _spec(options, data.train.spec))
     replace(synthetic, card={**synthetic.card, "data": data.origin()}).save(out)
     print(f"{out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {out / GRID}")
     return 0
+
+
+def _imported(options: argparse.Namespace, spec: Spec) -> SyntheticSet:
+    """What the files or the folder hold."""
+    files: list[Path] = options.file
+    if folder := next((file for file in files if file.is_dir()), None):
+        if len(files) > 1 or options.labels:
+            raise InputError(f"{folder}: a folder is imported by itself, without other files and --labels")
+        written = [path for path in (folder / "images_best.pt", *sorted(folder.glob("res_*.pt"))) if path.is_file()]
+        if not written:
+            return read_pictures(folder, spec, note, options.method)
+        files = written[:1]
+        note(f"{folder}: reading {files[0].name}")
+    return read_pt(files, options.labels, spec, method=options.method, values=options.values, announce=note)
 
 
 def _spec(options: argparse.Namespace, spec: Spec) -> Spec:

@@ -26,6 +26,7 @@ from distillset.evaluation.subjects import Subject, alike, of_random, of_set, of
 from distillset.mesh import join
 from distillset.nets import Network, Source, pool
 from distillset.sources.load import Data, given
+from distillset.sources.picture_sets import holds_pictures, read_pictures
 
 
 def evaluate(
@@ -59,7 +60,8 @@ def evaluate(
     """Train ``repeats`` fresh networks of each kind on ``synthetic`` and test them; ranks of `torchrun` share them.
 
     Args:
-        synthetic: the set, with hard or soft labels, or the folder of one.
+        synthetic: the set, with hard or soft labels, or the folder of one, or a folder with a sub-folder of pictures a
+            class.
         data: `Data`, or whatever else `distillset.load` takes with a test set or holds one out of; its ``test`` is what
             is tested on; its ``train``, the set that was distilled, gives the other rows.
         artifact: what to call ``synthetic`` in its rows; None is its folder, or ``synthetic``.
@@ -90,8 +92,8 @@ def evaluate(
         InputError: an argument out of its range, or a test or training set that does not fit the synthetic one.
         DivergedError: the logits of all networks of a row are not finite; of some, the row says how many.
     """
-    synthetic, artifact = _artifact(synthetic, artifact)
     data = _tested_on(data, announce)
+    synthetic, artifact = _artifact(synthetic, artifact, data, announce)
     repeats, seed = whole("--repeats", repeats, 1), whole("--seed", seed)
     epochs = None if epochs is None else whole("--epochs", epochs)
     if select not in ("last", "validation"):
@@ -150,13 +152,18 @@ def evaluate(
     return [replace(row, fingerprint=fingerprint) for row in rows]
 
 
-def _artifact(synthetic: Any, name: str | None) -> tuple[SyntheticSet, str]:
+def _artifact(
+    synthetic: Any, name: str | None, data: Data, announce: Callable[[str], None]
+) -> tuple[SyntheticSet, str]:
     """The set, read where it is a folder's path, and what to call it."""
     if isinstance(synthetic, SyntheticSet):
         return synthetic, name or "synthetic"
     if not isinstance(synthetic, str | PathLike):
         raise InputError(f"synthetic {shown(synthetic)}: must be a SyntheticSet, or the folder of one")
-    return SyntheticSet.load(fspath(synthetic)), name or fspath(synthetic)
+    path = fspath(synthetic)
+    if holds_pictures(path):
+        return read_pictures(path, data.train.spec, announce), name or path
+    return SyntheticSet.load(path), name or path
 
 
 def _tested_on(data: Any, announce: Callable[[str], None]) -> Data:

@@ -8,12 +8,13 @@ from distillset.arguments import path_of
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import InputError, unwritable
 from distillset.export.image_folder import write_image_folder
+from distillset.export.imported import VALUES, read_pt
 from distillset.export.parquet import write_parquet
 from distillset.export.pixels import eight_bit
-from distillset.export.pt import read_pt, write_pt
+from distillset.export.pt import write_pt
 from distillset.store import read_json
 
-__all__ = ["EXPORTERS", "eight_bit", "export", "read_pt"]
+__all__ = ["EXPORTERS", "VALUES", "eight_bit", "export", "read_pt"]
 
 EXPORTERS: dict[str, Callable[[SyntheticSet, Path], list[str]]] = {
     "imagefolder": write_image_folder,

@@ -116,11 +116,11 @@ def _open(data: Any, role: str, resize: Resize | None, progress: bool | None) ->
     splits = hugging_face.open_object(data, role)
     if splits is not None:
         train, test, unused = (choose_test(splits, role), None, ()) if role == "test" else choose(splits, role)
-        test_part = None if test is None else _Part(test, _gathered(test, resize, progress))
+        test_part = None if test is None else _Part(test, gathered(test, resize, progress))
         notes = [f"{role}: left unused: {', '.join(unused)}"] if unused else []
         if hugging_face.transformed(data):
             notes.append(f"{role}: read as it is stored; its transform (with_transform) is not applied")
-        return _Part(train, _gathered(train, resize, progress), notes=tuple(notes)), test_part
+        return _Part(train, gathered(train, resize, progress), notes=tuple(notes)), test_part
     listed = isinstance(data, dict | list | Tensor | np.ndarray)
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not listed:
         return _from_items(data, role, resize, progress), None
@@ -168,7 +168,7 @@ def _from_items(data: Any, role: str, resize: Resize | None, progress: bool | No
         return [picture for picture, _ in items]
 
     split = _split(role, torch.full((count,), labels.MISSING), None)
-    pixels = _gathered(replace(split, read=read), resize, progress)
+    pixels = gathered(replace(split, read=read), resize, progress)
     numbers, class_names = labels.from_values(given, _class_names(data, role), split.row)
     return _Part(replace(split, labels=numbers, class_names=class_names), pixels)
 
@@ -224,7 +224,7 @@ def _split(name: str, numbers: Tensor, class_names: tuple[str, ...] | None) -> S
     return Split(name, numbers, class_names, read=lambda rows: (), row=lambda row: f"{name}, row {row}")
 
 
-def _gathered(split: Split, resize: Resize | None, progress: bool | None) -> Tensor:
+def gathered(split: Split, resize: Resize | None, progress: bool | None) -> Tensor:
     """All pictures of a split, uint8 [N, C, H, W]."""
     if len(split) == 0:
         raise InputError(f"{split.name}: the set is empty")
