@@ -56,7 +56,7 @@ class Battery:
             raise RuntimeError("the inputs cannot be made")
 
     def command(self, name: str, kills: int, seconds: float | None = None, plainly: bool = True) -> None:
-        """Lives of one command until it was killed ``kills`` times, or the time is up.
+        """Lives of one command until it was killed, or ended by its budget, ``kills`` times, or the time is up.
 
         Args:
             name: of `COMMANDS`.
@@ -71,7 +71,9 @@ class Battery:
         if "untouched" not in record:
             self._untouched(name, record, plainly)
             self._keep(record, start)
-        while record["kills"] < kills and (seconds is None or time.monotonic() - start < seconds):
+        while record["kills"] + record.get("budgets", 0) < kills and (
+            seconds is None or time.monotonic() - start < seconds
+        ):
             began = time.monotonic()
             life = self._life(name, len(record["lives"]), record)
             record["lives"].append(life)
