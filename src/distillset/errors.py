@@ -36,6 +36,10 @@ class DiskError(DistillsetError, OSError):
     """The disk is full, cannot be written, or a folder went away. What was whole before is whole still."""
 
 
+class GoneError(DiskError):
+    """A folder that was being written to was removed, or replaced by another."""
+
+
 class InterruptedRun(KeyboardInterrupt):
     """The run was asked to stop (Ctrl-C or SIGTERM) and has saved its state.
 

@@ -23,6 +23,10 @@ EARLY = (".lock", "experts", WHITENING)
 """What a run may leave before its first checkpoint: the experts it has trained so far."""
 
 
+PARTS = ("checkpoints", "snapshots", "experts", "metrics.jsonl")
+"""What a run writes into, and removes from."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A state between two episodes.
@@ -73,6 +77,9 @@ class RunFolder:
             raise InputError(
                 f"--out {folder}: holds other files (such as {strangers[0].name}) and no run; choose another folder"
             )
+        for part in PARTS:
+            if (folder / part).is_symlink():
+                raise InputError(f"--out {folder / part}: is a symbolic link; a run writes into its own folder alone")
         with held(folder):
             yield cls(folder)
 

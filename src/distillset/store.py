@@ -14,14 +14,14 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from distillset.errors import DiskError, InputError, reason, unwritable
-from distillset.trust import own_folder
+from distillset.errors import DiskError, GoneError, InputError, reason, unwritable
+from distillset.trust import open_own, own_folder
 
 HEADER = "distillset"
 LOCK = ".lock"
@@ -123,10 +123,14 @@ def append(path: Path, line: str) -> None:
     """Add a line to a log. A crash may cut it short; readers leave such a line out.
 
     Raises:
-        DiskError: see `write_atomically`.
+        DiskError: see `write_atomically`; or the log is a symbolic link.
     """
-    with writing(path), path.open("a", encoding="utf-8") as file:
+    with writing(path), _appended(path) as file:
         file.write(line + "\n")
+
+
+def _appended(path: Path) -> TextIO:
+    return os.fdopen(open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "a", encoding="utf-8")
 
 
 @contextmanager
@@ -139,7 +143,7 @@ def writing(path: Path) -> Iterator[None]:
     """
     for folder, mark in _HELD.items():
         if path.resolve().is_relative_to(folder) and _mark(folder / LOCK) != mark:
-            raise DiskError(f"{folder}: was removed or replaced during the run; what lay in it is gone with it")
+            raise GoneError(f"{folder}: was removed or replaced during the run; what lay in it is gone with it")
     try:
         yield
     except DiskError:
@@ -397,7 +401,8 @@ def _lock(folder: Path) -> Iterator[tuple[int, int]]:
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = (folder / LOCK).open("w")
+            # Not emptied, and no link: it might lead to what is not ours.
+            file = os.fdopen(open_own(folder / LOCK, os.O_RDWR | os.O_CREAT), "r+b")
         except OSError as error:
             raise unwritable(str(folder), error) from None
         with file:

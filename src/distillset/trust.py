@@ -74,7 +74,7 @@ def shut(path: Path) -> None:
         path.chmod(mode & ~(stat.S_IWGRP | stat.S_IWOTH))
 
 
-def open_own(path: Path, flags: int, mode: int = 0o666) -> int:
+def open_own(path: str | Path, flags: int, mode: int = 0o666) -> int:
     """`os.open`, following no link at the end of ``path``, and waiting for no writer of a pipe."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
 

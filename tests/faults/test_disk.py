@@ -115,15 +115,15 @@ def test_the_command_line_says_so_in_one_line(
 
 
 def test_a_folder_that_cannot_be_written_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Path.open
+    real = os.open
 
-    def read_only(path: Path, mode: str = "r", *more: Any, **named: Any) -> Any:
-        if path.is_relative_to(tmp_path) and mode != "r":
+    def read_only(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if Path(path).is_relative_to(tmp_path) and flags & (os.O_WRONLY | os.O_RDWR):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-        return real(path, mode, *more, **named)
+        return real(path, flags, *more, **named)
 
     (tmp_path / "run").mkdir()
-    monkeypatch.setattr(Path, "open", read_only)
+    monkeypatch.setattr("os.open", read_only)
     with pytest.raises(InputError, match=r"run: cannot be written \(Read-only file system\)"):
         distil(tmp_path / "run")
 

@@ -97,10 +97,12 @@ def load_data(
     announce: Callable[[str], None],
     origin: Mapping[str, Any] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    decoded: Path | None = None,
 ) -> Data:
     """The data that the flags name; what ``origin`` (of an artifact's card) says where they do not.
 
-    Other data than the artifact's are brought to its classes and size, too. ``stop`` as in `load`.
+    Other data than the artifact's are brought to its classes and size, too. ``stop`` and ``decoded`` as in
+    `load`.
 
     Raises:
         InputError: neither says what the data are, or they cannot be used.
@@ -125,6 +127,7 @@ def load_data(
         crop=crop,
         announce=announce,
         stop=stop,
+        decoded=decoded,
     )
 
 

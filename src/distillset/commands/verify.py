@@ -2,13 +2,19 @@
 
 import argparse
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from distillset.commands.options import add_data, load_data
 from distillset.commands.progress import note
 from distillset.data.synthetic import SyntheticSet
-from distillset.errors import InputError
+from distillset.errors import InputError, unwritable
+from distillset.sources.cache import STAGE
+from distillset.store import cache_folder
 from distillset.verify import Check, verify
 
 SIGNS = {True: "ok", False: "FAILED", None: "-"}
@@ -21,7 +27,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("artifacts", type=Path, nargs="+", metavar="DIR", help="folders of the artifacts")
     add_data(parser, None)
     parser.add_argument(
-        "--real", action="store_true", help="also the training set: --data, else what the card says it was made from"
+        "--real", action="store_true", help="also the training set, decoded anew: --data, else what the card says"
     )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
     parser.set_defaults(run=run)
@@ -33,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         InputError: something does not hold; all checks have been printed by then.
     """
-    found = {str(folder): _checks(folder, options) for folder in options.artifacts}
+    with _aside() if options.real or options.data is not None else nullcontext() as decoded:
+        found = {str(folder): _checks(folder, options, decoded) for folder in options.artifacts}
     if options.json:
         print(json.dumps({name: [check.to_json() for check in checks] for name, checks in found.items()}, indent=2))
     else:
@@ -47,11 +54,28 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _checks(folder: Path, options: argparse.Namespace) -> list[Check]:
-    if not (options.real or options.data is not None):
+@contextmanager
+def _aside() -> Iterator[Path]:
+    """A folder to decode the source in anew: what is checked is what it holds, and not what the cache says of it.
+
+    It lies in the cache, whose disk is large enough, under a name that is swept away after a week where a kill left it.
+    """
+    try:
+        root = cache_folder()
+        folder = tempfile.mkdtemp(prefix=f"{STAGE}verify-", dir=root)
+    except OSError as error:
+        raise unwritable(str(root), error, "; DISTILLSET_CACHE names another folder") from None
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _checks(folder: Path, options: argparse.Namespace, decoded: Path | None) -> list[Check]:
+    if decoded is None:
         return verify(folder)
     checks = verify(folder)
     if any(check.holds is False for check in checks):
         return checks
     origin = SyntheticSet.load(folder).card.get("data") or {}
-    return verify(folder, load_data(options, note, origin).train)
+    return verify(folder, load_data(options, note, origin, decoded=decoded).train)

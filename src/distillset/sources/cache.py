@@ -26,12 +26,15 @@ from distillset import store
 from distillset.data.measure import content_fingerprint
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.errors import DiskError, DistillsetError, InputError, InterruptedRun, unwritable
+from distillset.errors import DiskError, DistillsetError, GoneError, InputError, InterruptedRun, unwritable
+from distillset.trust import doubt, shut, sound
 
 SCHEMA = 1
 """Part of every key: raise it when what is written for the same source changes."""
 
 PARTS = ("train", "test")
+CARD, LABELS = "card.json", "labels.safetensors"
+FILES = (CARD, LABELS, *(f"{part}.bin" for part in PARTS))
 STAGE, LOCK = ".building-", ".lock"
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 STALE_SECONDS = 7 * 86_400.0
@@ -52,10 +55,11 @@ class Entry:
     """The numbers in the source of the classes that a user chose; None for all of them."""
 
 
-def place(name: str, identity: Mapping[str, Any]) -> Path:
-    """Where the entry of a source is kept: the same folder only for the same identity (JSON values)."""
+def place(name: str, identity: Mapping[str, Any], root: str | Path | None = None) -> Path:
+    """Where the entry of a source is kept, in the cache or ``root``: the same for the same identity alone (JSON)."""
     key = hashlib.sha256(json.dumps([SCHEMA, dict(identity)], sort_keys=True).encode()).hexdigest()
-    return store.cache_folder() / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:40].lstrip('.-') or 'data'}-{key[:24]}"
+    root = store.cache_folder() if root is None else Path(root)
+    return root / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:40].lstrip('.-') or 'data'}-{key[:24]}"
 
 
 def files_of(path: Path) -> list[tuple[str, int, int]]:
@@ -88,15 +92,15 @@ def files_of(path: Path) -> list[tuple[str, int, int]]:
 
 
 def read(entry: Path) -> Entry | None:
-    """The sets of an entry, memory-mapped; None where there is none or it is damaged.
+    """The sets of an entry, memory-mapped; None where there is none, it is damaged, or others could have changed it.
 
     Pixels are checked against their fingerprint up to `CHECKED_BYTES` a part, and by their number beyond.
     """
-    if not (entry / "card.json").is_file():
+    if any(map(doubt, (entry, *(entry / name for name in FILES)))):
         return None
     try:
-        card = store.read_json(entry / "card.json", sealed=True)
-        labels, _ = store.read_tensors(entry / "labels.safetensors")
+        card = store.read_json(entry / CARD, sealed=True)
+        labels, _ = store.read_tensors(entry / LABELS)
         spec = Spec.from_json(card["spec"])
         for part in PARTS:
             _check(entry / f"{part}.bin", labels[part], spec, card["fingerprints"][part])
@@ -125,12 +129,12 @@ def write_card(
     class_indices: tuple[int, ...] | None = None,
 ) -> None:
     """Finish an entry whose pixels lie in ``folder`` already."""
-    store.write_tensors(folder / "labels.safetensors", labels)
+    store.write_tensors(folder / LABELS, labels)
     counts = {part: len(labels[part]) for part in PARTS}
     card = {"schema": SCHEMA, "spec": spec.to_json(), "counts": counts, "fingerprints": dict(prints), "notes": notes}
     if class_indices is not None:
         card["class_indices"] = list(class_indices)
-    store.write_sealed(folder / "card.json", card)
+    store.write_sealed(folder / CARD, card)
 
 
 @contextmanager
@@ -138,7 +142,7 @@ def building(
     entry: Path, announce: Callable[[str], object] = lambda note: None, stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Path | None]:
     """A folder beside ``entry`` to build it in, which takes its place if the block succeeds; None where meanwhile
-    another process has built it.
+    another process has built it. It holds no link and nothing of other users, which would lead what is written astray.
 
     Where the block is interrupted, or killed, the folder stays, and is given again the next time; where it fails
     otherwise, it is gone.
@@ -149,14 +153,16 @@ def building(
         stop: whether to wait no longer.
 
     Raises:
-        InputError: the cache cannot be written, or the disk is full.
+        InputError: the cache cannot be written.
+        DiskError: the disk is full.
+        GoneError: the cache was removed meanwhile.
         InterruptedRun: ``stop`` said so.
     """
     root = entry.parent
     stage = root / f"{STAGE}{entry.name}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        stage.mkdir(exist_ok=True)
+        _make(stage)
     except OSError as error:
         raise _unwritable(root, error) from None
     try:
@@ -166,12 +172,16 @@ def building(
                 shutil.rmtree(stage, ignore_errors=True)
                 yield None
                 return
+            if not sound(stage):
+                _empty(stage)
             try:
                 yield stage
             except Exception:  # no interruption: who goes on finds what was done
                 shutil.rmtree(stage, ignore_errors=True)
                 raise
             _move(stage, entry)
+    except GoneError:
+        raise
     except DiskError as error:
         raise _unwritable(root, error) from error
     except OSError as error:
@@ -186,7 +196,7 @@ def _held(stage: Path, announce: Callable[[str], object], stop: Callable[[], boo
     told = False
     while True:
         with ExitStack() as stack:
-            stage.mkdir(exist_ok=True)
+            _make(stage)
             try:
                 stack.enter_context(store.locked(stage))
             except InputError as busy:
@@ -208,21 +218,55 @@ def _held(stage: Path, announce: Callable[[str], object], stop: Callable[[], boo
 def _move(stage: Path, entry: Path) -> None:
     """Put ``stage`` in the place of ``entry``, which is missing or damaged."""
     (stage / LOCK).unlink(missing_ok=True)
-    if entry.exists():
+    for path in (stage, *stage.iterdir()):
+        shut(path)
+    if os.path.lexists(entry):
         # Renaming what is damaged first keeps the moment without an entry short.
         damaged = stage.with_name(f"{stage.name}-damaged")
-        shutil.rmtree(damaged, ignore_errors=True)
+        _remove(damaged)
         entry.rename(damaged)
         stage.rename(entry)
-        shutil.rmtree(damaged, ignore_errors=True)
+        _remove(damaged)
     else:
         stage.rename(entry)
+
+
+def _make(stage: Path) -> None:
+    """Make ``stage``, a folder and no link to one."""
+    if stage.is_symlink():
+        stage.unlink()
+    stage.mkdir(exist_ok=True)
+    shut(stage)
+
+
+def _empty(stage: Path) -> None:
+    """Remove all but the lock from a stage, which is held.
+
+    Raises:
+        InputError: it is another user's still.
+    """
+    for path in stage.iterdir():
+        if path.name != LOCK:
+            _remove(path)
+    shut(stage / LOCK)
+    if not sound(stage):
+        raise InputError(f"{stage}: {doubt(stage) or f'its {LOCK} has another name elsewhere'}; remove it")
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever is there; what a link leads to stays."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_stale(root: Path, own: Path) -> None:
     for stage in root.glob(f"{STAGE}*"):
         try:
-            if stage != own and time.time() - stage.stat().st_mtime > STALE_SECONDS:
+            if stage.is_symlink():
+                stage.unlink()
+            elif stage != own and time.time() - stage.stat().st_mtime > STALE_SECONDS:
                 with store.locked(stage):
                     shutil.rmtree(stage, ignore_errors=True)
         except (InputError, OSError):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,7 +22,8 @@ from distillset.sources import cache
 from distillset.sources.pictures import Form, Wider, decode, form_of
 from distillset.sources.progress import Bar
 from distillset.sources.splits import Split
-from distillset.store import read_json, write_json
+from distillset.store import read_json, write_sealed
+from distillset.trust import open_own
 
 BLOCK_BYTES = 16 * 2**20
 BLOCK_IMAGES = 256
@@ -84,9 +85,8 @@ def write_entry(
         InputError: a picture cannot be used; the message names its file and row.
         InterruptedRun: ``stop`` said so.
     """
-    form, done = form_of(plan.train.read(range(1)), plan.train.row, plan.resize), _Done.read(folder)
-    if done.rows and done.channels > form.channels:
-        form = replace(form, channels=done.channels)
+    first, done = form_of(plan.train.read(range(1)), plan.train.row, plan.resize), _Done.read(folder)
+    form = replace(first, channels=max(first.channels, done.channels))
     threaded = form.resize is not None or form.height * form.width > SMALL
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) if threaded else nullcontext() as pool:
         while True:
@@ -96,6 +96,8 @@ def write_entry(
                 widened = writer.run(done, pool, progress, announce, stop)
             except Wider as wider:
                 form, done = replace(form, channels=wider.channels), _Done()
+            except _Stale:
+                form, done = first, _Done()
             else:
                 break
     kind = CHANNELS.get(form.channels, f"{form.channels} channels")
@@ -126,21 +128,35 @@ class _Done:
     rows: int = 0
     widened: int = 0
     channels: int = 0
+    prints: Mapping[str, str] = field(default_factory=dict)
+    """Checksums of the pixels of each part so far."""
 
     @classmethod
     def read(cls, folder: Path) -> "_Done":
-        """What was kept in ``folder``; nothing, where that cannot be read."""
+        """What was kept in ``folder``; nothing, where that cannot be read or has other fields."""
         try:
-            return cls(**read_json(folder / PROGRESS))
+            done = cls(**read_json(folder / PROGRESS, sealed=True))
         except (InputError, TypeError):
             return cls()
+        numbers = (done.rows, done.widened, done.channels)
+        whole = all(type(number) is int and number >= 0 for number in numbers) and isinstance(done.prints, dict)
+        return done if whole and done.channels in CHANNELS and done.widened <= done.rows else cls()
 
     def write(self, folder: Path, files: Iterable[BinaryIO]) -> None:
         """Keep it, after the pixels."""
         for file in files:
             file.flush()
             os.fsync(file.fileno())
-        write_json(folder / PROGRESS, asdict(self))
+        write_sealed(folder / PROGRESS, asdict(self))
+
+
+def _open(path: Path) -> BinaryIO:
+    """To read and to write at its end, and no link."""
+    return os.fdopen(open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b")
+
+
+class _Stale(Exception):
+    """What is on the disk is not what a record says of it."""
 
 
 class _Writer:
@@ -168,8 +184,8 @@ class _Writer:
         splits = [split for split in (self.plan.train, self.plan.test) if split is not None]
         total, offset = sum(map(len, splits)), 0
         with ExitStack() as stack:
-            files = {part: stack.enter_context((self.folder / f"{part}.bin").open("a+b")) for part in cache.PARTS}
-            done = self._take_up(files, done)
+            files = {part: stack.enter_context(_open(self.folder / f"{part}.bin")) for part in cache.PARTS}
+            self._take_up(files, done, total)
             if done.rows:
                 announce(f"{self.plan.name}: going on after {done.rows} of {total} images")
             bar = stack.enter_context(Bar(f"decoding {self.plan.name}", total, progress))
@@ -182,7 +198,7 @@ class _Writer:
                         files[part].write(chunk.numpy().data)
                         self._count(part, chunk)
                     bar.advance(stop_row - start)
-                    done = _Done(offset + stop_row, done.widened + count, self.form.channels)
+                    done = _Done(offset + stop_row, done.widened + count, self.form.channels, self.fingerprints())
                     asked = done.rows < total and stop()
                     if asked or time.monotonic() - kept > PROGRESS_SECONDS:
                         done.write(self.folder, files.values())
@@ -195,21 +211,27 @@ class _Writer:
             done.write(self.folder, files.values())
         return done.widened
 
-    def _take_up(self, files: Mapping[str, BinaryIO], done: _Done) -> _Done:
-        """Count in what is on the disk, and cut off what came after it; begin anew where that is less than was kept."""
+    def _take_up(self, files: Mapping[str, BinaryIO], done: _Done, total: int) -> None:
+        """Count in what is on the disk, and cut off what came after it.
+
+        Raises:
+            _Stale: it is not what was kept.
+        """
         size = math.prod(self.shape)
         train = min(done.rows, len(self.plan.train))
         held = 0 if self.plan.held is None else int(self.plan.held[:train].sum())
         counts = {"train": train - held, "test": done.rows - train + held}
-        if any(file.seek(0, os.SEEK_END) < counts[part] * size for part, file in files.items()):
-            done, counts = _Done(), dict.fromkeys(counts, 0)
+        ends = {part: file.seek(0, os.SEEK_END) for part, file in files.items()}
+        if done.rows > total or any(ends[part] < counts[part] * size for part in files):
+            raise _Stale
         for part, file in files.items():
             file.truncate(counts[part] * size)
             file.seek(0)
             for start, stop in self._blocks(counts[part]):
                 pixels = bytearray(file.read((stop - start) * size))
                 self._count(part, torch.frombuffer(pixels, dtype=torch.uint8).view(-1, *self.shape))
-        return done
+        if done.rows and self.fingerprints() != done.prints:
+            raise _Stale
 
     def _count(self, part: str, chunk: Tensor) -> None:
         self._prints[part].add(chunk)

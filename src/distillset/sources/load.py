@@ -11,7 +11,7 @@ from typing import Any
 from distillset.arguments import whole
 from distillset.data.real import RealSet
 from distillset.data.resize import Resize
-from distillset.errors import InputError, shown
+from distillset.errors import GoneError, InputError, shown
 from distillset.sources import cache
 from distillset.sources.classes import Choice, choose_classes, narrowed, published_classes, rows_of
 from distillset.sources.decode import Plan, write_entry
@@ -30,6 +30,8 @@ from distillset.sources.splits import (
     note_held_out,
 )
 
+TRIES = 3
+"""How often decoding begins again where the cache is removed meanwhile, which it may be at any time."""
 SCRATCH = "scratch"
 """A folder beside an entry that is built, for what readers have to write."""
 
@@ -88,6 +90,7 @@ def load(
     announce: Callable[[str], None] | None = None,
     progress: bool | None = None,
     stop: Callable[[], bool] = lambda: False,
+    decoded: str | Path | None = None,
 ) -> Data:
     """Training and test set of a source.
 
@@ -107,6 +110,7 @@ def load(
         announce: takes each note, one line; written to stderr by default.
         progress: whether decoding shows a bar on stderr; by default on a terminal.
         stop: asked between blocks of images whether to decode no further; the same call then goes on from there.
+        decoded: the folder to keep decoded images in; None is the cache. In an empty one they are decoded anew.
 
     Raises:
         InputError: the source does not exist or cannot be used; the message names what and where.
@@ -118,7 +122,7 @@ def load(
     scale = None if resize is None else Resize(*_sides(resize), crop=crop)
     classes = None if classes is None else _listed(classes)
     if isinstance(data, str | os.PathLike):
-        return _load_placed(data, data_dir, test, _Shape(classes, scale), announce, progress, stop)
+        return _load_placed(data, data_dir, test, _Shape(classes, scale), announce, progress, stop, decoded)
     if isinstance(test, str | os.PathLike):
         raise InputError(f"test: {test} is a name, but the data lie in memory; give the test set in the same way")
     train, test, found, choice = load_in_memory(data, test, scale, classes, progress)
@@ -168,6 +172,7 @@ def _load_placed(
     announce: Callable[[str], None],
     progress: bool | None,
     stop: Callable[[], bool],
+    decoded: str | Path | None,
 ) -> Data:
     if test is not None and not isinstance(test, str | os.PathLike):
         raise InputError(f"test: {type(test).__name__} found; where the data are named the test set must be as well")
@@ -175,21 +180,29 @@ def _load_placed(
     test_place = None if test is None else find(test, data_dir, "--test")
     test_identity = None if test_place is None else test_place.identity()
     identity = {"train": place.identity(), "test": test_identity, **shape.identity()}
-    where = cache.place(place.name, identity)
+    where = cache.place(place.name, identity, decoded)
     entry = cache.read(where)
-    if entry is None:
-        with cache.building(where, announce, stop) as stage:
+    for again in range(TRIES) if entry is None else ():
+        try:
+            with cache.building(where, announce, stop) as stage:
+                if stage:
+                    shutil.rmtree(stage / SCRATCH, ignore_errors=True)  # of one that was killed
+                    plan, notes = _plan(place, test_place, shape, stage)
+                    write_entry(stage, plan, notes, progress, announce, stop)
+                    shutil.rmtree(stage / SCRATCH, ignore_errors=True)
+        except GoneError:
+            if again + 1 == TRIES:
+                raise
+            announce(f"{where.parent}: the cache was removed while {place.source} was decoded; beginning again")
+            continue
+        if (entry := cache.read(where)) is not None:
             if stage:
-                shutil.rmtree(stage / SCRATCH, ignore_errors=True)  # of one that was killed
-                plan, notes = _plan(place, test_place, shape, stage)
-                write_entry(stage, plan, notes, progress, announce, stop)
-                shutil.rmtree(stage / SCRATCH, ignore_errors=True)
-        entry = cache.read(where)
-        if entry is None:
-            raise InputError(f"{where}: cannot be read back; DISTILLSET_CACHE names another folder")
-        if stage:
-            count = len(entry.train) + len(entry.test)
-            announce(f"{place.source}: decoded {count} images; they are kept in {where.parent}")
+                count = len(entry.train) + len(entry.test)
+                kept = f"; they are kept in {where.parent}" if decoded is None else ""
+                announce(f"{place.source}: decoded {count} images{kept}")
+            break
+    if entry is None:
+        raise InputError(f"{where}: cannot be read back; DISTILLSET_CACHE names another folder")
     told = (*entry.notes, *shape.notes(place.source))
     for note in told:
         announce(note)
