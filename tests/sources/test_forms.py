@@ -166,7 +166,7 @@ def test_missing_labels_count_only_where_they_are_used(tmp_path: Path) -> None:
     data = quietly(tmp_path / "d")
     # as competitions and ImageNet have it: what is called test has no labels, so that the validation split is taken
     assert data.test.labels.tolist() == [0]
-    assert data.notes == (f"{tmp_path / 'd'}: left unused: test (it has no labels)",)
+    assert f"{tmp_path / 'd'}: left unused: test (it has no labels)" in data.notes
     with pytest.raises(InputError, match="no image has a label"):
         quietly(datasets.DatasetDict(train=bare))
 
@@ -243,5 +243,5 @@ def test_what_a_table_lacks_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train\.parquet, row 2: there is no image"):
         quietly(table(tmp_path / "n", {"image": [GREY[0].tolist(), GREY[1].tolist(), None, None], "label": LABELS}))
     gone = [str(tmp_path / f"{n}.png") for n in range(4)]
-    with pytest.raises(InputError, match=r"train\.parquet, row 0: .*No such file.*0\.png"):
+    with pytest.raises(InputError, match=r"train\.parquet, row 0: .*0\.png is outside the data's folder"):
         quietly(table(tmp_path / "p", {"image": gone, "label": LABELS}))

@@ -71,10 +71,10 @@ def test_the_hub_s_names_columns_configurations_and_splits(
 ) -> None:
     whole = rows(PICTURES, [1, 0, 1, 0], ["a", "b"], image, label)
     more = {"extra": whole} if name == "svhn" else {}
-    hub[asked] = splits(train=whole, **{test: whole.select([2])}, **more)
+    hub[asked] = splits(train=whole, **{test: whole.select([2, 3])}, **more)
     data = quietly(name)
     assert data.train.images.tolist() == channels_first(PICTURES).tolist()
-    assert (data.train.labels.tolist(), data.test.labels.tolist()) == ([1, 0, 1, 0], [1])
+    assert (data.train.labels.tolist(), data.test.labels.tolist()) == ([1, 0, 1, 0], [1, 0])
     assert data.source == name
     assert data.notes == (("svhn: left unused: extra",) if name == "svhn" else ())
     mean = KNOWN[name].mean

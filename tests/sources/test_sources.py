@@ -55,7 +55,7 @@ def test_a_known_name_is_found_below_the_data_folder(tmp_path: Path, monkeypatch
     write_parquet(folder, "test", images[4:], [1, 0], image="img", names=["cat", "dog"])
     data = quietly("cifar10", data_dir=tmp_path / "sets")
     assert data.source == "cifar10"
-    assert data.notes == ()
+    assert data.notes == (f"{folder}: took 3 .parquet files out of 1 folder",)
     assert data.train.images.numpy().tolist() == channels_first(images[:4]).tolist()
     assert data.test.images.numpy().tolist() == channels_first(images[4:]).tolist()
     assert data.train.labels.tolist() == [0, 1, 0, 1]
@@ -107,9 +107,11 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     assert data.train.counts.tolist() == [6, 3]
     assert data.test.counts.tolist() == [1, 1]
     assert data.source == str(folder)
-    assert len(data.notes) == 1
-    assert "held out a stratified 20% for testing (2 of 11 images)" in data.notes[0]
-    assert heard[-1] == data.notes[0]
+    assert data.notes == (
+        f"{folder}: took 11 images out of 2 folders; left 1 .md file (README.md), 1 .txt file (cat/notes.txt)",
+        f"{folder}: no test split; held out a stratified 20% for testing (2 of 11 images)",
+    )
+    assert heard[-2:] == list(data.notes)
     both = [*data.train.images.tolist(), *data.test.images.tolist()]
     assert sorted(both) == sorted(channels_first(images["cat"] + images["train"]).tolist())
 
@@ -130,7 +132,10 @@ def test_a_folder_of_splits_of_classes(tmp_path: Path) -> None:
     # numbered as the training classes are, although b is missing here
     assert data.test.labels.tolist() == [0, 2]
     assert data.test.images.tolist() == channels_first([picture(3), picture(4)]).tolist()
-    assert data.notes == ()
+    assert data.notes == (
+        f"{tmp_path / 'd'}: took 5 images out of 5 folders",
+        f"{tmp_path / 'd'}, split val: no images of 1 of the 3 classes (b); accuracy is that on the others",
+    )
 
 
 def test_a_dataset_that_was_saved_to_disk(tmp_path: Path) -> None:
@@ -144,7 +149,7 @@ def test_a_dataset_that_was_saved_to_disk(tmp_path: Path) -> None:
     data = quietly(tmp_path / "d")
     assert data.train.images.tolist() == channels_first([picture(n) for n in range(4)]).tolist()
     assert data.test.labels.tolist() == [1]
-    assert data.notes == (f"{tmp_path / 'd'}: left unused: extra",)
+    assert data.notes[0] == f"{tmp_path / 'd'}: left unused: extra"
     table.save_to_disk(str(tmp_path / "alone"))
     assert len(quietly(tmp_path / "alone", test=tmp_path / "d").test) == 1
     # the same objects in memory
@@ -182,7 +187,11 @@ def test_the_test_set_may_lie_elsewhere(tmp_path: Path) -> None:
     assert data.test.labels.tolist() == [1]
     assert len(data.train) == 2
     assert data.test_source == str(test)
-    assert data.notes == ()
+    assert [note.rpartition(": ")[2] for note in data.notes] == [
+        "took 2 images out of 2 folders",
+        "took 1 image out of 1 folder",
+        "no images of 1 of the 2 classes (a); accuracy is that on the others",
+    ]
 
 
 def test_mixed_modes_become_the_widest_without_loss(tmp_path: Path) -> None:
@@ -194,8 +203,8 @@ def test_mixed_modes_become_the_widest_without_loss(tmp_path: Path) -> None:
     assert data.train.images[0].tolist() == np.stack([grey, grey, grey, opaque]).tolist()
     assert data.train.images[1].tolist() == [*colour.transpose(2, 0, 1).tolist(), opaque.tolist()]
     assert data.test.images[0].tolist() == clear.transpose(2, 0, 1).tolist()
-    assert len(data.notes) == 1
-    assert "5 images were converted to RGBA" in data.notes[0]
+    assert len(data.notes) == 3
+    assert "5 images were converted to RGBA" in data.notes[-1]
 
 
 def test_palettes_bits_and_orientation_are_decoded_as_they_are_seen(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
         help="the classes to take, by name or number, in the order of their labels (default: all)",
     )
     group.add_argument(
+        "--allow-outside", action="store_true", help="read images that a table names outside the folder of the data"
+    )
+    group.add_argument(
         "--resize", type=size, metavar="HxW", help="resize every image: bilinear, antialiased, each side by itself"
     )
     group.add_argument(
@@ -125,6 +128,7 @@ def load_data(
         classes=options.classes or origin.get("classes"),
         resize=resize,
         crop=crop,
+        allow_outside=options.allow_outside,
         announce=announce,
         stop=stop,
         decoded=decoded,

@@ -1,26 +1,47 @@
 """Which columns of a table are the images and the labels, and how what they hold is read."""
 
+import base64
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from distillset.errors import InputError
-from distillset.sources.image_folder import SUFFIXES
-from distillset.sources.splits import Picture
+from distillset.sources.kinds import suffix_of, suffixes
+from distillset.sources.listed import PATH_NAMES
+from distillset.sources.roles import plain
+from distillset.sources.splits import Picture, Unusable, few
+from distillset.sources.table_columns import IDS, LABEL_NAMES, MASKED, NO_LABELS
+from distillset.sources.within import inside
 
 IMAGE_NAMES = ("image", "img")
-LABEL_NAMES = ("label", "labels", "fine_label", "class", "target", "cls", "category", "class_name")
-"""Columns preferred where several have the type of an image or of a label. Those of text are labels by name only."""
-
-PATH_NAMES = (*IMAGE_NAMES, "path", "file", "filename", "file_name", "image_path", "filepath")
-"""Columns of text that hold the paths of images."""
-
-ID_NAMES = ("id", "idx", "index", "__index_level_0__")
-"""Columns of numbers that are no classes."""
+BASE64 = ("iVBOR", "/9j/", "R0lGOD", "UklGR", "Qk0")
+"""How text begins that holds a PNG, JPEG, GIF, WebP or BMP file in base 64."""
 
 Read = Callable[[Sequence[int]], list[Picture]]
+
+
+@dataclass(frozen=True)
+class Named:
+    """Where files lie that rows name.
+
+    Args:
+        folder: which they must be in; None for rows of a program, which may name any.
+        allow_outside: whether they may lie elsewhere.
+    """
+
+    folder: Path | None
+    allow_outside: bool
+
+    def picture(self, path: str) -> Picture:
+        """The file, or why it is not read."""
+        try:
+            return Path(path) if self.folder is None else inside(Path(path), self.folder, self.allow_outside)
+        except InputError as error:
+            return Unusable(str(error))
 
 
 def flattened(rows: Any) -> Any:
@@ -36,10 +57,10 @@ def flattened(rows: Any) -> Any:
     return rows
 
 
-def image_reader(rows: Any, where: str, folder: Path | None) -> Read:
+def image_reader(rows: Any, where: str, named: Named) -> Read:
     """How the pictures of some rows are read.
 
-    Images are an image column, bytes, arrays or nested lists of numbers, or paths, relative to ``folder``.
+    Images are an image column, bytes, arrays or nested lists of numbers, files in base 64, or paths.
 
     Raises:
         InputError: no column holds images, or several do and none is called image.
@@ -49,39 +70,66 @@ def image_reader(rows: Any, where: str, folder: Path | None) -> Read:
     kinds = {name: _image_kind(name, feature) for name, feature in rows.features.items()}
     candidates = [name for name, kind in kinds.items() if kind == "encoded"]
     candidates = candidates or [name for name, kind in kinds.items() if kind == "array"]
-    candidates = candidates or [name for name, kind in kinds.items() if kind == "path" and _holds_paths(rows, name)]
+    candidates = candidates or [name for name, kind in kinds.items() if kind == "text" and _holds_images(rows, name)]
     column = _chosen(candidates, PATH_NAMES, "image", rows.features, where)
     table = rows.select_columns([column])
     if kinds[column] == "encoded":
         encoded = table.cast_column(column, datasets.Image(decode=False))
-        return lambda wanted: [_encoded(value) for value in encoded[wanted][column]]
+        return lambda wanted: [_encoded(value, named) for value in encoded[wanted][column]]
     if kinds[column] == "array":
         table = table.with_format("numpy")  # as Python's numbers they would take a hundred times as long
         return lambda wanted: [_array(value) for value in table[wanted][column]]
-    return lambda wanted: [_path(value, folder) for value in table[wanted][column]]
+    return lambda wanted: [_text(value, named) for value in table[wanted][column]]
 
 
-def label_column(features: Mapping[str, Any], where: str) -> str:
-    """The column of the labels: class labels, else whole numbers, else names or lists in a column called like a label.
+def label_column(rows: Any, where: str) -> str:
+    """The column of the labels: class labels, else one called like a label, else whole numbers or a few texts.
 
     Raises:
         InputError: there is none, or several and none is called label.
     """
     import datasets
 
+    features = rows.features
     candidates = [name for name, feature in features.items() if isinstance(_inner(feature), datasets.ClassLabel)]
     if not candidates:
-        plain = {
-            name: feature.dtype
-            for name, feature in features.items()
-            if isinstance(feature, datasets.Value) and _last(name) not in ID_NAMES
-        }
-        candidates = [name for name, kind in plain.items() if kind.startswith(("int", "uint"))]
-        candidates += [name for name, kind in plain.items() if kind.endswith("string") and _last(name) in LABEL_NAMES]
-        candidates += [name for name in features if name not in plain and _depth(features[name]) == 1]
-        named = [name for name in candidates if _last(name) in LABEL_NAMES]
-        candidates = named or [name for name in candidates if name in plain]
+        plain = {name: feature.dtype for name, feature in features.items() if isinstance(feature, datasets.Value)}
+        named = [
+            name
+            for name in features
+            if _last(name) in LABEL_NAMES and (_depth(features[name]) == 1 or plain.get(name) not in (None, *_BINARY))
+        ]
+        numbers = [name for name, kind in plain.items() if kind.startswith(("int", "uint")) and _may_be_label(name)]
+        texts = [name for name, kind in plain.items() if kind.endswith("string") and _may_be_label(name)]
+        candidates = named or numbers or [name for name in texts if _few_texts(rows, name)]
     return _chosen(candidates, LABEL_NAMES, "label", features, where)
+
+
+def plain_labels(values: Sequence[Any]) -> list[Any]:
+    """Labels of a column: whole floats (pandas makes them of numbers with gaps) as numbers, truth values as names."""
+    return [_plain_label(value) for value in values]
+
+
+_BINARY = ("binary", "large_binary")
+
+
+def _plain_label(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float):
+        return None if math.isnan(value) else int(value) if value.is_integer() else value
+    if isinstance(value, str):
+        return plain(value) or None
+    return value
+
+
+def _may_be_label(name: str) -> bool:
+    return _last(name) not in (*IDS, *NO_LABELS, *MASKED, *PATH_NAMES, "__index_level_0__")
+
+
+def _few_texts(rows: Any, name: str) -> bool:
+    values = rows.select_columns([name])[:][name]
+    return 2 <= len(set(values) - {None}) <= max(2, len(values) // 2)
 
 
 def class_names(feature: Any) -> tuple[str, ...] | None:
@@ -98,7 +146,7 @@ def _image_kind(name: str, feature: Any) -> str | None:
     if isinstance(feature, datasets.Value):
         if feature.dtype in ("binary", "large_binary"):
             return "encoded"
-        return "path" if feature.dtype.endswith("string") and _last(name) in PATH_NAMES else None
+        return "text" if feature.dtype.endswith("string") and _last(name) in PATH_NAMES else None
     return "array" if _depth(feature) in (2, 3) and not _innermost(feature).dtype.endswith("string") else None
 
 
@@ -131,20 +179,34 @@ def _last(name: str) -> str:
     return name.rsplit(".", 1)[-1].lower()
 
 
-def _holds_paths(rows: Any, name: str) -> bool:
-    """Whether the first text of a column ends as an image file does."""
+def _holds_images(rows: Any, name: str) -> bool:
+    """Whether the first text of a column ends as an image file does, or is one in base 64."""
     first = rows[:1][name]
-    return bool(first) and isinstance(first[0], str) and Path(first[0]).suffix.lower() in SUFFIXES
+    text = first[0] if first and isinstance(first[0], str) else ""
+    return suffix_of(text) in suffixes() or text.startswith(BASE64)
 
 
-def _encoded(value: Any) -> Picture:
+def _encoded(value: Any, named: Named) -> Picture:
     if not isinstance(value, dict):
         return None
-    return value["bytes"] if value.get("bytes") is not None else Path(value["path"]) if value.get("path") else None
+    return (
+        value["bytes"]
+        if value.get("bytes") is not None
+        else named.picture(value["path"])
+        if value.get("path")
+        else None
+    )
 
 
-def _path(value: str | None, folder: Path | None) -> Picture:
-    return None if value is None else Path(value) if folder is None else folder / value
+def _text(value: str | None, named: Named) -> Picture:
+    if value is None:
+        return None
+    if not value.startswith(BASE64):
+        return named.picture(value)
+    try:
+        return base64.b64decode(value)
+    except ValueError as error:
+        return Unusable(f"the text is no image in base 64 ({error})")
 
 
 def _array(value: Any) -> Picture:
@@ -168,8 +230,8 @@ def _chosen(candidates: list[str], preferred: Sequence[str], kind: str, features
         raise InputError(
             f"{where}: several columns could be the {kind}: {', '.join(candidates)}; call one of them {kind}"
         )
-    columns = ", ".join(
-        f"{name} ({getattr(feature, 'dtype', type(feature).__name__)})" for name, feature in features.items()
+    columns = [f"{name} ({getattr(feature, 'dtype', type(feature).__name__)})" for name, feature in features.items()]
+    needed = "images" if kind == "image" else "class names or whole numbers, called label"
+    raise InputError(
+        f"{where}: no {kind} column; its columns are {few(columns) or 'none'}; needed is a column of {needed}"
     )
-    needed = "images" if kind == "image" else "class names or whole numbers, or one sub-folder of images a class"
-    raise InputError(f"{where}: no {kind} column; its columns are {columns or 'none'}; needed is a column of {needed}")

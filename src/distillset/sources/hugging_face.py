@@ -1,11 +1,12 @@
 """Whatever Hugging Face `datasets` opens, on this disk or on the hub: only here is that package imported."""
 
+import glob
 import os
-import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from urllib.request import Request, urlopen
 from distillset.data import labels
 from distillset.errors import InputError
 from distillset.sources.arrow_messages import check_arrow
-from distillset.sources.columns import class_names, flattened, image_reader, label_column
-from distillset.sources.image_folder import TABLES, listing
+from distillset.sources.cards import Card, read_card
+from distillset.sources.columns import Named, class_names, flattened, image_reader, label_column, plain_labels
+from distillset.sources.data_files import check_saved, data_files
 from distillset.sources.known import Known
 from distillset.sources.parquet_pages import Decoded, check_parquet
 from distillset.sources.splits import Split
@@ -31,60 +33,94 @@ PATIENCE = 3.0
 """Seconds in which the hub has to answer before the search is given up; where nothing listens it takes none."""
 
 
-def open_folder(path: Path, scratch: Path) -> dict[str, Split]:
-    """The splits of a local folder.
+def open_folder(
+    path: Path, scratch: Path, allow_outside: bool = False, configuration: str | None = None
+) -> dict[str, Split]:
+    """The splits of a local folder: what `save_to_disk` wrote, or parquet, arrow, JSON or tar files.
+
+    Which files those are is found here, and not by patterns of `datasets` or of a card, so that nothing outside the
+    folder is looked at.
 
     Args:
-        path: parquet files, a `save_to_disk` folder, a script-free data set repository, ...
+        path: the folder.
         scratch: a folder for what `datasets` writes, which may be deleted when the splits have been read.
+        allow_outside: whether rows may name images outside the folder.
+        configuration: which of several data sets in it.
 
     Raises:
         InputError: `datasets` cannot open it, or it has no image or no label column.
     """
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        for file in check_saved(path):
+            check_arrow(file)
+        datasets = _package()
+        with _quiet(datasets), _told(path):
+            opened = datasets.load_from_disk(str(path))
+        return _splits(opened, str(path), {}, Named(path, allow_outside))
+    card = read_card(path, configuration)
+    kind, splits, notes = data_files(path, card, configuration)
+    return _open_files(kind, splits, path, Named(path, allow_outside), scratch, card, notes)
+
+
+def holds_images(path: Path) -> bool:
+    """Whether a parquet file has columns that may hold images, and not only text that names them."""
+    from pyarrow import ArrowException, parquet, types
+
+    try:
+        schema = parquet.read_schema(path)
+    except (OSError, ValueError, ArrowException):
+        return True  # what reads it says why it cannot
+    return any(
+        types.is_nested(field.type) or types.is_binary(field.type) or types.is_large_binary(field.type)
+        for field in schema
+    )
+
+
+def open_parquet(path: Path, scratch: Path, allow_outside: bool = False) -> dict[str, Split]:
+    """The rows of one parquet file as a split; see `open_folder`."""
+    return _open_files("parquet", {"train": [path]}, path, Named(path.parent, allow_outside), scratch, Card(), ())
+
+
+def _open_files(
+    kind: str,
+    splits: Mapping[str, Sequence[Path]],
+    where: Path,
+    folder: Named,
+    scratch: Path,
+    card: Card,
+    notes: Sequence[str],
+) -> dict[str, Split]:
     datasets = _package()
-    files: dict[str, Sequence[Any]] = {}
-    for file in sorted(path.rglob("*.parquet")):
-        check_parquet(file)
-    for file in sorted(path.rglob("*.arrow")):
-        check_arrow(file)
-    with _quiet(datasets):
-        try:
-            if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-                opened = datasets.load_from_disk(str(path))
-            else:
-                builder = _builder(datasets, path, scratch)
-                _bound(builder, path)
-                builder.download_and_prepare()
-                opened, files = builder.as_dataset(), dict(builder.config.data_files or {})
-        except Exception as error:  # whatever its readers of many formats raise
-            if isinstance(bomb := _innermost(error), InputError):
-                raise bomb from None
-            raise InputError(
-                f"{path}: cannot be opened as a data set ({_root_cause(error)}); needed are parquet or arrow files, or "
-                "one sub-folder of images a class"
-            ) from None
-    return _splits(opened, str(path), {name: list(map(str, paths)) for name, paths in files.items()}, path)
+    all_files = [file for files in splits.values() for file in files]
+    for file in all_files:
+        if kind == "parquet":
+            check_parquet(file)
+        elif kind == "arrow":
+            check_arrow(file)
+    escaped = {name: [glob.escape(str(file)) for file in files] for name, files in splits.items()}
+    with _quiet(datasets), _told(where):
+        builder = datasets.load_dataset_builder(kind, data_files=escaped, cache_dir=str(scratch))
+        if hasattr(builder, "_generate_tables"):
+            builder._generate_tables = Decoded(where, all_files).counted(builder._generate_tables)
+        builder.download_and_prepare()
+        opened = builder.as_dataset()
+    files = {name: list(map(str, paths)) for name, paths in splits.items()}
+    found = _splits(opened, str(where), files, folder, card)
+    return {name: replace(split, notes=(*split.notes, *notes)) for name, split in found.items()}
 
 
-def _builder(datasets: Any, path: Path, scratch: Path) -> Any:
-    """What reads a folder. Left to itself, `datasets` takes images that a table lists for a set without labels."""
-    tables = listing(path)
-    if not tables:
-        return datasets.load_dataset_builder(str(path), cache_dir=str(scratch))
-    kind = tables[0].suffix.lower()
-    tables = [table for table in tables if table.suffix.lower() == kind]
-    named = {re.sub(r"\W+", "_", table.stem): str(table) for table in tables}
-    files = named if len(named) > 1 else {"train": str(tables[0])}
-    return datasets.load_dataset_builder(TABLES[kind], data_files=files, cache_dir=str(scratch))
-
-
-def _bound(builder: Any, path: Path) -> None:
-    """Make a builder count what it decodes."""
-    if not hasattr(builder, "_generate_tables"):
-        return
-    named = dict(builder.config.data_files or {}).values()
-    decoded = Decoded(path, [Path(str(file)) for files in named for file in files])
-    builder._generate_tables = decoded.counted(builder._generate_tables)
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever the readers of many formats in `datasets` raise, as one line."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(bomb := _innermost(error), InputError):
+            raise bomb from None
+        raise InputError(
+            f"{path}: cannot be opened as a data set ({_root_cause(error)}); needed are parquet or arrow files, or "
+            "one sub-folder of images a class"
+        ) from None
 
 
 def open_hub(name: str, known: Known, looked: Path | None = None) -> dict[str, Split]:
@@ -113,7 +149,7 @@ def open_hub(name: str, known: Known, looked: Path | None = None) -> dict[str, S
             opened = _from_hub(datasets, known)
         except Exception as error:
             raise InputError(f"{told}({_root_cause(error)}){instead}") from None
-    return _splits(opened, name, {})
+    return _splits(opened, name, {}, Named(Path(datasets.config.HF_CACHE_HOME), False))
 
 
 def _from_hub(datasets: Any, known: Known) -> Any:
@@ -133,7 +169,7 @@ def open_object(dataset: Any, name: str) -> dict[str, Split] | None:
     datasets = sys.modules.get("datasets")
     if datasets is None or not isinstance(dataset, datasets.Dataset | datasets.DatasetDict):
         return None
-    return _splits(dataset.with_format(None), name, {})
+    return _splits(dataset.with_format(None), name, {}, Named(None, True))
 
 
 def transformed(dataset: Any) -> bool:
@@ -143,26 +179,31 @@ def transformed(dataset: Any) -> bool:
 
 
 def _splits(
-    opened: Any, where: str, files: Mapping[str, Sequence[str]], folder: Path | None = None
+    opened: Any, where: str, files: Mapping[str, Sequence[str]], named: Named, card: Card | None = None
 ) -> dict[str, Split]:
     if not isinstance(opened, dict):
-        return {"train": _split(opened, where, where, files.get("train", ()), folder)}
+        return {"train": _split(opened, where, where, files.get("train", ()), named, card)}
+    several = len(opened) > 1 or "train" not in opened
     return {
-        str(name): _split(rows, f"{where}, split {name}", where, files.get(str(name), ()), folder)
+        str(name): _split(
+            rows, f"{where}, split {name}" if several else where, where, files.get(str(name), ()), named, card
+        )
         for name, rows in opened.items()
     }
 
 
-def _split(rows: Any, name: str, where: str, files: Sequence[str], folder: Path | None) -> Split:
+def _split(rows: Any, name: str, where: str, files: Sequence[str], named: Named, card: Card | None) -> Split:
     rows = flattened(rows)
-    pictures, label = image_reader(rows, where, folder), label_column(rows.features, where)
+    pictures = image_reader(rows, where, named)
+    label = label_column(rows, where)
 
     def row(number: int) -> str:
         return _named_row(number, name, files)
 
-    values = rows.select_columns([label])[:][label]
-    numbers, names = labels.from_values(values, class_names(rows.features[label]), row, label)
-    return Split(name, numbers, names, pictures, row)
+    values = plain_labels(rows.select_columns([label])[:][label])
+    stated = class_names(rows.features[label]) or (card and card.class_names(label))
+    numbers, names = labels.from_values(values, stated or None, row, label)
+    return Split(name, numbers, names, pictures, row, numbered=bool(stated))
 
 
 def _named_row(number: int, name: str, files: Sequence[str]) -> str:

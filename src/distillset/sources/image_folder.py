@@ -1,130 +1,135 @@
-"""A folder with one sub-folder of images a class, with or without a level of train and test folders above them."""
+"""A folder of images: the classes are folders, or a table lists the images with their labels."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
 from distillset.errors import InputError
-from distillset.sources.splits import TEST_SPLITS, TRAIN_SPLITS, Split
-
-ANNOTATIONS = "val_annotations.txt"
-
-TABLES = {".csv": "csv", ".jsonl": "json", ".parquet": "parquet"}
-"""Files that may list images, and what `datasets` calls their kind."""
-
-SUFFIXES = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
+from distillset.sources import kinds
+from distillset.sources.layout import Layout, SplitFolder, layout, leave_masks
+from distillset.sources.listed import Listing, open_listed
+from distillset.sources.roles import splits_among
+from distillset.sources.splits import TEST_SPLITS, Split, of_files, unlabelled
+from distillset.sources.tree import Account, Folder, look, many
 
 
-def open_image_folder(path: Path) -> dict[str, Split] | None:
-    """The splits of an image folder; None where ``path`` is not laid out as one.
+def open_image_folder(
+    path: Path, wanted: Sequence[str] | None = None, allow_outside: bool = False
+) -> dict[str, Split] | None:
+    """The splits of a folder of images; None where there are none in it.
 
-    Classes are the sub-folders in the order of their names, images the files in them in the order of theirs. The folder
-    is read here and not by `datasets`, which takes a class called "train" or "val" for a split and drops the others.
+    A table whose paths are there goes before names of folders. The notes of every split end in one line of how many
+    images were taken and what was left. The folder is read here and not by `datasets`, which takes a class called
+    "train" or "val" for a split and drops the others.
 
-    Raises:
-        InputError: a class has no images.
-    """
-    folders = _folders(path)
-    if any(_has_metadata(folder) for folder in (path, *folders)):
-        return None
-    if (path / "val" / ANNOTATIONS).is_file():
-        return _tiny_imagenet(path)
-    if listing(path):
-        return None
-    if any(_images(folder) for folder in folders):
-        return {"train": _classes(path, folders, str(path))}
-    if folders and all(folder.name.lower() in (*TRAIN_SPLITS, *TEST_SPLITS) for folder in folders):
-        levels = {folder: _folders(folder) for folder in folders}
-        if all(any(_images(inner) for inner in inners) for inners in levels.values()):
-            return {
-                folder.name.lower(): _classes(folder, inners, f"{path}, split {folder.name}")
-                for folder, inners in levels.items()
-            }
-    return None
-
-
-def listing(path: Path) -> list[Path]:
-    """The tables of a folder that list its images; none where there are no images, or their folders are classes.
-
-    They do so where the images lie beside them, or in a single folder, or in folders that are called like splits.
-    """
-    tables = [entry for entry in _visible(path) if entry.suffix.lower() in TABLES and entry.is_file()]
-    if not tables:
-        return []
-    folders = [folder for folder in _folders(path) if _images(folder)]
-    splits = all(folder.name.lower() in (*TRAIN_SPLITS, *TEST_SPLITS) for folder in folders)
-    found = (bool(folders) and (len(folders) == 1 or splits)) or (not folders and bool(_images(path)))
-    return tables if found else []
-
-
-def _classes(path: Path, folders: list[Path], name: str, inner: str = "") -> Split:
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, folder in enumerate(folders):
-        images = _images(folder / inner)
-        if not images:
-            raise InputError(f"{folder}: no images in the folder of this class; each class needs at least one")
-        files += images
-        labels += [label] * len(images)
-    return _split(name, files, labels, tuple(folder.name for folder in folders))
-
-
-def _tiny_imagenet(path: Path) -> dict[str, Split]:
-    """The layout in which Tiny ImageNet is handed out: the classes of ``val`` stand in a file; ``test`` has none.
+    Args:
+        path: the folder.
+        wanted: names of classes that are known from elsewhere, which decide where folders can be read in two ways.
+        allow_outside: whether tables may name files outside the folder.
 
     Raises:
-        InputError: a line of that file is not ``FILE CLASS ...``, or its class is not in ``train``.
+        InputError: what is there can be read in two ways, or images have no labels.
     """
-    folders = _folders(path / "train")
-    names = tuple(folder.name for folder in folders)
-    numbers = {name: number for number, name in enumerate(names)}
-    annotations = path / "val" / ANNOTATIONS
-    files: list[Path] = []
-    labels: list[int] = []
-    try:
-        lines = annotations.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{annotations}: cannot be read ({error})") from None
-    for number, line in enumerate(lines, start=1):
-        fields = line.split()
-        if len(fields) < 2 or fields[1] not in numbers:
-            raise InputError(
-                f"{annotations}, line {number}: {line!r}; needed are a file's name and one of the {len(names)} classes"
-            )
-        files.append(path / "val" / "images" / fields[0])
-        labels.append(numbers[fields[1]])
-    return {
-        "train": _classes(path, folders, f"{path}, split train", "images"),
-        "val": _split(f"{path}, split val", files, labels, names),
+    tree, account = look(path)
+    leave_masks(tree, account)
+    listed = open_listed(tree, _tables_above(tree), account, allow_outside, guess=False)
+    found = None if listed.splits else layout(tree, account, wanted)
+    if not listed.splits and found is None:
+        everywhere = [folder.path / name for folder in tree.walk() for name in folder.tables]
+        listed = open_listed(tree, everywhere, account, allow_outside, guess=True)
+    _leave_tables(tree, listed, account)
+    if listed.splits:
+        return _with_line(listed.splits, account, [])
+    if found is None:
+        return _refuse(tree, account, listed) if tree.count() else None
+    return _with_line(_of_layout(found, path), account, found.notes)
+
+
+def open_table(path: Path, allow_outside: bool = False) -> dict[str, Split]:
+    """The splits of a table that lists images, which lie in its folder.
+
+    Raises:
+        InputError: it lists none that are there, or they have no labels.
+    """
+    tree, _ = look(path.parent)
+    account = Account(path)
+    listed = open_listed(tree, [path], account, allow_outside, guess=True)
+    if not listed.splits:
+        raise InputError(f"{path}: {listed.why.get(path) or 'no column names images that are in its folder'}")
+    return _with_line(listed.splits, Account(path), [])
+
+
+def files_listed(path: Path) -> list[tuple[str, int, int]]:
+    """(path, bytes, time of change in ns) of the images in the folder of a table, by which a cache knows them."""
+    tree, _ = look(path.parent)
+    return [(str(file), status.st_size, status.st_mtime_ns) for file in tree.files() for status in (file.stat(),)]
+
+
+def _tables_above(tree: Folder) -> list[Path]:
+    """Tables that lie above the folders of classes: in the folder, in what it is wrapped in, and in splits."""
+    folders, folder = [tree], tree
+    while not folder.images and len(folder.filled()) == 1:
+        folder = folder.filled()[0]
+        folders.append(folder)
+    kids = {kid.name: kid for kid in folders[-1].folders}
+    folders += [kids[name] for name in splits_among(kids)]
+    return [inner.path / name for inner in folders for name in inner.tables]
+
+
+def _leave_tables(tree: Folder, listed: Listing, account: Account) -> None:
+    for folder in tree.walk():
+        for name in folder.tables:
+            if (path := folder.path / name) not in listed.used:
+                account.leave(f"{kinds.suffix_of(name)} files", path, listed.why.get(path, ""))
+
+
+def _of_layout(found: Layout, path: Path) -> dict[str, Split]:
+    several = len(found.splits) > 1
+    splits = {
+        key: _split(f"{path}, split {split.folder.name}" if several else str(path), split)
+        for key, split in found.splits.items()
     }
+    train = next((split for key, split in splits.items() if key not in TEST_SPLITS), None)
+    for key, split in splits.items():
+        # One folder for all, called "unknown" or "test", is how images without labels are put where a class is needed.
+        if train is None or key not in TEST_SPLITS or len(split.class_names or ()) != 1:
+            continue
+        known = {name.casefold() for name in train.class_names or ()}
+        if not {name.casefold() for name in split.class_names or ()} & known:
+            splits[key] = replace(split, labels=torch.full_like(split.labels, -1), class_names=None)
+    return splits
 
 
-def _split(name: str, files: list[Path], labels: list[int], class_names: tuple[str, ...]) -> Split:
-    return Split(
-        name=name,
-        labels=torch.tensor(labels, dtype=torch.int64),
-        class_names=class_names,
-        read=lambda rows: [files[row] for row in rows],
-        row=lambda row: f"{files[row]} (row {row})",
+def _split(name: str, split: SplitFolder) -> Split:
+    names = tuple(sorted({*split.classes, *split.absent}))
+    files = [file for known in names for file in split.classes.get(known, ())]
+    labels = [label for label, known in enumerate(names) for _ in split.classes.get(known, ())]
+    if not names:
+        files, labels = split.unlabelled, [-1] * len(split.unlabelled)
+    return of_files(name, files, torch.tensor(labels, dtype=torch.int64), names or None, absent=split.absent)
+
+
+def _with_line(splits: dict[str, Split], account: Account, notes: Sequence[str]) -> dict[str, Split]:
+    """The splits, with what is to be said of them once: the line of what was taken and left comes last."""
+    taken = [path for split in splits.values() if not unlabelled(split) for path in split.files]
+    line = account.line(len(taken), len({path.parent for path in taken}))
+    said = dict.fromkeys([*notes, *(note for split in splits.values() for note in split.notes), line])
+    return {key: replace(split, notes=tuple(said)) for key, split in splits.items()}
+
+
+def _refuse(tree: Folder, account: Account, listed: Listing) -> NoReturn:
+    """Say why images cannot be used: nothing says of which class they are.
+
+    Raises:
+        InputError: always.
+    """
+    tables = [f"{path.name}: {why}" for path, why in listed.why.items() if why]
+    left = account.said()
+    said = f" ({'; '.join(tables[:3])})" if tables else f" (there are {left})" if left else ""
+    raise InputError(
+        f"{tree.path}: {many(tree.count(), 'images')}, but nothing says of which class each is{said}; needed are one "
+        "folder of images per class, or a table with a column of images and one of labels"
     )
-
-
-def _folders(path: Path) -> list[Path]:
-    return [entry for entry in _visible(path) if entry.is_dir()]
-
-
-def _images(path: Path) -> list[Path]:
-    return [entry for entry in _visible(path) if entry.suffix.lower() in SUFFIXES and entry.is_file()]
-
-
-def _visible(path: Path) -> Iterable[Path]:
-    try:
-        return sorted(entry for entry in path.iterdir() if not entry.name.startswith((".", "__")))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _has_metadata(path: Path) -> bool:
-    """Whether the folder says itself what its images are, in a way that `datasets` reads."""
-    return any((path / f"metadata.{suffix}").exists() for suffix in ("csv", "jsonl", "parquet"))

@@ -17,12 +17,12 @@ from distillset.engine.room import check_memory
 from distillset.errors import InputError
 from distillset.sources import hugging_face
 from distillset.sources.classes import Choice, choose_classes, narrowed, rows_of
+from distillset.sources.matching import check_test_labels, missing_classes
 from distillset.sources.pictures import Wider, decode, form_of
 from distillset.sources.progress import Bar
 from distillset.sources.splits import (
     Picture,
     Split,
-    check_test_labels,
     check_training_labels,
     choose,
     choose_test,
@@ -65,7 +65,9 @@ def load_in_memory(
     class_names = check_training_labels(part.split) if choice is None else names_of(part.split)
     held = hold_out(part.split.labels, len(class_names)) if test_part is None else None
     if test_part is not None:
-        test_part = replace(test_part, split=check_test_labels(test_part.split, class_names))
+        numbered = part.split.class_names is None or part.split.numbered
+        matched = check_test_labels(test_part.split, class_names, numbered, choice is not None)
+        test_part = replace(test_part, split=matched)
     if choice is not None:
         held = None if held is None else held[rows_of(part.split, choice)]
         part, test_part = _narrowed(part, choice), None if test_part is None else _narrowed(test_part, choice)
@@ -76,6 +78,7 @@ def load_in_memory(
         test_part = replace(part, split=replace(part.split, labels=numbers[held]), pixels=pixels[held])
         pixels, numbers = pixels[~held], numbers[~held]
     assert test_part is not None
+    notes += missing_classes(test_part.split.labels, class_names, test_part.split.name)
     # What is measured for normalising does not see the images held out.
     spec = part.spec or _measured(part.split.name, pixels, class_names)
     return (
@@ -143,7 +146,7 @@ def _from_real_set(data: RealSet, resize: Resize | None) -> _Part:
     pixels = resized(data.images, resize)
     spec = replace(data.spec, height=pixels.shape[2], width=pixels.shape[3])
     names = data.spec.class_names
-    return _Part(_split(data.spec.name, data.labels, names), pixels, spec)
+    return _Part(replace(_split(data.spec.name, data.labels, names), numbered=True), pixels, spec)
 
 
 def _from_arrays(images: Any, given: Any, role: str, resize: Resize | None) -> _Part:
@@ -169,8 +172,9 @@ def _from_items(data: Any, role: str, resize: Resize | None, progress: bool | No
 
     split = _split(role, torch.full((count,), labels.MISSING), None)
     pixels = gathered(replace(split, read=read), resize, progress)
-    numbers, class_names = labels.from_values(given, _class_names(data, role), split.row)
-    return _Part(replace(split, labels=numbers, class_names=class_names), pixels)
+    named = _class_names(data, role)
+    numbers, class_names = labels.from_values(given, named, split.row)
+    return _Part(replace(split, labels=numbers, class_names=class_names, numbered=named is not None), pixels)
 
 
 def _read(data: Any, row: int, role: str, count: int) -> Any:

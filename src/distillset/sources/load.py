@@ -17,10 +17,10 @@ from distillset.sources.classes import Choice, choose_classes, narrowed, publish
 from distillset.sources.decode import Plan, write_entry
 from distillset.sources.in_memory import load_in_memory
 from distillset.sources.known import Known
+from distillset.sources.matching import check_test_labels, missing_classes
 from distillset.sources.places import Place, find
 from distillset.sources.splits import (
     Split,
-    check_test_labels,
     check_training_labels,
     choose,
     choose_test,
@@ -87,6 +87,7 @@ def load(
     classes: Sequence[str | int] | None = None,
     resize: tuple[int, int] | None = None,
     crop: bool = False,
+    allow_outside: bool = False,
     announce: Callable[[str], None] | None = None,
     progress: bool | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -107,6 +108,7 @@ def load(
         classes: the classes to take, by name or by number, in the order their labels are to have; all by default.
         resize: (height, width) to scale every image to, see `distillset.data.resize.Resize`.
         crop: whether to keep the proportions and cut the centre out, instead of scaling each side by itself.
+        allow_outside: whether a table may name images outside its folder.
         announce: takes each note, one line; written to stderr by default.
         progress: whether decoding shows a bar on stderr; by default on a terminal.
         stop: asked between blocks of images whether to decode no further; the same call then goes on from there.
@@ -121,12 +123,13 @@ def load(
         raise InputError("--crop: it says how to resize, so --resize HxW is needed")
     scale = None if resize is None else Resize(*_sides(resize), crop=crop)
     classes = None if classes is None else _listed(classes)
+    shape = _Shape(classes, scale, allow_outside)
     if isinstance(data, str | os.PathLike):
-        return _load_placed(data, data_dir, test, _Shape(classes, scale), announce, progress, stop, decoded)
+        return _load_placed(data, data_dir, test, shape, announce, progress, stop, decoded)
     if isinstance(test, str | os.PathLike):
         raise InputError(f"test: {test} is a name, but the data lie in memory; give the test set in the same way")
     train, test, found, choice = load_in_memory(data, test, scale, classes, progress)
-    notes = (*found, *_Shape(classes, scale).notes(train.spec.name))
+    notes = (*found, *shape.notes(train.spec.name))
     for note in notes:
         announce(note)
     return Data(train, test, train.spec.name, notes, resize=scale, classes=choice)
@@ -151,12 +154,15 @@ class _Shape:
 
     classes: Sequence[str | int] | None
     resize: Resize | None
+    allow_outside: bool = False
 
     def identity(self) -> dict[str, Any]:
         """Its part of the cache's key."""
         found: dict[str, Any] = {"resize": None if self.resize is None else (self.resize.height, self.resize.width)}
         if self.resize is not None and self.resize.crop:
             found["crop"] = True
+        if self.allow_outside:
+            found["allow_outside"] = True
         return found if self.classes is None else {**found, "classes": list(self.classes)}
 
     def notes(self, where: str) -> tuple[str, ...]:
@@ -180,6 +186,8 @@ def _load_placed(
     test_place = None if test is None else find(test, data_dir, "--test")
     test_identity = None if test_place is None else test_place.identity()
     identity = {"train": place.identity(), "test": test_identity, **shape.identity()}
+    if test_place is not None:
+        identity["classes_matched"] = "by name"  # earlier versions went by position
     where = cache.place(place.name, identity, decoded)
     entry = cache.read(where)
     for again in range(TRIES) if entry is None else ():
@@ -215,15 +223,20 @@ def _plan(place: Place, test_place: Place | None, shape: _Shape, stage: Path) ->
     """What is to be decoded, and what is to be said of it."""
     known = place.known or Known(hub=None)
     notes = [note] if (note := place.note()) else []
-    train, test, unused = choose(place.open(stage / SCRATCH), place.source)
+    names = None if shape.classes is None else [str(name) for name in shape.classes]
+    train, test, unused = choose(place.open(stage / SCRATCH, names, shape.allow_outside), place.source)
     if test_place is not None:
-        test = choose_test(test_place.open(stage / SCRATCH), test_place.source)
+        unused += [] if test is None else [f"{test.name} (in place of it {test_place.source})"]
+        names = names or list(train.class_names or ()) or None
+        test = choose_test(test_place.open(stage / SCRATCH, names, shape.allow_outside), test_place.source)
+    notes += dict.fromkeys((*train.notes, *(() if test is None else test.notes)))
     if unused:
         notes.append(f"{place.source}: left unused: {', '.join(unused)}")
     choice = _choice(place, known, train, shape.classes)
     class_names = check_training_labels(train) if choice is None else names_of(train)
     held = hold_out(train.labels, len(class_names)) if test is None else None
-    test = None if test is None else check_test_labels(test, class_names)
+    numbered = train.class_names is None or train.numbered or place.known is not None
+    test = None if test is None else check_test_labels(test, class_names, numbered, choice is not None)
     if choice is not None:
         held = None if held is None else held[rows_of(train, choice)]
         train, test = narrowed(train, choice), None if test is None else narrowed(test, choice)
@@ -232,6 +245,10 @@ def _plan(place: Place, test_place: Place | None, shape: _Shape, stage: Path) ->
             raise InputError(f"{test.name}: no image of the classes {few(class_names)}; a test set needs some")
     if held is not None:
         notes.append(note_held_out(held, place.source))
+    if test is not None:
+        notes += missing_classes(test.labels, class_names, test.name)
+    elif held is not None:
+        notes += missing_classes(train.labels[held], class_names, f"{place.source}, the images held out")
     indices = None if choice is None or shape.classes is None else choice.indices
     return Plan(
         place.name, class_names, train, test, held, known.mean, known.std, known.flip, shape.resize, indices

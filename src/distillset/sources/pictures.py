@@ -14,7 +14,7 @@ from distillset.data import arrays
 from distillset.data.resize import Resize
 from distillset.data.spec import CHANNELS
 from distillset.errors import InputError
-from distillset.sources.splits import Block, Picture
+from distillset.sources.splits import Block, Picture, Unusable
 
 # What a mode becomes without loss; CMYK and YCbCr are ways to store colour and are always shown as RGB.
 MODES = {"1": "L", "L": "L", "LA": "RGBA", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
@@ -86,6 +86,8 @@ def _pixels(picture: Picture) -> Tensor:
         return arrays.pixels(pixels[None], "image")[0]
     if picture is None:
         raise InputError("there is no image")
+    if isinstance(picture, Unusable):
+        raise InputError(picture.why)
     if isinstance(picture, list):
         raise InputError("its rows have different lengths; needed are numbers [C, H, W], [H, W, C] or [H, W]")
     from PIL import Image, ImageOps

@@ -1,20 +1,24 @@
 """Where a name or a path leads: to a folder or file of this disk, to the hub, or to what is embedded."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from distillset.data.spec import check_text
 from distillset.errors import InputError
-from distillset.sources import array_files, cache, digits, forms, hdf5, hugging_face, image_folder, mat_files
+from distillset.sources import array_files, cache, digits, forms, hdf5, hugging_face, image_folder, kinds, mat_files
+from distillset.sources.kinds import TABLES
 from distillset.sources.known import KNOWN, RESPLIT, Known, unknown
 from distillset.sources.raw_arrays import names_under
 from distillset.sources.splits import Split
 
-FILES = (*array_files.SUFFIXES, mat_files.SUFFIX, *hdf5.SUFFIXES, ".tar")
-"""Suffixes of files that hold a whole set."""
+FILES = (*array_files.SUFFIXES, mat_files.SUFFIX, *hdf5.SUFFIXES, ".tar", *sorted(TABLES))
+"""Suffixes of files that hold a whole set, or a table of its images."""
+
+LAYOUTS = 2
+"""Part of the key of folders in the cache: raise it when what their layout is read as changes."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +47,34 @@ class Place:
         stated = None if self.known is None else self.known.identity()
         if self.path is None:
             return {"name": self.name, "known": stated}
-        form = forms.form_of(self.path) if self.path.is_file() else None
-        read = [self.path] if form is None else form.files(self.path)
+        form = forms.form_of(self.path)
+        read = [self.path] if form is None or self.path.is_dir() else form.files(self.path)
         files = [seen for file in read for seen in cache.files_of(file)]
-        return {"name": self.name, "known": stated, "path": str(self.path), "files": files}
+        found: dict[str, Any] = {"name": self.name, "known": stated, "path": str(self.path), "files": files}
+        if self.path.is_dir() and self.known is None and form is None:
+            found["reads"] = [LAYOUTS, *kinds.extras()]
+        elif self.path.suffix.lower() in TABLES and self.path.is_file():
+            found["beside"] = image_folder.files_listed(self.path)
+        return found
 
-    def open(self, scratch: Path) -> Mapping[str, Split]:
-        """Its splits. ``scratch`` is a folder for what a reader has to write, needed until the splits are read."""
+    def open(
+        self, scratch: Path, wanted: Sequence[str] | None = None, allow_outside: bool = False
+    ) -> Mapping[str, Split]:
+        """Its splits.
+
+        Args:
+            scratch: a folder for what a reader has to write, needed until the splits are read.
+            wanted: names of classes that are known from elsewhere, which decide where folders can be read in two ways.
+            allow_outside: whether tables may name images outside their folder.
+        """
         if self.path is not None:
             if (form := forms.form_of(self.path)) is not None:
                 return form.open(self.path, "" if self.known is None else self.known.family)
-            return image_folder.open_image_folder(self.path) or hugging_face.open_folder(self.path, scratch)
+            if self.path.is_file():
+                return self._open_table(self.path, scratch, allow_outside)
+            found = image_folder.open_image_folder(self.path, wanted, allow_outside)
+            configuration = None if self.known is None else self.known.configuration
+            return found or hugging_face.open_folder(self.path, scratch, allow_outside, configuration)
         assert self.known is not None
         return (
             digits.open_digits()
@@ -71,6 +92,11 @@ class Place:
             return None
         resplit = f"; {RESPLIT}" if self.path.name.lower().startswith(("imagenette2", "imagewoof2")) else ""
         return f"{self.name}: read from {self.path}{resplit}"
+
+    def _open_table(self, path: Path, scratch: Path, allow_outside: bool) -> Mapping[str, Split]:
+        if path.suffix.lower() == ".parquet" and hugging_face.holds_images(path):
+            return hugging_face.open_parquet(path, scratch, allow_outside)
+        return image_folder.open_table(path, allow_outside)
 
 
 def expanded(path: str | Path) -> Path:
@@ -120,7 +146,7 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag:
         raise InputError(f"{flag} {name}: no such folder or file{_of_the_hub(name)}")
     path = path.resolve()
     check_text(f"{flag}: the path", str(path))
-    if not path.is_dir() and forms.form_of(path) is None:
+    if not path.is_dir() and forms.form_of(path) is None and path.suffix.lower() not in TABLES:
         instead = forms.instead_of(path)
         raise InputError(
             f"{flag} {name}: a file of this kind is not read; "

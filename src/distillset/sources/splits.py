@@ -1,7 +1,8 @@
 """A split of a source before its pictures are decoded, and how train and test are chosen among several."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from distillset.errors import InputError
 from distillset.keys import Key
 
 Picture = Any
-"""One picture: encoded bytes, the path of a file, a PIL image, or an array [C, H, W], [H, W, C] or [H, W]."""
+"""One picture: encoded bytes, the path of a file, a PIL image, an array [C, H, W], [H, W, C] or [H, W], `Unusable`."""
 
 Block = Tensor | Sequence[Picture]
 """Some pictures: uint8 [n, C, H, W] where they are arrays already, else one by one."""
@@ -33,6 +34,13 @@ HELD_OUT_KEY = Key(0)("held out")
 
 
 @dataclass(frozen=True)
+class Unusable:
+    """In place of a picture that may not be read, or cannot: why."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class Split:
     """One split of a source.
 
@@ -42,6 +50,10 @@ class Split:
         class_names: None where the source has numbers only.
         read: the pictures of some rows; a `range` of step 1 is read fastest.
         row: how messages name a row.
+        notes: what has to be said of how it was read, one line each.
+        absent: classes that are meant to be there, and why they have no images.
+        files: of the pictures, where each is one.
+        numbered: whether the source itself numbers its classes: then numbers alone, in a test set, mean the same ones.
     """
 
     name: str
@@ -49,6 +61,10 @@ class Split:
     class_names: tuple[str, ...] | None
     read: Callable[[Sequence[int]], Block]
     row: Callable[[int], str]
+    notes: tuple[str, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[Path] = ()
+    numbered: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,6 +72,29 @@ class Split:
     def row_after(self, start: int) -> Callable[[int], str]:
         """How messages name the rows counted from ``start``."""
         return lambda position: self.row(start + position)
+
+
+def of_files(
+    name: str,
+    files: Sequence[Path],
+    labels: Tensor,
+    class_names: tuple[str, ...] | None,
+    *,
+    row: Callable[[int], str] | None = None,
+    notes: tuple[str, ...] = (),
+    absent: Mapping[str, str] | None = None,
+) -> Split:
+    """A split whose pictures are files; see `Split`."""
+    return Split(
+        name=name,
+        labels=labels,
+        class_names=class_names,
+        read=lambda rows: [files[number] for number in rows],
+        row=row or (lambda number: f"{files[number]} (row {number})"),
+        notes=notes,
+        absent=absent or {},
+        files=files,
+    )
 
 
 def rows_of_tensor(array: Tensor, rows: Sequence[int]) -> Tensor:
@@ -153,35 +192,18 @@ def check_training_labels(split: Split) -> tuple[str, ...]:
         return numbered_classes(split.labels, split.name)
     counts = torch.bincount(split.labels, minlength=len(names))
     if int((counts > 0).sum()) == 1:
+        why = "".join(f"; of class {name} none are read: {reason}" for name, reason in split.absent.items())
         raise InputError(
-            f"{split.name}: all images are of class {names[int(counts.argmax())]}; at least two classes are needed"
+            f"{split.name}: all images are of class {names[int(counts.argmax())]}; at least two classes are needed{why}"
         )
     if bool((counts == 0).any()):
         label = int((counts == 0).nonzero()[0])
-        raise InputError(f"{split.name}: class {label} ({names[label]}) has no images; every class needs at least one")
+        reason = split.absent.get(names[label])
+        raise InputError(
+            f"{split.name}: class {label} ({names[label]}) has no images; "
+            + (f"{reason}; or leave it out with --classes" if reason else "every class needs at least one")
+        )
     return names
-
-
-def check_test_labels(split: Split, class_names: tuple[str, ...]) -> Split:
-    """``split`` with its labels as the training split numbers the classes; by name where both have names.
-
-    Raises:
-        InputError: it is empty, or a label is missing, out of range, or of a class that is not in the training split.
-    """
-    if len(split) == 0:
-        raise InputError(f"{split.name}: the set is empty")
-    names = split.class_names
-    if names is None or names == class_names:
-        _check_range(split, len(class_names))
-        return split
-    _check_range(split, len(names))
-    for label in torch.unique(split.labels).tolist():
-        if names[label] not in class_names:
-            raise InputError(
-                f"{split.name}: class {names[label]} is not among those of the training set ({few(class_names)})"
-            )
-    table = torch.tensor([class_names.index(name) if name in class_names else -1 for name in names])
-    return replace(split, labels=table[split.labels], class_names=class_names)
 
 
 def _check_labels(split: Split) -> None:
@@ -191,10 +213,15 @@ def _check_labels(split: Split) -> None:
         raise InputError(f"{split.name}: no image has a label; one class per image is needed")
     for number, name in enumerate(split.class_names or ()):
         check_text(f"{split.name}: the name of class {number}", name)
-    _check_range(split, MOST_CLASSES if split.class_names is None else len(split.class_names))
+    check_range(split, MOST_CLASSES if split.class_names is None else len(split.class_names))
 
 
-def _check_range(split: Split, classes: int) -> None:
+def check_range(split: Split, classes: int) -> None:
+    """Check that all labels are numbers of ``classes`` classes.
+
+    Raises:
+        InputError: one is not; the message names its row.
+    """
     outside = (split.labels < 0) | (split.labels >= classes)
     if bool(outside.any()):
         row = int(outside.nonzero()[0])

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from distillset.errors import InputError
-from distillset.sources.image_folder import SUFFIXES
+from distillset.sources.kinds import suffixes
 from distillset.sources.matlab import read_mat
 from distillset.sources.raw_arrays import names_under, whole_file
 from distillset.sources.splits import Split
@@ -113,7 +113,7 @@ def _images(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror})") from None
-    return [f"{folder}{os.sep}{name}" for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]  # noqa: PTH122
+    return [f"{folder}{os.sep}{name}" for name in names if os.path.splitext(name)[1].lower() in suffixes()]  # noqa: PTH122
 
 
 def _flat(folder: Path) -> list[str] | None:

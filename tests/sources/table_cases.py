@@ -1,0 +1,501 @@
+"""Tables that list images, parquet with images inside, and cards of data set repositories."""
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.sources.made import Case, build, case, encoded, flat, of, pictures, table, text, write
+
+Step = Callable[[Path], object]
+TWO, NUMBERS = "cat|dog", "0|1"
+
+
+def rows_of(*lines: str, file: str = "train.csv") -> Step:
+    """A table of these lines."""
+    return text(file, "\n".join(lines) + "\n")
+
+
+def parquet(file: str = "train-00000-of-00001.parquet", count: int = 12, **columns: Any) -> Step:
+    """A parquet file; by default with ``image`` (encoded) beside ``columns``, which are functions of the row."""
+
+    def run(root: Path) -> None:
+        import datasets
+
+        made = {"image": lambda row: {"bytes": encoded(row % 2, row), "path": None}, **columns}
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        rows = {name: [value(row) for row in range(count)] for name, value in made.items() if value is not None}
+        datasets.Dataset.from_dict(rows).to_parquet(str(root / file))
+
+    return run
+
+
+def above(kind: str) -> Step:
+    """Flat train and test folders, and a table above them that names both."""
+
+    def run(root: Path) -> None:
+        rows = []
+        for split, count in (("train", 12), ("test", 4)):
+            for seed in range(count):
+                write(root / split / f"file_{seed}.png", seed % 2, seed)
+                rows.append((f"{split}/file_{seed}.png", "ab"[seed % 2]))
+        if kind == "csv":
+            text("data.csv", "file_name,label\n" + "".join(f"{name},{label}\n" for name, label in rows))(root)
+        else:
+            lines = [json.dumps({"file_name": name, "label": label}) + "\n" for name, label in rows]
+            text("metadata.jsonl", "".join(lines))(root)
+
+    return run
+
+
+def words(root: Path) -> None:
+    names = [
+        "photo of a cat",
+        "photo of a train",
+        "photo of test tubes",
+        "a dog",
+        "tram",
+        "train station",
+        "val",
+        "train",
+    ]
+    for seed, name in enumerate(names):
+        write(root / f"{name}.png", seed % 2, seed)
+    lines = [json.dumps({"file_name": f"{name}.png", "label": "ab"[seed % 2]}) for seed, name in enumerate(names)]
+    text("metadata.jsonl", "\n".join(lines))(root)
+
+
+def art(root: Path) -> None:
+    """Class folders with the same names in each, and a table whose column says train or test."""
+    of("baroque|realism")(root)
+    lines = [f"{n:03}.png,{c},{'test' if n > 3 else 'train'}" for c in ("baroque", "realism") for n in range(6)]
+    text("ArtBench.csv", "\n".join(["name,label,split", *lines]))(root)
+
+
+def competition(root: Path) -> None:
+    flat(root / "train_images", 12, ".jpg")
+    flat(root / "test_images", 4, ".jpg")
+    text("train.csv", "image_id,label\n" + "".join(f"{n:03}.jpg,{n % 2}\n" for n in range(12)))(root)
+    text("sample_submission.csv", "image_id,label\n000.jpg,4\n")(root)
+
+
+def three_tables(root: Path) -> None:
+    names = flat(root / "images", 24)
+    for split, part in (("train", names[:12]), ("valid", names[12:18]), ("test", names[18:])):
+        lines = [f"images/{name}.png,{TWO.split('|')[int(name) % 2]}" for name in part]
+        text(f"{split}.csv", "\n".join(["filepath,label", *lines]))(root)
+
+
+def captions(root: Path) -> None:
+    of(at="train")(root)
+    lines = [f"{c}/{n:03}.png,a {c}" for c in ("cat", "dog") for n in range(6)]
+    text("train/metadata.csv", "\n".join(["file_name,text", *lines]))(root)
+
+
+def absolute(root: Path) -> None:
+    names = flat(root / "images")
+    lines = [f"{root}/images/{name}.png,{int(name) % 2}" for name in names]
+    text("labels.csv", "\n".join(["path,label", *lines]))(root)
+
+
+def two_parts(root: Path) -> None:
+    names = flat(root / "part_1", 6) + flat(root / "part_2", 6, first=6)
+    text("HAM.csv", "\n".join(["image_id,dx,age", *(f"{n},{('mel', 'nv')[int(n) % 2]},4" for n in names)]))(root)
+
+
+def outside(path: str) -> Step:
+    """A table of which one row names a file elsewhere."""
+
+    def run(root: Path) -> None:
+        write(root.parent / "secret.png", 0)
+        table("path,label", "images/{name}.png,{label}", last=path.format(above=root.parent) + ",cat")(root)
+
+    return run
+
+
+def linked(root: Path) -> None:
+    """A picture that is a link to one outside, which the table names."""
+    write(root.parent / "secret.png", 1)
+    table("path,label", "images/{name}.png,{label}")(root)
+    (root / "images" / "000.png").unlink()
+    (root / "images" / "000.png").symlink_to(root.parent / "secret.png")
+
+
+def piped(root: Path) -> None:
+    import os
+
+    table("path,label", "images/{name}.png,{label}", last="images/pipe.png,cat")(root)
+    os.mkfifo(root / "images" / "pipe.png")
+
+
+def file(name: str, step: Step) -> Callable[[Path], Path]:
+    """The data are a file in the folder, named itself."""
+
+    def run(root: Path) -> Path:
+        step(root)
+        return root / name
+
+    return run
+
+
+def plain_parquet(root: Path) -> None:
+    """Parquet without what `datasets` writes of its columns."""
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+
+    rows = pa.table({"image": [encoded(n % 2, n) for n in range(12)], "label": [n % 2 for n in range(12)]})
+    pq.write_table(rows, root / "train.parquet")
+
+
+CARD = """---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: "{path}"
+---
+"""
+
+NAMED = """---
+dataset_info:
+  features:
+  - name: image
+    dtype: image
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': owl
+          '1': bat
+---
+"""
+
+READ = [
+    case(
+        "ids without suffix",
+        table("id,breed", "{name},{label}", file="labels.csv", images="train", suffix=".jpg"),
+        TWO,
+        5,
+        1,
+        r"took 12 images out of 1 folder$",
+    ),
+    case("image_id without suffix", table("image_id,label", "{name},{number}", images="train_images"), NUMBERS),
+    case("image_id with suffix", table("image_id,label", "{name}.png,{number}", images="train_images"), NUMBERS),
+    case(
+        "a competition",
+        competition,
+        NUMBERS,
+        5,
+        1,
+        r"left 4 images \(test_images/000\.jpg: in no table\)",
+        r"1 \.csv file \(sample_submission\.csv: a form to fill in\)",
+    ),
+    case(
+        "train_images and test_images",
+        build(table("path,label", "train_images/{name}.png,{number}", images="train_images"), pictures("test_images")),
+        NUMBERS,
+        5,
+        1,
+        r"left 4 images \(test_images/000\.png: in no table",
+    ),
+    case("file names in a folder below", table("filename,label", "{name}.png,{label}"), TWO),
+    case("paths", table("path,label", "images/{name}.png,{label}"), TWO),
+    case("paths of Windows", table("path,label", "images\\{name}.png,{label}\r"), TWO),
+    case("absolute paths inside", absolute, NUMBERS),
+    case("a mark of Excel", table("path,label", "images/{name}.png,{label}", encoding="utf-8-sig"), TWO),
+    case("UTF-16", table("path\tlabel", "images/{name}.png\t{label}", encoding="utf-16"), TWO),
+    case(
+        "Windows-1252",
+        table("path,label", "images/{name}.png,{label}", labels=("\u00e9t\u00e9", "hiver"), encoding="cp1252"),
+        "\u00e9t\u00e9|hiver",
+        5,
+        1,
+        r"train\.csv: not UTF-8; read as Windows-1252",
+    ),
+    case("semicolons", table("path;label", "images/{name}.png;{label}"), TWO),
+    case("tabs", table("path\tlabel", "images/{name}.png\t{label}", file="train.tsv"), TWO),
+    case("Caffe", table("", "images/{name}.png {number}", file="train.txt"), NUMBERS),
+    case("no first line", table("", "images/{name}.png,{label}"), TWO),
+    case("large letters", table("Image,Label", "images/{name}.png,{label}"), TWO),
+    case("id_code and diagnosis", table("id_code,diagnosis", "{name}.png,{number}"), NUMBERS),
+    case("an index of pandas", table(",path,label", "{seed},images/{name}.png,{number}"), NUMBERS),
+    case("other numbers", table("path,width,height,target", "images/{name}.png,16,16,{number}"), NUMBERS),
+    case("another name of the labels", table("path,kind", "images/{name}.png,{label}"), TWO),
+    case("numbers as floats", table("path,label", "images/{name}.png,{number}.0"), NUMBERS),
+    case("True and False", table("path,label", "images/{name}.png,{label}", labels=("False", "True")), "False|True"),
+    case("yes and no", table("path,label", "images/{name}.png,{label}", labels=("no", "yes")), "no|yes"),
+    case("on and off", table("path,label", "images/{name}.png,{label}", labels=("off", "on")), "off|on"),
+    case("None and NA", table("path,label", "images/{name}.png,{label}", labels=("NA", "None")), "NA|None"),
+    case(
+        "nan, null and n/a",
+        table("path,label", "images/{name}.png,{label}", labels=("n/a", "nan", "null")),
+        "n/a|nan|null",
+        3,
+    ),
+    case("codes", table("path,label", "images/{name}.png,{label}", labels=("001", "002", "010")), "001|002|010", 3),
+    case("numbers from 1", table("path,label", "images/{name}.png,{label}", labels=("1", "2")), "1|2"),
+    case(
+        "names composed in two ways",
+        table("path,label", "images/{name}.png,{label}", labels=("cafe\u0301", "x"), last="images/000.png,caf\u00e9"),
+        "caf\u00e9|x",
+        [6, 5],
+        1,
+    ),
+    case("empty lines", table("path,label\n\n", "images/{name}.png,{label}", last="\n\n"), TWO),
+    case("spaces", table("path, label ", " images/{name}.png , {label} "), TWO),
+    case(
+        "quotes",
+        table('"path","label"', '"images/{name}.png","{label}"', labels=("a, b", 'c "d"'.replace('"', '""'))),
+        'a, b|c "d"',
+    ),
+    case(
+        "an image twice",
+        table("path,label", "images/{name}.png,{label}", last="images/000.png,cat"),
+        TWO,
+        [6, 5],
+        1,
+        r"1 rows name an image of another row again; each row",
+    ),
+    case(
+        "more images than rows",
+        build(table("path,label", "images/{name}.png,{label}"), lambda root: write(root / "images" / "more.png", 1)),
+        TWO,
+        5,
+        1,
+        r"left 1 image \(images/more\.png: in no table\)",
+    ),
+    case(
+        "a column of splits",
+        table(
+            "path,label,split",
+            "images/{name}.png,{label},train",
+            last="images/000.png,cat,test\nimages/001.png,dog,test",
+        ),
+        TWO,
+        6,
+        1,
+    ),
+    case(
+        "is_train",
+        table("path,label,is_train", "images/{name}.png,{label},1", last="images/000.png,cat,0\nimages/001.png,dog,0"),
+        TWO,
+        6,
+        1,
+    ),
+    case("three tables", three_tables, TWO, 6, 3, r"left unused: validation"),
+    case(
+        "one-hot columns",
+        table("image,MEL,NV", "{name},{onehot}".replace("{onehot}", "{label}"), labels=("1.0,0.0", "0.0,1.0")),
+        "MEL|NV",
+    ),
+    case("two folders of one table", two_parts, "mel|nv"),
+    case("a table above the splits", above("csv"), "a|b", 6, 2),
+    case("metadata.jsonl above the splits", above("jsonl"), "a|b", 6, 2),
+    case("split words in names of files", words, "a|b", 3, 1),
+    case("folders, and a table with splits", art, "baroque|realism", 4, 2),
+    case(
+        "captions beside classes",
+        captions,
+        TWO,
+        5,
+        1,
+        r"metadata\.csv: no column of labels; its columns are file_name, text",
+    ),
+    case("captions of one class", build(of(), rows_of("file_name,text", "000.png,x", file="cat/metadata.csv")), TWO),
+    case(
+        "metadata.jsonl",
+        build(
+            pictures("", 12),
+            text(
+                "metadata.jsonl",
+                "".join(
+                    json.dumps({"file_name": f"{n:03}.png", "label": TWO.split("|")[n % 2]}) + "\n" for n in range(12)
+                ),
+            ),
+        ),
+        TWO,
+    ),
+    case(
+        "a list of objects",
+        build(
+            pictures("x", 12),
+            text("labels.json", json.dumps([{"image": f"{n:03}.png", "class": n % 2} for n in range(12)])),
+        ),
+        NUMBERS,
+    ),
+    case("a table named itself", file("train.csv", table("path,label", "images/{name}.png,{label}")), TWO),
+    case(
+        "one of two tables",
+        file(
+            "b.csv",
+            build(
+                table("path,label", "images/{name}.png,{label}", file="a.csv"),
+                table("path,label", "images/{name}.png,{label}", file="b.csv"),
+            ),
+        ),
+        TWO,
+    ),
+    case(
+        "parquet of paths named itself",
+        file(
+            "x.parquet",
+            build(
+                pictures("i", 12),
+                parquet(
+                    "x.parquet",
+                    image=None,
+                    path=lambda row: f"i/{row:03}.png",
+                    label=lambda row: TWO.split("|")[row % 2],
+                ),
+            ),
+        ),
+        TWO,
+    ),
+    case("parquet named itself", file("x.parquet", parquet("x.parquet", label=lambda row: row % 2)), NUMBERS),
+    case("parquet, several numbers", parquet(label=lambda row: row % 2, age=lambda row: row), NUMBERS),
+    case("parquet, nested", parquet(annotation=lambda row: {"label": row % 2, "name": "x"}), NUMBERS),
+    case("parquet, species", parquet(species=lambda row: TWO.split("|")[row % 2]), TWO),
+    case("parquet, truth values", parquet(label=lambda row: row % 2 == 1), "False|True"),
+    case("parquet, floats", parquet(label=lambda row: float(row % 2)), NUMBERS),
+    case(
+        "parquet, base 64",
+        parquet(image=lambda row: base64.b64encode(encoded(row % 2, row)).decode(), label=lambda row: row % 2),
+        NUMBERS,
+    ),
+    case(
+        "parquet, brackets",
+        lambda root: (
+            parquet("set[1]/train.parquet", label=lambda row: row % 2)(root)
+            or parquet("set1/train.parquet", 4, label=lambda row: 0)(root)
+            or root / "set[1]"
+        ),
+        NUMBERS,
+    ),
+    case(
+        "parquet, splits",
+        build(
+            parquet("data/train-00000-of-00001.parquet", label=lambda row: row % 2),
+            parquet("data/test-00000-of-00001.parquet", 4, label=lambda row: row % 2),
+            parquet("data/extra-00000-of-00001.parquet", 4, label=lambda row: row % 2),
+        ),
+        NUMBERS,
+        6,
+        2,
+        r"left unused: extra",
+        r"took 3 \.parquet files",
+    ),
+    case(
+        "parquet, splits as folders",
+        build(
+            parquet("train/0000.parquet", label=lambda row: row % 2),
+            parquet("validation/0000.parquet", 4, label=lambda row: row % 2),
+        ),
+        NUMBERS,
+        6,
+        2,
+    ),
+    case("parquet, names in the card", build(plain_parquet, text("README.md", NAMED)), "owl|bat"),
+    case(
+        "parquet, files in the card",
+        build(
+            parquet("a/x.parquet", label=lambda row: row % 2),
+            parquet("b/x.parquet", label=lambda row: 0),
+            text("README.md", CARD.format(path="a/*.parquet")),
+        ),
+        NUMBERS,
+        5,
+        1,
+        r"left 1 \.md file \(README\.md\), 1 \.parquet file \(b/x\.parquet\)|1 \.parquet file \(b/x\.parquet\), 1 \.md",
+    ),
+    case("files elsewhere, allowed", outside("../secret.png"), TWO, [6, 5], 1, allow_outside=True),
+]
+
+
+REFUSED = [
+    case(
+        "an image that is missing",
+        table("path,label", "images/{name}.png,{label}", last="images/999.png,cat"),
+        refused=r"train\.csv, row 12: No such file: images/999\.png",
+    ),
+    case(
+        "a label that is missing",
+        table("path,label", "images/{name}.png,{label}", last="images/000.png,"),
+        refused=r"train\.csv, row 12: no label \(column label\); 1 of 13 rows have none",
+    ),
+    case(
+        "ids of other images",
+        table("lesion_id,image_id,dx", "HAM_{seed},ISIC_{name},{label}", file="HAM.csv"),
+        refused=r"HAM\.csv: row 0, column image_id: No such file: ISIC_000",
+    ),
+    case(
+        "several columns of labels",
+        table("path,colour,shape", "images/{name}.png,{label},{number}"),
+        refused=r"train\.csv: several columns could be the labels: colour, shape; .*call the labels' column label",
+    ),
+    case(
+        "no column of labels",
+        table("path,age", "images/{name}.png,{seed}"),
+        refused=r"train\.csv: no column of labels; its columns are path, age",
+    ),
+    case(
+        "tables of the same images",
+        build(*(table("path,label", "images/{name}.png,{label}", file=f"{n}.csv") for n in "ab")),
+        refused=r"several tables list images to train on: a\.csv, b\.csv; give one of them as --data",
+    ),
+    case(
+        "names in several folders",
+        build(pictures("x", 12), pictures("y", 12), rows_of("name,label", *(f"{n:03},{n % 2}" for n in range(12)))),
+        refused=r"train\.csv: images of these names lie in several folders: x, y; write the folder in front",
+    ),
+    case(
+        "a row too short",
+        table("path,label", "images/{name}.png,{label}", last="images/000.png"),
+        refused=r"train\.csv: row 12: 1 cells; the first line has 2|row 12: 1 cells",
+    ),
+    case("/dev/zero", outside("/dev/zero"), refused=r"row 12: /dev/zero is outside the data's folder; --allow-outside"),
+    case(
+        "/dev/zero, allowed",
+        outside("/dev/zero"),
+        refused=r"row 12: No such file: /dev/zero, or no regular one",
+        allow_outside=True,
+    ),
+    case("../secret.png", outside("../secret.png"), refused=r"row 12: \.\./secret\.png is outside"),
+    case("images/../../secret.png", outside("images/../../secret.png"), refused=r"row 12: .*secret\.png is outside"),
+    case("an absolute path", outside("{above}/secret.png"), refused=r"row 12: .*secret\.png is outside"),
+    case("~", outside("~/secret.png"), refused=r"row 12: ~/secret\.png is outside"),
+    case("~root", outside("~root/.profile.png"), refused=r"row 12: ~root/\.profile\.png is outside"),
+    case("C:", outside("C:/secret.png"), refused=r"row 12: C:/secret\.png is outside|No such file: C:"),
+    case("a link", linked, refused=r"row 0: .*000\.png is a link that leads outside the data's folder"),
+    case("a pipe", piped, refused=r"row 12: No such file: images/pipe\.png"),
+    case(
+        "parquet of paths elsewhere",
+        parquet(image=lambda row: {"bytes": None, "path": f"/home/x/{row}.png"}, label=lambda row: row % 2),
+        refused=r"row 0: /home/x/0\.png is outside the data's folder",
+    ),
+    case(
+        "a card of files elsewhere",
+        build(parquet(label=lambda row: row % 2), text("README.md", CARD.format(path="/**"))),
+        refused=r"README\.md: its data_files name '/\*\*'; only files in the folder itself",
+    ),
+    case(
+        "a card of files above",
+        build(parquet(label=lambda row: row % 2), text("README.md", CARD.format(path="../*"))),
+        refused=r"README\.md: its data_files name '\.\./\*'",
+    ),
+    case(
+        "a card of an address",
+        build(parquet(label=lambda row: row % 2), text("README.md", CARD.format(path="https://x/y"))),
+        refused=r"README\.md: its data_files name 'https://x/y'",
+    ),
+    case(
+        "two data sets",
+        build(
+            parquet("en/train.parquet", label=lambda row: row % 2),
+            parquet("fr/train.parquet", label=lambda row: row % 2),
+        ),
+        refused=r"several data sets: en, fr; give the folder of one of them",
+    ),
+]
+
+CASES: list[Case] = [*READ, *REFUSED]
