@@ -116,7 +116,7 @@ def double_copy(root: Path) -> None:
 def npy(root: Path) -> None:
     for name in ("cat", "dog"):
         (root / name).mkdir()
-        np.save(root / name / "0.npy", np.zeros((4, 4, 3), np.uint8))
+        np.save(root / name / "0.npy", np.zeros((4, 4, 3), np.uint8), allow_pickle=False)
 
 
 def wnids(root: Path) -> Path:

@@ -384,7 +384,10 @@ def test_hdf5_of_the_package_itself(tmp_path: Path) -> None:
         ("images.pt", r"save real images as arrays: numpy\.savez; synthetic ones: distillset import"),
         ("a.tfrecord", r"save arrays with numpy\.savez"),
         ("a.beton", r"write its images to a folder for each class"),
-        ("notes.docx", r"allowed are \.npz, \.safetensors, \.mat, \.h5, \.hdf5, \.hdf, \.tar, idx files and folders"),
+        (
+            "notes.docx",
+            r"allowed are \.npz, \.safetensors, \.mat, \.h5, \.hdf5, \.hdf, \.tar, \.csv, .*idx files and folders",
+        ),
     ],
 )
 def test_files_that_are_not_read_say_what_would_do(tmp_path: Path, name: str, told: str) -> None:

@@ -12,7 +12,7 @@ from distillset.sources.array_roles import Roles, role_of
 from distillset.sources.array_sets import splits_of_arrays
 from distillset.sources.hdf5 import SUFFIXES as HDF5
 from distillset.sources.hdf5 import open_hdf5
-from distillset.sources.kinds import suffixes
+from distillset.sources.kinds import COMMON
 from distillset.sources.raw_arrays import names_under
 from distillset.sources.splits import Split
 
@@ -22,7 +22,7 @@ WHOLE = (*SUFFIXES, *HDF5)
 def is_array_folder(folder: Path) -> bool:
     """Whether a folder holds array files and neither folders nor pictures."""
     names = {name: path for name, path in names_under(folder).items() if not name.startswith((".", "__"))}
-    if any(path.suffix.lower() in suffixes() or path.is_dir() for path in names.values()):
+    if any(path.suffix.lower() in COMMON or path.is_dir() for path in names.values()):
         return False
     return any(name.endswith((".npy", *WHOLE)) for name in names)
 

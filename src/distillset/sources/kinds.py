@@ -6,6 +6,11 @@ from importlib.util import find_spec
 
 TABLES = frozenset([".csv", ".tsv", ".txt", ".jsonl", ".json", ".parquet"])
 
+COMMON = frozenset(
+    [".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
+)
+"""Suffixes by which a folder is seen to hold images, without asking Pillow."""
+
 UNSAFE = frozenset(
     [
         "EPS",

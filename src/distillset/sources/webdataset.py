@@ -16,7 +16,7 @@ from typing import Any
 
 from distillset.data import labels
 from distillset.errors import InputError, reason
-from distillset.sources.kinds import suffixes
+from distillset.sources.kinds import COMMON, suffixes
 from distillset.sources.raw_arrays import names_under
 from distillset.sources.splits import TEST_SPLITS, TRAIN_SPLITS, Picture, Split
 
@@ -54,7 +54,7 @@ def _shards(path: Path) -> dict[str, list[Path]]:
         if name in (*TRAIN_SPLITS, *TEST_SPLITS) and entry.is_dir():
             if inner := [file for file in names_under(entry).values() if file.suffix.lower() == SUFFIX]:
                 found[name] = inner
-        elif entry.is_dir() or entry.suffix.lower() in suffixes():
+        elif entry.is_dir() or entry.suffix.lower() in COMMON:
             return {}  # folders of classes, beside which an archive was left
         elif name.endswith(SUFFIX) and entry.is_file():
             words = [word for word in re.split(r"[^a-z]+", name.removesuffix(SUFFIX)) if word]
