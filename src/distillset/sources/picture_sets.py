@@ -10,8 +10,8 @@ from distillset.arguments import path_of
 from distillset.data.spec import Spec
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import InputError
-from distillset.sources.image_folder import SUFFIXES
 from distillset.sources.in_memory import gathered
+from distillset.sources.kinds import COMMON
 from distillset.sources.splits import Split, few
 
 NUMBERED = re.compile(r"(\d+)-")
@@ -109,8 +109,8 @@ def _tell(
 def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
     """The pictures of a folder in the order of their names, and its other files."""
     files = sorted(entry for entry in _visible(folder) if entry.is_file())
-    pictures = [file for file in files if file.suffix.lower() in SUFFIXES]
-    return pictures, [file for file in files if file.suffix.lower() not in SUFFIXES]
+    pictures = [file for file in files if file.suffix.lower() in COMMON]
+    return pictures, [file for file in files if file.suffix.lower() not in COMMON]
 
 
 def _visible(folder: Path) -> list[Path]:
