@@ -280,8 +280,9 @@ def test_a_damaged_study_is_named(
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_result_is_named(tmp_path: Path, damage: Damage) -> None:
-    fields = ("data", "method", "ipc", "steps", "settings", "rows", "published")
-    write_sealed(tmp_path / "dm-toy-1.json", {name: f"{name} of a result" for name in fields})
+    row = {"artifact": "dm", "network": "convnet", "protocol": "dm", "mean": 0.5, "std": 0.1, "n": 2, "sets": 1}
+    result = {"data": {"name": "toy"}, "method": "dm", "ipc": 1, "steps": 3, "steps_published": 3, "settings": {}}
+    write_sealed(tmp_path / "dm-toy-1.json", {**result, "published": None, "rows": [{**row, "networks": 2}]})
     results = Results(tmp_path)
     assert results.read("dm-toy-1") is not None
     damage(tmp_path / "dm-toy-1.json")

@@ -61,9 +61,9 @@ def _row(preset: Preset, results: Results) -> dict[str, Any]:
         own = ours(found)
         measured = {name: own[name] for name in ("mean", "std", "n", "sets", "networks")}
         measured |= {"steps": found["steps"], "percent": percent(own), "complete": found.get("complete", True)}
-        measured["departures"] = found.get("departures", [])
-        seconds = (found["distil_seconds"] or 0.0) + own["seconds"]
-        measured |= {"seconds": seconds, "hardware": own["hardware"]}
+        measured["departures"] = found.get("departures") or []
+        seconds = (found.get("distil_seconds") or 0.0) + (own.get("seconds") or 0.0)
+        measured |= {"seconds": seconds, "hardware": own.get("hardware") or {}}
     protocol = PROTOCOLS.get(preset.protocol)
     return {
         "name": preset.name,

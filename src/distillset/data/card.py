@@ -109,14 +109,14 @@ def check_card(card: Any, where: object) -> dict[str, Any]:
     for name in REQUIRED:
         if card.get(name) is None:
             raise InputError(f"{where}: field {name} is missing; expected a card made by distillset")
-    _check_fields(card, FIELDS, f"{where}: ")
+    check_fields(card, FIELDS, f"{where}: ")
     if card["schema"] > SCHEMA:
         raise InputError(f"{where}: schema {card['schema']} is newer than this version reads ({SCHEMA})")
     for name, fields in NESTED.items():
         inner = card.get(name)
         if inner is not None and not isinstance(inner, dict):
             raise InputError(f"{where}: {name} of the card is {shown(inner)}; it must be a JSON object")
-        _check_fields(inner or {}, fields, f"{where}: {name}.")
+        check_fields(inner or {}, fields, f"{where}: {name}.")
     check_plain(card, where)
     spec = Spec.from_json(card["spec"])
     chosen = (card.get("data") or {}).get("classes")
@@ -137,7 +137,12 @@ def check_plain(value: Any, where: object) -> None:
         raise InputError(f"{where}: {reason(error)}; allowed are plain JSON values") from None
 
 
-def _check_fields(record: Mapping[str, Any], fields: Mapping[str, Kind], prefix: str) -> None:
+def check_fields(record: Mapping[str, Any], fields: Mapping[str, Kind], prefix: str) -> None:
+    """Whether the fields of a record that are there, and not null, are of their kinds.
+
+    Raises:
+        InputError: names the first that is not, after ``prefix``.
+    """
     for name, (fits, allowed) in fields.items():
         if record.get(name) is not None and not fits(record[name]):
             raise InputError(f"{prefix}{name} is {shown(record[name])}; it must be {allowed}")

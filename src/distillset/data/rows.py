@@ -58,7 +58,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: it is not a list of rows; the message names the row and the field.
     """
-    rows = read_json(path)
+    return check_rows(read_json(path), path)
+
+
+def check_rows(rows: Any, path: object) -> list[dict[str, Any]]:
+    """`read_rows` for what was read already; ``path`` names its file.
+
+    Raises:
+        InputError: see `read_rows`.
+    """
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path}: not a list of rows as `distillset evaluate --json` prints it")
     for number, row in enumerate(rows, 1):

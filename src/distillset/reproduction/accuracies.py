@@ -23,7 +23,7 @@ def measured(results: Results) -> str:
         own, paper = ours(result), result["published"]
         random = _random(result, everything)
         published = f"{paper['mean']} ± {paper['std']}" if comparable(result) else "-"
-        steps = f"{result['steps']} of {result['steps_published']}" if result["steps_published"] else "-"
+        steps = f"{result['steps']} of {result.get('steps_published')}" if result.get("steps_published") else "-"
         lines.append(
             f"| {result['method']}{unlike(result)} | {result['data']['name']} | {result['ipc']} | "
             f"{percent(own)} ({own['sets']} × {own['networks']}) | {percent(random) if random else '-'} | {published} "
@@ -65,7 +65,7 @@ def _cell(preset: Preset | None, result: Mapping[str, Any] | None) -> str:
 
 
 def _marks(result: Mapping[str, Any]) -> str:
-    shorter = result["steps"] < (result["steps_published"] or 0)
+    shorter = result["steps"] < (result.get("steps_published") or 0)
     other = shorter or bool(result.get("departures")) or not result.get("complete", True)
     short = comparable(result) and _gap(result) < -result["published"]["std"]
     return "†" * other + "↓" * short
@@ -114,8 +114,8 @@ def _gap(result: Mapping[str, Any]) -> float:
 def _reason(result: Mapping[str, Any]) -> str:
     if result.get("why"):
         return str(result["why"])
-    if result["steps"] < (result["steps_published"] or 0):
-        return f"{result['steps']} of {result['steps_published']} steps"
+    if result["steps"] < (result.get("steps_published") or 0):
+        return f"{result['steps']} of {result.get('steps_published')} steps"
     if result.get("departures"):
         return ", ".join(result["departures"])
     return "cause not known"

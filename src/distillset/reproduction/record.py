@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 
+from distillset.data.card import COUNT, OBJECT, POSITIVE, SECONDS, TEXT, TRUTH, Kind, check_fields, is_number
+from distillset.data.rows import check_rows
 from distillset.data.synthetic import versions
 from distillset.engine.hardware import hardware
-from distillset.errors import InputError
+from distillset.errors import InputError, shown
 from distillset.methods import METHODS
 from distillset.presets import PRESETS, Preset
 from distillset.store import read_json, write_sealed
@@ -23,6 +25,26 @@ ROOT = Path(__file__).resolve().parents[3]
 """The repository, where the library is run from one."""
 
 NEEDED = ("data", "method", "ipc", "steps", "settings", "rows", "published")
+FIELDS: dict[str, Kind] = {
+    "data": (lambda value: isinstance(value, dict) and isinstance(value.get("name"), str), "an object with a name"),
+    "method": TEXT,
+    "ipc": POSITIVE,
+    "steps": COUNT,
+    "steps_published": COUNT,
+    "settings": OBJECT,
+    "published": (
+        lambda value: isinstance(value, dict) and all(is_number(value.get(name), 0) for name in ("mean", "std")),
+        "an object with the numbers mean and std",
+    ),
+    "protocol_published": TEXT,
+    "distil_seconds": SECONDS,
+    "complete": TRUTH,
+    "departures": (
+        lambda value: isinstance(value, list) and all(isinstance(part, str) for part in value),
+        "a list of text",
+    ),
+}
+"""What may stand in a result; null counts as missing, where it may be."""
 
 
 def result_of(
@@ -117,7 +139,7 @@ def pooled(evaluations: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str,
 def name_of(result: Mapping[str, Any]) -> str:
     """What a result is called: by its row, and by its steps where they are not the published ones."""
     row = f"{result['method']}-{result['data']['name']}-{result['ipc']}"
-    return row if result["steps"] == (result["steps_published"] or 0) else f"{row}-{result['steps']}-steps"
+    return row if result["steps"] == (result.get("steps_published") or 0) else f"{row}-{result['steps']}-steps"
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
@@ -167,8 +189,13 @@ class Results:
             return None
         found = read_json(path)
         for field in NEEDED:
-            if not isinstance(found, dict) or field not in found:
+            nothing = field != "published"
+            if not isinstance(found, dict) or field not in found or (nothing and found[field] is None):
                 raise InputError(f"{path}: field {field} is missing; expected a result made by distillset")
+        check_fields(found, FIELDS, f"{path}: ")
+        rows = check_rows(found["rows"], path)
+        if not any(row["artifact"] == found["method"] and "sets" in row and "networks" in row for row in rows):
+            raise InputError(f"{path}: rows have none of {shown(found['method'])}, which the result is of")
         return dict(found)
 
     def write(self, name: str, result: Mapping[str, Any]) -> Path:
@@ -203,7 +230,7 @@ def ours(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def unlike(result: Mapping[str, Any]) -> str:
     """What a result has that the paper's does not: another network, protocol, objective or setting."""
-    told = _elsewhere(result) + list(result.get("departures", []))
+    told = _elsewhere(result) + list(result.get("departures") or [])
     return f" ({', '.join(told)})" if told else ""
 
 
@@ -216,11 +243,12 @@ def _elsewhere(result: Mapping[str, Any]) -> list[str]:
     """What sets a result apart from the row of the published table that it would belong to."""
     row = ours(result)
     protocol = row["protocol"]
-    distils = bool(result["steps_published"])  # the network of a selector only looks
+    distils = bool(result.get("steps_published"))  # the network of a selector only looks
     by, on = result["settings"].get("network", PUBLISHED) if distils else PUBLISHED, row["network"]
     told = [f"by {by}, tested on {on}"] if (by, on) != (PUBLISHED, PUBLISHED) else []
     if protocol != (result.get("protocol_published") or result["method"]):
-        told += [protocol, result["settings"].get("compute", row["compute"])["precision"]]
+        compute = result["settings"].get("compute") or row.get("compute")
+        told += [protocol, str(compute.get("precision") if isinstance(compute, dict) else "unknown precision")]
     return told + (["all classes at once"] if result["settings"].get("match") == "all" else [])
 
 

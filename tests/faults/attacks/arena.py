@@ -122,7 +122,8 @@ class Arena:
         """What is watched, and this process made ready; once."""
         (self.outside / "home").mkdir(parents=True, exist_ok=True)
         for name in ("secret.txt", "secret.json", "home/.netrc"):
-            (self.outside / name).write_text(SECRET)
+            if not (self.outside / name).is_file():  # several processes may attack at once
+                (self.outside / name).write_text(SECRET)
         os.environ.update(HOME=str(self.outside / "home"), HF_HUB_OFFLINE="1", HF_HOME=str(self.work / "hf"))
         for name in ("MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR", "TMPDIR"):  # not the library's own to choose
             (self.root / "elsewhere" / self.name).mkdir(parents=True, exist_ok=True)

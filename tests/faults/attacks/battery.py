@@ -23,6 +23,7 @@ GROUPS: dict[str, tuple[Make, float]] = {
     "logs and rows": (stored.logs, 1),
     "checkpoints": (stored.checkpoints, 1),
     "experts": (stored.experts, 1),
+    "results": (stored.results, 0.7),
     "caches": (stored.caches, 1),
     "stages of decoding": (given.stages, 1),
     "folders of pictures": (given.sources, 1),

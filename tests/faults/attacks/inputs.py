@@ -10,6 +10,7 @@ import numpy as np
 
 from distillset.commands import main
 from distillset.data.synthetic import SyntheticSet
+from distillset.store import write_sealed
 from tests import toys
 from tests.bad_input.case import EAGER
 from tests.faults.attacks.arena import Arena
@@ -84,6 +85,7 @@ def make(arena: Arena) -> None:
     run(["evaluate", str(arena.input("run")), "--save", *EVALUATE])
     sets = {f"{name} set": SyntheticSet.load(arena.input(name)).fingerprint() for name in ("run", "chosen")}
     write_table(arena)
+    write_result(arena)
     (arena.inputs / "truths.json").write_text(json.dumps({**truths, **sets}))
 
 
@@ -99,3 +101,17 @@ def write_table(arena: Arena) -> None:
         Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy())).save(folder / "images" / f"{number}.png")
         lines.append(f"images/{number}.png,kind {label}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+
+
+def write_result(arena: Arena) -> None:
+    """What `reproduce` would have measured of a row of presets."""
+    row = {"artifact": "dm", "network": "convnet", "protocol": "dm", "labels": "hard", "mean": 0.5, "std": 0.1, "n": 2,
+           "sets": 1, "networks": 2, "accuracies": [0.5 - 0.005**0.5, 0.5 + 0.005**0.5], "seconds": 1.0, "recipe": {},
+           "compute": {"precision": "fp32"}}  # fmt: skip
+    result = {"data": {"name": "mnist", "fingerprint": "x"}, "method": "dm", "ipc": 1, "steps": 3,
+    "steps_published": 20_000,
+              "protocol_published": "dm", "settings": {}, "departures": [], "rows": [row, {**row,
+              "artifact": "random"}],
+              "published": {"mean": 89.7, "std": 0.6}, "why": "", "complete": True, "distil_seconds": 5.0}  # fmt: skip
+    arena.input("results").mkdir()
+    write_sealed(arena.input("results") / "dm-mnist-1-3-steps.json", result)

@@ -261,6 +261,21 @@ def experts(arena: Arena, draw: random.Random) -> Attack:
     return Attack(f"{arguments[0]}: {what} of experts", arguments)
 
 
+def results(arena: Arena, draw: random.Random) -> Attack:
+    """A result in the folder of results, as `presets` prints it."""
+    folder = arena.copy("results")
+    path = next(folder.iterdir())
+    resealed(draw, mutated(draw, read_json(path), draw.choice((1, 1, 2))), path, 0.7)
+    arguments = ["presets", "--data", "mnist", "--results", str(folder), *draw.choice(((), ("--json",)))]
+    return Attack("presets of a result", arguments, wrong=_of_results)
+
+
+def _of_results(outcome: Outcome) -> str | None:
+    shown = outcome.out if outcome.out.startswith("[") else "[]"
+    odd = [row["ours"] for row in json.loads(shown) if row.get("ours") and not 0 <= row["ours"]["mean"] <= 1]
+    return f"accuracies {odd}" if odd else None
+
+
 def caches(arena: Arena, draw: random.Random) -> Attack:
     """What was decoded, or an expert of the selectors: anything but the truth is made again."""
     cache = arena.own_cache()
