@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from distillset.arguments import path_of, whole
 from distillset.augment import deformed
 from distillset.coresets import told_twice
+from distillset.data.origin import real_images
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak
 from distillset.engine.room import check_disk, check_memory, size
 from distillset.errors import InputError
-from distillset.initial import initial, named
+from distillset.initial import initial, named, real_rows
 from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
 from distillset.mesh import Mesh, join
@@ -30,7 +31,7 @@ from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.nets.layers import STRIDES, strided
 from distillset.nets.twice import check_twice, math_attention
 from distillset.run import Checkpoint, RunFolder, check_same, resolve_compute
-from distillset.sources.load import given
+from distillset.sources.load import Data, given
 from distillset.whitened import chosen, keep, whitened
 
 
@@ -156,7 +157,7 @@ def distill(
             stored = None  # nor is their checkpoint
         loop.meet()
         loop.run(steps, checkpoint_seconds, snapshots, evaluate, evaluate_every)
-        synthetic = loop.synthetic()
+        synthetic = _with_real_images(loop.synthetic(), task, init, method, data)
         if folder:
             synthetic.save(folder.folder)
         return synthetic
@@ -239,6 +240,15 @@ def _start(task: Task, init: str, method: Method, stored: Checkpoint | None) -> 
             f"checkpoint of step {stored.step}: its images are {found}; this run has torch.float32 {list(shape)}"
         )
     return images
+
+
+def _with_real_images(synthetic: SyntheticSet, task: Task, init: str, method: Method, data: Data) -> SyntheticSet:
+    """The set with a card that says which real images it was learned from, if any."""
+    if init != "real" or bool(getattr(method, "correct", False)):  # those are drawn by what experts say of them
+        return synthetic
+    count = task.ipc * canvas(method) ** 2 * formation(method) ** 2
+    rows = real_rows(task.real, count, task.key("init")).tolist()
+    return replace(synthetic, card={**synthetic.card, "real": real_images(rows, data.named(rows))})
 
 
 def _finished(folder: Path, steps: int) -> SyntheticSet | None:

@@ -19,7 +19,12 @@ KMEANS_SAMPLE = 5000
 
 def from_real(real: RealSet, ipc: int, key: Key) -> Tensor:
     """Real images, drawn without replacement while a class lasts: ``float32 [classes*ipc, C, H, W]``."""
-    return torch.cat([real.draw(c, ipc, key(c)) for c in range(real.spec.classes)])
+    return torch.cat([real.rows(rows) for rows in real_rows(real, ipc, key).split(ipc)])
+
+
+def real_rows(real: RealSet, ipc: int, key: Key) -> Tensor:
+    """The rows that `from_real` takes, class by class: ``int64 [classes*ipc]``."""
+    return torch.cat([real.draw_rows(c, ipc, key(c)) for c in range(real.spec.classes)])
 
 
 def from_noise(real: RealSet, ipc: int, key: Key) -> Tensor:

@@ -17,6 +17,7 @@ from distillset.coresets.herding import herding
 from distillset.coresets.k_center import k_center
 from distillset.coresets.kmeans import kmeans
 from distillset.coresets.random import random
+from distillset.data.origin import real_images
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute
@@ -164,6 +165,7 @@ def select(
     if taught:
         announce(f"{selector}: {len(rows)} of {len(real)} images in {metrics['seconds']:.1f} s, the expert apart")
     card = {"method": selector, "settings": settings, "data": data.origin(), "metrics": metrics}
+    card["real"] = real_images(rows.tolist(), data.named(rows.tolist()))
     return SyntheticSet(real.rows(rows), real.labels[rows].clone(), real.spec, card)
 
 

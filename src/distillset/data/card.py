@@ -83,6 +83,13 @@ DATA: dict[str, Kind] = {
     "resize_method": TEXT,
     "crop": TRUTH,
 }
+REAL: dict[str, Kind] = {
+    "rows": (
+        lambda value: isinstance(value, list) and all(map(is_whole, value)),
+        "a list of whole numbers, 0 or more",
+    ),
+    "files": (lambda value: _all(str, value), "a list of text"),
+}
 METRICS: dict[str, Kind] = {
     "loss": (is_number, "a finite number"),
     "seconds": SECONDS,
@@ -90,7 +97,7 @@ METRICS: dict[str, Kind] = {
     "memory": COUNT,
     "skipped": COUNT,
 }
-NESTED = {"data": DATA, "metrics": METRICS}
+NESTED = {"data": DATA, "metrics": METRICS, "real": REAL}
 """Objects of a card whose fields have kinds as well. Null counts as missing; fields not named here may be anything."""
 
 

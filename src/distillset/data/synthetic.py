@@ -17,6 +17,7 @@ from distillset.arguments import path_of
 from distillset.augment import check_formation, formed
 from distillset.data.card import SCHEMA, check_card
 from distillset.data.grid import GRID, grid, png, write_grid
+from distillset.data.origin import without_paths
 from distillset.data.spec import Spec
 from distillset.data.whiten import Whitening
 from distillset.errors import InputError
@@ -268,6 +269,7 @@ def inline(text: object) -> str:
 
 
 def _readme(card: dict[str, Any]) -> str:
+    card = without_paths(card)
     spec, method = card["spec"], inline(card.get("method", "unknown"))
     by = inline(card["versions"].get("distillset", "unknown"))
     data = inline((card.get("data") or {}).get("source", "unknown"))

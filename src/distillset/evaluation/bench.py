@@ -197,4 +197,4 @@ class Bench:
 
 def _plain(title: str) -> str:
     """What of a title can be in the name of a file."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", title).strip("-.")
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", title)[-100:].strip("-.")

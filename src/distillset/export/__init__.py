@@ -1,10 +1,12 @@
 """An artifact in the forms that other programs read, and back from those that the field's code writes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from distillset.arguments import path_of
+from distillset.data.origin import without_paths
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import InputError, unwritable
 from distillset.export.image_folder import write_image_folder
@@ -47,6 +49,8 @@ def export(synthetic: SyntheticSet, to: str, out: str | Path, *, measured: dict[
     taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if taken and not (to == "parquet" and _holds(out, synthetic)):
         raise InputError(f"--out {out}: exists and is not an empty folder; choose another")
+    if not taken:  # in its own folder an artifact stays what it is
+        synthetic = replace(synthetic, card=without_paths(synthetic.card))
     try:
         return write_parquet(synthetic, out, measured) if to == "parquet" else EXPORTERS[to](synthetic, out)
     except OSError as error:

@@ -1,17 +1,21 @@
 """To the Hugging Face hub: an artifact as a dataset repository that anybody loads in one line."""
 
+import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from distillset.arguments import path_of
 from distillset.data.grid import GRID
+from distillset.data.origin import row_without_path, without_paths
 from distillset.data.rows import ACCURACY, read_rows, stale
-from distillset.data.synthetic import CARD, EXPORTED, TENSORS, SyntheticSet
+from distillset.data.synthetic import CARD, EXPORTED, README, TENSORS, SyntheticSet
 from distillset.errors import InputError
 from distillset.export.parquet import write_parquet
+from distillset.store import write_json
 
-FILES = ("README.md", EXPORTED, TENSORS, CARD, GRID, ACCURACY)
+FILES = (README, EXPORTED, TENSORS, CARD, GRID, ACCURACY)
 """What is uploaded, where it is there: never checkpoints or logs."""
 
 
@@ -35,11 +39,14 @@ def push(folder: str | Path, repo: str, *, private: bool = False, api: Any = Non
     rows = read_rows(folder / ACCURACY) if (folder / ACCURACY).is_file() else []
     if told := stale(rows, synthetic.fingerprint()):
         raise InputError(f"{folder / ACCURACY}: {told}, or remove the file")
-    if (folder / EXPORTED).is_file():
-        return _upload(folder, repo, private, api)
     with tempfile.TemporaryDirectory(prefix="distillset-") as temporary:
-        write_parquet(synthetic, Path(temporary))
-        return _upload(Path(temporary), repo, private, api)
+        copy = Path(temporary)
+        write_parquet(replace(synthetic, card=without_paths(synthetic.card)), copy)
+        if rows:
+            write_json(copy / ACCURACY, [row_without_path(row) for row in rows])
+        if (folder / EXPORTED).is_file():  # what an export said of its pictures, the cost of rounding among it
+            shutil.copyfile(folder / README, copy / README)
+        return _upload(copy, repo, private, api)
 
 
 def _upload(folder: Path, repo: str, private: bool, api: Any) -> str:

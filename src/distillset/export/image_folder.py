@@ -6,7 +6,11 @@ from pathlib import Path
 
 from distillset.data.synthetic import SyntheticSet
 from distillset.export.pixels import pngs
+from distillset.export.real_images import write_real
 from distillset.store import write_folder
+
+LONGEST = 100
+"""Bytes of a folder's name: file systems take 255."""
 
 
 def write_image_folder(synthetic: SyntheticSet, out: Path) -> list[str]:
@@ -20,6 +24,7 @@ def write_image_folder(synthetic: SyntheticSet, out: Path) -> list[str]:
         for png, label in zip(pngs(synthetic), synthetic.classes.tolist(), strict=True):
             (folder / names[label] / f"{counts[label]:05}.png").write_bytes(png)
             counts[label] += 1
+        write_real(synthetic, folder)
 
     write_folder(out, write)
     notes = [] if names == list(synthetic.spec.class_names) else [
@@ -36,7 +41,8 @@ def folder_names(class_names: Sequence[str]) -> list[str]:
     >>> folder_names(["bird", "cat"]), folder_names(["cat", "a/b"])
     (['bird', 'cat'], ['0-cat', '1-a_b'])
     """
-    names = [re.sub(r"[^\w .,&()+'-]", "_", name).strip(" .")[:100] for name in class_names]
+    names = [re.sub(r"[^\w .,&()+'-]", "_", name).strip(" .") for name in class_names]
+    names = [name.encode()[:LONGEST].decode(errors="ignore").strip(" .") for name in names]
     plain = all(name and name == given for name, given in zip(names, class_names, strict=True))
     if plain and sorted(names) == names and len({name.lower() for name in names}) == len(names):
         return names

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from distillset.data.grid import GRID
+from distillset.data.origin import told, without_paths
 from distillset.data.synthetic import EXPORTED, SyntheticSet, inline
 from distillset.data.synthetic import versions as made_by
 from distillset.errors import InputError
@@ -53,6 +54,10 @@ def _table(synthetic: SyntheticSet) -> Any:
     if synthetic.labels.dim() == 2:
         columns["soft_label"] = synthetic.labels.tolist()
         features["soft_label"] = Sequence(Value("float32"), length=synthetic.spec.classes)
+    for name, kind in (("rows", "int64"), ("files", "string")):
+        found = (synthetic.card.get("real") or {}).get(name)
+        if isinstance(found, list) and len(found) == len(synthetic):
+            columns[f"real_{name[:-1]}"], features[f"real_{name[:-1]}"] = found, Value(kind)
     return pa.Table.from_pydict(columns, schema=Features(features).arrow_schema)
 
 
@@ -60,7 +65,7 @@ def dataset_card(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> st
     """``README.md``: what the hub reads at its top, what a person wants to know below."""
     import yaml
 
-    spec, card, count = synthetic.spec, synthetic.card, len(synthetic)
+    spec, card, count = synthetic.spec, without_paths(synthetic.card), len(synthetic)
     head = {
         "pretty_name": f"{inline(spec.name)}, distilled to {synthetic.ipc} images a class",
         "task_categories": ["image-classification"],
@@ -112,13 +117,20 @@ They are normalised with mean {_numbers(spec.mean)} and standard deviation {_num
 {settings}
 ```
 
-Fingerprint of the data `{made_from}`, of the artifact `{synthetic.fingerprint()}`.
+{_real(card)}Fingerprint of the data `{made_from}`, of the artifact `{synthetic.fingerprint()}`.
 """
 
 
 def _printable(text: str) -> str:
     """Without characters that reorder those around them; those of control are escapes in JSON anyway."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def _real(card: dict[str, Any]) -> str:
+    """Which real images these are or were learned from, where that is known."""
+    lines = [f"- {inline(words)}: {inline(some)}" for words, some in told(card.get("real")).items()]
+    where = "All are in `card.json`, in the field `real`; an image's own in the columns `real_row` and `real_file`."
+    return "\n".join([*lines, "", where, "", ""]) if lines else ""
 
 
 def _cost(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from distillset.data.synthetic import SyntheticSet
+from distillset.export.real_images import write_real
 from distillset.store import write_folder
 
 
@@ -44,6 +45,7 @@ def write_pt(synthetic: SyntheticSet, out: Path) -> list[str]:
     def write(folder: Path) -> None:
         for file, value in files.items():
             torch.save(value, folder / file)
+        write_real(synthetic, folder, order.tolist())
 
     write_folder(out, write)
     return notes
@@ -60,4 +62,4 @@ def _list(values: Sequence[float]) -> str:
 
 
 def _word(text: str) -> str:
-    return "".join(letter for letter in text if letter.isascii() and letter.isalnum()) or "SET"
+    return "".join(letter for letter in text if letter.isascii() and letter.isalnum())[:60] or "SET"

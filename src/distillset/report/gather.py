@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from distillset.data.card import is_number, is_whole
+from distillset.data.origin import without_paths
 from distillset.data.rows import ACCURACY, read_rows, stale
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
@@ -104,7 +105,7 @@ def _run(
     metrics = _metrics(folder / "metrics.jsonl")
     return Run(
         name=name,
-        card=synthetic.card,
+        card=without_paths(synthetic.card),
         sheet=sheet,
         frames=tuple(frames),
         losses=_series(metrics, "loss"),

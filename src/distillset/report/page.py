@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from distillset.data.origin import told as told_of
 from distillset.data.synthetic import versions
 from distillset.errors import InputError
 from distillset.report.charts import Chart, chart
@@ -183,6 +184,7 @@ def _provenance(runs: Sequence[Run]) -> Table:
         spec = {name: value for name, value in card["spec"].items() if name not in ("class_names", "name")}
         told = {"created": card.get("created"), "artifact fingerprint": card.get("fingerprint")}
         told |= _flat(card.get("data", {}), "data") | _flat(spec) | _flat(card.get("versions", {}), "version of")
+        told |= told_of(card.get("real"))
         found.append({name: value for name, value in told.items() if value is not None})
     return _compared(found)
 

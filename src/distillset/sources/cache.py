@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ SCHEMA = 1
 PARTS = ("train", "test")
 CARD, LABELS = "card.json", "labels.safetensors"
 FILES = (CARD, LABELS, *(f"{part}.bin" for part in PARTS))
+NAMES = "names.jsonl"
 STAGE, LOCK = ".building-", ".lock"
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 STALE_SECONDS = 7 * 86_400.0
@@ -53,6 +54,8 @@ class Entry:
     notes: tuple[str, ...]
     class_indices: tuple[int, ...] | None = None
     """The numbers in the source of the classes that a user chose; None for all of them."""
+    files: Path | None = None
+    """A list of the files that the training images were read from, see `write_names`."""
 
 
 def place(name: str, identity: Mapping[str, Any], root: str | Path | None = None) -> Path:
@@ -115,7 +118,8 @@ def read(entry: Path) -> Entry | None:
             for part in PARTS
         ]
         indices = card.get("class_indices")
-        return Entry(sets[0], sets[1], tuple(card["notes"]), None if indices is None else tuple(indices))
+        files = entry / NAMES if card.get("names") and not doubt(entry / NAMES) else None
+        return Entry(sets[0], sets[1], tuple(card["notes"]), None if indices is None else tuple(indices), files)
     except (InputError, KeyError, TypeError, OSError):
         return None
 
@@ -134,7 +138,27 @@ def write_card(
     card = {"schema": SCHEMA, "spec": spec.to_json(), "counts": counts, "fingerprints": dict(prints), "notes": notes}
     if class_indices is not None:
         card["class_indices"] = list(class_indices)
+    if (folder / NAMES).is_file():
+        card["names"] = True
     store.write_sealed(folder / CARD, card)
+
+
+def write_names(folder: Path, names: Sequence[str]) -> None:
+    """Keep the names of the files that training images were read from, a line of JSON each."""
+    store.write_text(folder / NAMES, "".join(json.dumps(name) + "\n" for name in names))
+
+
+def names_of(path: Path, rows: Sequence[int]) -> list[str] | None:
+    """The names that `write_names` kept of some images; None where they cannot be read any more."""
+    wanted, found = set(rows), dict[int, str]()
+    try:
+        with path.open(encoding="utf-8") as file:
+            for row, line in enumerate(file):
+                if row in wanted:
+                    found[row] = str(json.loads(line))
+        return [found[row] for row in rows]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 @contextmanager

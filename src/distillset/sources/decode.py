@@ -31,6 +31,7 @@ THREADS = 4
 PROGRESS = "progress.json"
 PROGRESS_SECONDS = 5.0
 """A kill costs at most about this much decoding."""
+CHUNK_NAMES = 4096
 SMALL = 64 * 64
 """Images of so few pixels are decoded without threads, which would only wait for each other in the interpreter."""
 
@@ -103,9 +104,25 @@ def write_entry(
     kind = CHANNELS.get(form.channels, f"{form.channels} channels")
     converted = [f"{plan.name}: {widened} images were converted to {kind}, as the others are"] if widened else []
     (folder / PROGRESS).unlink(missing_ok=True)
+    if names := _names(plan):
+        cache.write_names(folder, names)
     cache.write_card(
         folder, writer.spec(), plan.labels(), writer.fingerprints(), [*notes, *converted], plan.class_indices
     )
+
+
+def _names(plan: Plan) -> list[str]:
+    """The files of the training images, below the folder that holds them all; empty where images are no files."""
+    kept = torch.arange(len(plan.train)) if plan.held is None else (~plan.held).nonzero().squeeze(1)
+    found: list[str] = []
+    for rows in kept.split(CHUNK_NAMES):
+        pictures = plan.train.read(rows.tolist() if found else [int(rows[0])])
+        if isinstance(pictures, Tensor) or not isinstance(pictures[0], Path):
+            return []
+        pictures = pictures if found else plan.train.read(rows.tolist())
+        found += [os.fspath(picture) for picture in pictures if isinstance(picture, Path)]
+    top = os.path.commonpath([os.path.dirname(name) for name in found])  # noqa: PTH120 (text: there may be a million)
+    return [os.path.relpath(name, top) for name in found] if len(found) == len(kept) else []
 
 
 def _check_room(folder: Path, plan: Plan, form: Form) -> None:

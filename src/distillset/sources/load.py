@@ -49,6 +49,7 @@ class Data:
         test_source: the same for the test set where one was given.
         resize: how the images were scaled to one size, if they were.
         classes: the classes chosen from those of the source, in their order; None for all of them.
+        files: a list of the files that the images of ``train`` were read from, where each is one.
     """
 
     train: RealSet
@@ -58,6 +59,15 @@ class Data:
     test_source: str | None = None
     resize: Resize | None = None
     classes: Choice | None = None
+    files: Path | None = None
+
+    def named(self, rows: Sequence[int]) -> list[str] | None:
+        """The files that images of ``train`` were read from, below the folder that holds all; None where unknown.
+
+        Args:
+            rows: numbers of images in ``train``.
+        """
+        return None if self.files is None else cache.names_of(self.files, rows)
 
     def origin(self) -> dict[str, Any]:
         """What an artifact's card says of where its images came from, enough for `load` to find them again."""
@@ -216,7 +226,7 @@ def _load_placed(
         announce(note)
     test_source = None if test_place is None else test_place.source
     choice = None if entry.class_indices is None else Choice(entry.class_indices, entry.train.spec.class_names)
-    return Data(entry.train, entry.test, place.source, told, test_source, shape.resize, choice)
+    return Data(entry.train, entry.test, place.source, told, test_source, shape.resize, choice, entry.files)
 
 
 def _plan(place: Place, test_place: Place | None, shape: _Shape, stage: Path) -> tuple[Plan, list[str]]:
