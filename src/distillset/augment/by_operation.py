@@ -10,6 +10,8 @@ from distillset.augment.color import blanked, colored
 from distillset.augment.operations import BOX, COLOR, COLUMNS, GRID
 from distillset.augment.sampling import centred
 
+_DOWN, _RIGHT, _ACROSS = (COLUMNS.index(name) for name in ("row_shift", "column_shift", "column_by_column"))
+
 
 def by_operation(images: Tensor, numbers: Tensor, kinds: Sequence[str]) -> Tensor:
     """`distillset.augment.table.augment` to rounding, for rows that are each one operation.
@@ -35,13 +37,13 @@ def _color(images: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _crop(images: Tensor, numbers: Tensor) -> Tensor:
-    shifts = numbers[:, [COLUMNS.index("row_shift"), COLUMNS.index("column_shift")]]
-    if len(shifts) == 1:
-        down, right = (int(shift) for shift in shifts[0].tolist())
+    if len(numbers) == 1:
+        row = numbers[0].tolist()
+        down, right = int(row[_DOWN]), int(row[_RIGHT])
         return F.pad(images, (-right, right, -down, down))
     n, channels, height, width = images.shape
-    rows = torch.arange(height) + shifts[:, 0, None].long()
-    columns = torch.arange(width) + shifts[:, 1, None].long()
+    rows = torch.arange(height) + numbers[:, _DOWN, None].long()
+    columns = torch.arange(width) + numbers[:, _RIGHT, None].long()
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
     source = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None, :]
     source = source.flatten(1)[:, None].expand(-1, channels, -1)
@@ -53,22 +55,20 @@ def _cutout(images: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _flip(images: Tensor, numbers: Tensor) -> Tensor:
-    mirrored = numbers[:, COLUMNS.index("column_by_column")] < 0
     if len(numbers) == 1:
-        return images.flip(-1) if bool(mirrored) else images
-    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+        return images.flip(-1) if float(numbers[0, _ACROSS]) < 0 else images
+    return torch.where((numbers[:, _ACROSS] < 0)[:, None, None, None], images.flip(-1), images)
 
 
 def _resample(images: Tensor, numbers: Tensor) -> Tensor:
     n, _, height, width = images.shape
     row, column = centred(images)
-    grid = numbers[:, GRID].to(images.dtype)[:, :, None, None]
-    row_by_row, row_by_column, _, column_by_row, column_by_column, _ = grid.unbind(1)
-    rows = row_by_row * row + row_by_column * column
-    columns = column_by_row * row + column_by_column * column
+    row_by_row, row_by_column, _, column_by_row, column_by_column, _ = numbers[:, GRID].unbind(1)
     # The positions are those of align_corners=True: the map acts between pixel centres. The flag below only says how
     # they are normalised for grid_sample: by the size, as size - 1 cannot express a position beside a one-pixel image.
-    grid = torch.stack((columns * (2 / width), rows * (2 / height)), dim=-1)
+    by_row = torch.stack((column_by_row * (2 / width), row_by_row * (2 / height)), -1).to(images.dtype)
+    by_column = torch.stack((column_by_column * (2 / width), row_by_column * (2 / height)), -1).to(images.dtype)
+    grid = torch.addcmul(by_row[:, None, None] * row[:, None], by_column[:, None, None], column[:, None])
     return F.grid_sample(images, grid.expand(n, -1, -1, -1), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 

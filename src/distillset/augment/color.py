@@ -20,8 +20,8 @@ def colored(images: Tensor, numbers: Tensor) -> Tensor:
     brightness, saturation, contrast = numbers[:, :, None, None, None].unbind(1)
     grey = images.mean(1, keepdim=True)
     mean = grey.mean((2, 3), keepdim=True)
-    rest = grey * (contrast * (1 - saturation)) + (mean * (1 - contrast) + brightness)
-    return images * (contrast * saturation) + rest
+    rest = torch.addcmul(mean * (1 - contrast) + brightness, grey, contrast * (1 - saturation))
+    return torch.addcmul(rest, images, contrast * saturation)
 
 
 def blanked(images: Tensor, numbers: Tensor) -> Tensor:

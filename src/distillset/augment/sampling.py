@@ -84,14 +84,16 @@ def _sample(images: Tensor, grids: Tensor) -> Tensor:
     height, width = images.shape[-2:]
     row, column = centred(images)
     row_by_row, row_by_column, row_shift, column_by_row, column_by_column, column_shift = _coefficients(grids)
-    rows = row_by_row * row + row_by_column * column + row_shift + (height - 1) / 2
-    columns = column_by_row * row + column_by_column * column + column_shift + (width - 1) / 2
+    rows = row_by_row * row + row_by_column * column + (row_shift + (height - 1) / 2)
+    columns = column_by_row * row + column_by_column * column + (column_shift + (width - 1) / 2)
     top, left = rows.floor(), columns.floor()
     lower, right = rows - top, columns - left
+    down = [(*_within(top, height), 1 - lower), (*_within(top + 1, height), lower)]
+    across = [(*_within(left, width), 1 - right), (*_within(left + 1, width), right)]
     result = torch.zeros_like(images)
-    for below, down in ((0, 1 - lower), (1, lower)):
-        for beside, across in ((0, 1 - right), (1, right)):
-            result = result + _taken(images, top + below, left + beside, down * across)
+    for at, inside, vertical in down:
+        for along, within, horizontal in across:
+            result = _added(result, images, at * width + along, vertical * horizontal * (inside & within))
     return result
 
 
@@ -101,24 +103,31 @@ def _spread(images: Tensor, grids: Tensor) -> Tensor:
     row_by_row, row_by_column, row_shift, column_by_row, column_by_column, column_shift = _coefficients(grids)
     rows, columns = row - row_shift, column - column_shift  # s - t
     area = row_by_row * column_by_column - row_by_column * column_by_row
-    nearest_row = ((column_by_column * rows - row_by_column * columns) / area + (height - 1) / 2).round()
-    nearest_column = ((row_by_row * columns - column_by_row * rows) / area + (width - 1) / 2).round()
+    o = ((column_by_column * rows - row_by_column * columns) / area + (height - 1) / 2).round()
+    p = ((row_by_row * columns - column_by_row * rows) / area + (width - 1) / 2).round()
+    down = [(below, *_within(o + below, height)) for below in (-1, 0, 1)]
+    across = [(beside, *_within(p + beside, width)) for beside in (-1, 0, 1)]
+    o, p = o - (height - 1) / 2, p - (width - 1) / 2
+    row_gap = row_by_row * o + row_by_column * p - rows  # A o + t - s
+    column_gap = column_by_row * o + column_by_column * p - columns
     result = torch.zeros_like(images)
-    for below in (-1, 0, 1):
-        for beside in (-1, 0, 1):
-            at, along = nearest_row + below, nearest_column + beside
-            o, p = at - (height - 1) / 2, along - (width - 1) / 2
-            down = 1 - (row_by_row * o + row_by_column * p - rows).abs()
-            across = 1 - (column_by_row * o + column_by_column * p - columns).abs()
-            result = result + _taken(images, at, along, down.clamp(min=0) * across.clamp(min=0))
+    for below, at, inside in down:
+        for beside, along, within in across:
+            vertical = 1 - (row_gap + (row_by_row * below + row_by_column * beside)).abs()
+            horizontal = 1 - (column_gap + (column_by_row * below + column_by_column * beside)).abs()
+            weights = vertical.clamp(min=0) * horizontal.clamp(min=0) * (inside & within)
+            result = _added(result, images, at * width + along, weights)
     return result
 
 
-def _taken(images: Tensor, rows: Tensor, columns: Tensor, weights: Tensor) -> Tensor:
-    """The pixels at whole ``rows`` and ``columns`` ``[k, H, W]``, times ``weights``; zero outside."""
+def _within(places: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Whole places as indices of a side, moved onto it where they are outside; and whether they are not."""
+    return places.clamp(0, length - 1).long(), (places >= 0) & (places < length)
+
+
+def _added(result: Tensor, images: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """``result`` and the pixels at ``index`` ``[k, H, W]``, times ``weights``."""
     n, channels, height, width = images.shape
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    index = rows.clamp(0, height - 1).long() * width + columns.clamp(0, width - 1).long()
-    index = index.flatten(1)[:, None].expand(n, channels, -1)
-    taken = images.flatten(2).gather(2, index).view(n, channels, height, width)
-    return taken * torch.where(inside, weights, 0.0)[:, None]
+    index = index.expand(n, height, width).reshape(n, 1, -1).expand(-1, channels, -1)
+    taken = images.reshape(n, channels, -1).gather(2, index).view(n, channels, height, width)
+    return torch.addcmul(result, taken, weights[:, None])
