@@ -254,8 +254,9 @@ def test_a_longer_result_is_never_replaced(tmp_path: Path) -> None:
 
 
 def _result(n: int) -> dict[str, Any]:
-    row = {"artifact": "dm", "n": n}
-    nothing = {"data": {}, "ipc": 1, "settings": {}, "published": None}
+    row = {"artifact": "dm", "network": "convnet", "protocol": "dm", "mean": 0.5, "std": 0.1, "n": n, "sets": 1}
+    row["networks"] = n
+    nothing = {"data": {"name": "toy"}, "ipc": 1, "settings": {}, "published": None}
     return {**nothing, "method": "dm", "steps": 0, "rows": [row]}
 
 
