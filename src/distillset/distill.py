@@ -62,7 +62,7 @@ def distill(
 
     Nothing of the process is changed. The CPU threads are those that PyTorch has (`torch.set_num_threads`); for the
     same bits, a run has to go on with as many as it began with, and the watcher is told if it does not. What the
-    command sets for its own process besides is on the page "Beyond one process".
+    command sets for its own process besides is in "A busy machine" of the page on scaling.
 
     Args:
         data: `Data` or whatever `distillset.load` takes, of which the training set is meant; of a `RealSet` all of it.

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from distillset.commands import doctor
+from distillset.commands.process import waiting
 from distillset.engine.compute import Compute
 
 
@@ -42,6 +43,7 @@ def test_json_tells_versions_and_machine(capsys: pytest.CaptureFixture[str]) -> 
     assert found["versions"]["torch"] == version("torch")
     assert found["versions"]["scikit-learn"] == version("scikit-learn")
     assert found["machine"]["threads"] == torch.get_num_threads()
+    assert found["machine"]["waiting"] == waiting()
     assert 1 <= found["machine"]["cores"] <= (os.cpu_count() or 1)
     assert found["machine"]["memory"] > 2**28
     assert [device["device"] for device in found["devices"]] == [

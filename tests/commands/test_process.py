@@ -39,6 +39,7 @@ def program(script: str, **environment: str) -> list[str]:
     """The words that a script prints last in a process of one thread."""
     found = {name: os.environ[name] for name in ("PATH", "DISTILLSET_CACHE")}
     found |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    found["CXX"] = "none"  # kernels take long to build
     command = [sys.executable, "-c", GROWTH + script]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**found, **environment})
     return done.stdout.splitlines()[-1].split()
@@ -90,6 +91,54 @@ print(library, growth())
     library, command = map(int, program(script))
     assert library == 0
     assert command >= 64
+
+
+# --- waiting ---------------------------------------------------------------------------------------------------------
+
+SAID = """
+import contextlib, io, json, os, runpy, sys
+sys.argv = ["distillset", "doctor", "--json"]
+with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
+    runpy.run_module("distillset", run_name="__main__")
+print(os.environ.get("OMP_WAIT_POLICY"), "|", json.loads(shown.getvalue())["machine"]["waiting"])
+"""
+
+
+def test_waiting_threads_of_a_command_sleep() -> None:
+    told = " ".join(program(SAID))
+    assert told == "passive | waiting threads sleep: OMP_WAIT_POLICY=passive, set by distillset"
+
+
+@pytest.mark.parametrize("own", [{"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "99"}, {"KMP_BLOCKTIME": "7"}])
+def test_a_user_says_how_threads_wait(own: dict[str, str]) -> None:
+    ((name, value),) = own.items()
+    policy, _, *told = program(SAID, **own)
+    assert policy == own.get("OMP_WAIT_POLICY", "None")
+    assert " ".join(told) == f"waiting threads do as the environment says: {name}={value}"
+
+
+def test_nothing_is_set_once_pytorch_is_imported() -> None:
+    policy, _, *told = program("import torch" + SAID)
+    assert policy == "None"
+    assert told[:3] == ["waiting", "threads", "spin,"]
+
+
+@linux
+def test_sleeping_threads_take_no_time() -> None:
+    """After one sum of two threads the second waits for the next, for half a second in which the first does nothing."""
+    script = """
+import time
+from distillset.commands.process import sleep_while_waiting
+sleep_while_waiting()
+import torch
+torch.ones(2**18).add_(1)
+start = time.process_time()
+time.sleep(0.5)
+print(time.process_time() - start)
+"""
+    how: list[dict[str, str]] = [{}, {"OMP_WAIT_POLICY": "active"}]
+    asleep, spinning = (float(program(script, OMP_NUM_THREADS="2", **own)[0]) for own in how)
+    assert asleep * 2 < spinning
 
 
 # --- threads ---------------------------------------------------------------------------------------------------------

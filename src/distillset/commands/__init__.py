@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from distillset.commands.escapes import printable
-from distillset.commands.process import keep_memory
+from distillset.commands.process import keep_memory, sleep_while_waiting
 from distillset.commands.ranks import part, speaks
 from distillset.commands.streams import Stream, open_missing
 from distillset.errors import DiskError, DistillsetError, InterruptedRun, LostRankError, wanted_memory
@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Its exit code: 0 done, 1 the machine failed, 2 wrong input, 3 diverged, 130 interrupted.
     """
     open_missing()
+    sleep_while_waiting()
     keep_memory()
     if not speaks():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (open to the end of the process)

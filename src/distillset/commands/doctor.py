@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from distillset.commands.process import waiting
 from distillset.engine import Compute, Work, compiler, has_bf16
 from distillset.engine.hardware import processor
 from distillset.store import cache_path
@@ -46,6 +47,7 @@ def examine() -> dict[str, Any]:
             "processor": processor(),
             "cores": _cores(),
             "threads": torch.get_num_threads(),
+            "waiting": waiting(),
             "memory": _memory(),
         },
         "devices": _devices(),
@@ -64,6 +66,7 @@ def page(found: dict[str, Any]) -> str:
             machine["platform"],
             machine["processor"],
             f"{machine['cores']} cores, {machine['threads']} threads, {_size(machine['memory'])} memory",
+            machine["waiting"],
         ],
         "devices": [
             f"{device['device']}: {device['name']}, {_size(device['memory'])}, bf16 {'yes' if device['bf16'] else 'no'}"

@@ -13,6 +13,34 @@ MALLOC: Mapping[int, int] = {
 }
 """Parameters of glibc's ``mallopt`` and their values."""
 
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+"""Variables by which a user says how the threads of OpenMP wait for each other."""
+
+_ours: list[str] = []
+
+
+def sleep_while_waiting() -> None:
+    """Let threads that wait for each other sleep, not spin, unless the user has said how they wait.
+
+    A thread that spins holds the core that the one it waits for may need, where other processes are busy. Measured on
+    two cores, two threads: beside one other busy process a step of DM on the digits takes 0.26 in place of 1.93 s, on
+    idle cores 0.11 in place of 0.10 s, and one on CIFAR-10 3.04 in place of 2.97 s. PyTorch's OpenMP reads the variable
+    once, when PyTorch is imported: afterwards nothing is done.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        _ours.append("OMP_WAIT_POLICY")
+
+
+def waiting() -> str:
+    """How threads wait in this process, and who says so."""
+    said = [f"{name}={os.environ[name]}" for name in WAITING if name in os.environ]
+    if _ours and said:
+        return f"waiting threads sleep: {', '.join(said)}, set by distillset"
+    if said:
+        return f"waiting threads do as the environment says: {', '.join(said)}"
+    return "waiting threads spin, slow beside other busy processes: PyTorch was imported without OMP_WAIT_POLICY"
+
 
 @functools.cache
 def keep_memory() -> bool:
