@@ -121,7 +121,7 @@ COMMANDS: dict[str, Arguments] = {
         "--repeats", "1", *QUIET,
     ],
     "nas": lambda inputs, out: [
-        "nas", "--data", str(inputs.toy), "--out", str(out), "--proxy", "random", "dm", "--sample", "3", "--ipc", "1",
+        "nas", "--data", str(inputs.toy), "--out", str(out), "--proxy", "random", "dm", "--sample", "4", "--ipc", "1",
         "--epochs", "1", "--proxy-epochs", "1", "--distill-steps", "2", *QUIET,
     ],
     "reproduce": _reproduce,
