@@ -57,6 +57,11 @@ def test_bytes_of_a_pickle_as_python_prints_them_are_read() -> None:
     assert read_pickle(b"\x80\x02c_codecs\nencode\nX\x03\0\0\0a\xc3\xbfX\x06\0\0\0latin1\x86R.", "p") == b"a\xff"
     # the same list twice, from the memo
     assert read_pickle(b"\x80\x02]q\0K\x05ah\0\x86.", "p") == ([5], [5])
+    # a number of NumPy's: its type and its bytes
+    head = pickled(np.zeros(1, np.int64))
+    kind = head[head.index(named("numpy", "dtype")) : head.index(b"\x89U")]
+    number = named("numpy.core.multiarray", "scalar") + kind + b"U\x08" + struct.pack("<q", -5) + b"\x86R."
+    assert read_pickle(b"\x80\x02" + number, "p") == -5
     assert read_pickle(b"\x80\x02\x8a\x09" + (2**64).to_bytes(9, "little") + b".", "p") == 2**64
 
 
@@ -98,9 +103,9 @@ def test_the_array_made_here_is_whole() -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "cut short"),
+        (b"", "no pickle"),
         (b"\x80", "cut short"),
-        (b"hello", "not a pickle|instruction"),
+        (b"hello", "no pickle of protocol 2 or newer"),
         (pickled([1, 2, 3])[:-3], "cut short"),
         (b"\x80\x02" + b"X\xff\xff\xff\x7fabc.", "cut short"),
         (b"\x80\x02\x8e" + b"\xff" * 8 + b".", "cut short"),

@@ -20,6 +20,9 @@ from distillset.sources.raw_arrays import whole_file
 LARGEST = 2**33
 """Bytes of a file; SVHN's extra images have 1.3 billion."""
 
+BLOCK = 2**20
+"""Bytes that are unpacked at a time."""
+
 DEEPEST = 6
 """Structures in structures."""
 
@@ -96,17 +99,20 @@ class _Reader:
     def decompressed(self, packed: memoryview) -> bytearray:
         """What an element holds, a block at a time, up to what its first bytes say and the bound allows."""
         stream = zlib.decompressobj()
-        content = bytearray(stream.decompress(packed, 8))
+        content = bytearray(stream.decompress(packed[:BLOCK], 8))
         _, length = struct.unpack_from(f"{self.order}II", content)
         self.unpacked += length
         check_declared(self.path, self.unpacked, "its variables")
-        rest = stream.unconsumed_tail
-        while len(content) < 8 + length:
-            block = stream.decompress(rest, min(2**20, 8 + length - len(content)))
-            if not block and (stream.eof or not stream.unconsumed_tail):
-                raise _Malformed("cut short, or damaged")
-            content += block
-            rest = stream.unconsumed_tail
+        whole, block, start = 8 + length, stream.unconsumed_tail, BLOCK
+        while len(content) < whole and (block or start < len(packed)):
+            if not block:
+                block, start = bytes(packed[start : start + BLOCK]), start + BLOCK
+            content += stream.decompress(block, whole - len(content))
+            block = stream.unconsumed_tail
+        if len(content) < whole:
+            content += stream.flush(whole - len(content) + 1)[: whole - len(content)]
+        if len(content) < whole:
+            raise _Malformed("cut short, or damaged")
         return content
 
     def matrix(self, body: memoryview, depth: int) -> tuple[str, Any]:

@@ -2,7 +2,7 @@
 
 CIFAR is handed out as pickles. A pickle is a program for a small stack machine, of which two instructions can call any
 function of any module. This reader interprets the instructions that plain values and NumPy arrays need. A function that
-a file names stays a name here: five of them, NumPy's and the codec's, stand for what this file does itself, and any
+a file names stays a name here: six of them, NumPy's and the codec's, stand for what this file does itself, and any
 other is refused. The instructions are those of Python's ``pickletools`` from protocol 2 on.
 """
 
@@ -25,7 +25,9 @@ KEYS = 10_000
 """Of a dict."""
 
 RECONSTRUCT, NDARRAY, DTYPE, ENCODE, FROM_BUFFER = "_reconstruct", "ndarray", "dtype", "encode", "_frombuffer"
+SCALAR = "scalar"
 NAMES = {
+    **{(f"numpy.{core}.multiarray", "scalar"): SCALAR for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "_reconstruct"): RECONSTRUCT for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): FROM_BUFFER for core in ("core", "_core")},
     ("numpy", "ndarray"): NDARRAY,
@@ -119,6 +121,8 @@ class _Machine:
 
     def run(self) -> Any:
         """What the stack holds at the end."""
+        if self.content[:1] != b"\x80":
+            raise _Malformed("no pickle of protocol 2 or newer")
         for _ in range(INSTRUCTIONS):
             code = self.take(1)
             if code == b".":
@@ -264,6 +268,8 @@ def _reduce(machine: _Machine) -> None:
         machine.push(_Array())
     elif function.name == DTYPE and values and isinstance(values[0], str | bytes):
         machine.push(_Type(values[0] if isinstance(values[0], str) else values[0].decode("ascii")))
+    elif function.name == SCALAR and len(values) == 2:
+        machine.push(_shaped(values[0], (), values[1], False).item())
     elif function.name == ENCODE and len(values) == 2 and isinstance(values[0], str):
         if values[1] != "latin1":
             raise _Malformed("text in an encoding other than latin1")
