@@ -21,12 +21,14 @@ class Form:
         claims: whether a folder or a file has it, by names alone.
         open: its splits; the second argument says which of EMNIST's sets is meant where there are several.
         files: the files that are read for a file, when others go with it.
+        check: refuses what the names alone show cannot be read, before a large folder is gone through.
     """
 
     name: str
     claims: Callable[[Path], bool]
     open: Callable[[Path, str], Mapping[str, Split]]
     files: Callable[[Path], list[Path]] = lambda path: [path]
+    check: Callable[[Path], None] = lambda path: None
 
 
 def _array_file(path: Path) -> bool:
@@ -39,7 +41,12 @@ FORMS = (
     Form("idx", idx.is_idx, idx.open_idx, idx.files_of_idx),
     Form("STL-10", stl10.is_stl10, lambda path, family: stl10.open_stl10(path)),
     Form(".mat", mat_files.is_mat, mat_files.open_mat, mat_files.files_of_mat),
-    Form("synsets", synset_folders.is_synsets, lambda path, family: synset_folders.open_synsets(path)),
+    Form(
+        "synsets",
+        synset_folders.is_synsets,
+        lambda path, family: synset_folders.open_synsets(path),
+        check=synset_folders.check_synsets,
+    ),
     Form("HDF5", hdf5.is_hdf5, lambda path, family: hdf5.open_hdf5(path)),
     Form("webdataset", webdataset.is_webdataset, lambda path, family: webdataset.open_webdataset(path)),
     Form("folder of arrays", array_folder.is_array_folder, lambda path, family: array_folder.open_array_folder(path)),

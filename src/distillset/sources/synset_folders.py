@@ -24,9 +24,9 @@ WNID = re.compile(r"n\d{8}")
 NESTED = ("", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "tiny-imagenet-200")
 """Where below the folder that is given ``train`` may lie: Kaggle's download of ImageNet has it deep inside."""
 
-PAIRS = ("val_annotations.txt", "loc_val_solution.csv", "val.txt", "val_map.txt", "val_labels.txt", "val_list.txt")
+PAIRS = ("val_annotations.txt", "LOC_val_solution.csv", "val.txt", "val_map.txt", "val_labels.txt", "val_list.txt")
 ORDERED = ("imagenet_2012_validation_synset_labels.txt", "synset_labels.txt", "val_synsets.txt")
-DEVKIT = "ilsvrc2012_validation_ground_truth.txt"
+DEVKIT = "ILSVRC2012_validation_ground_truth.txt"
 LISTS = f"{', '.join(PAIRS)} (a file and its class in a line), {', '.join(ORDERED)}, or {DEVKIT} with meta.mat"
 LARGEST = 2**27
 """Bytes of a list; that of Kaggle, with boxes, has 2.3 million."""
@@ -125,22 +125,37 @@ def _unlabelled(folder: Path, files: list[str], wnids: list[str]) -> Split:
     return _split(folder, files, [-1] * len(files), wnids)
 
 
+def check_synsets(folder: Path) -> None:
+    """Refuse flat validation images without a list of their classes.
+
+    Raises:
+        InputError: there is no list of a known name.
+    """
+    root = _root(folder)
+    if root is not None and not _classes(root / "val") and (flat := _flat(root / "val")) is not None:
+        _list_of(folder, root / "val", len(flat))
+
+
+def _list_of(given: Path, folder: Path, count: int) -> Path:
+    """The list of the classes of flat validation images."""
+    places = (folder, folder.parent, given, given / "ILSVRC2012_devkit_t12" / "data", folder.parent / "devkit" / "data")
+    for name in (*PAIRS, *ORDERED, DEVKIT):
+        for place in places:
+            if (place / name).is_file():
+                return place / name
+    raise InputError(
+        f"{folder}: {count} images without folders of classes, and no list of their classes; one of these beside them "
+        f"would do: {LISTS}; or give --data {folder.parent / 'train'}, of which 20% are then held out"
+    )
+
+
 def _listed(given: Path, folder: Path, files: list[str], wnids: list[str]) -> Split:
     """Flat validation images by the list of their classes, in the order of the list."""
-    places = (folder, folder.parent, given, given / "ILSVRC2012_devkit_t12" / "data", folder.parent / "devkit" / "data")
-    lists = {name: path for place in reversed(places) for name, path in names_under(place).items()}
-    for name in PAIRS:
-        if name in lists:
-            return _split(folder, *_pairs(lists[name], files, wnids), wnids)
-    for name in ORDERED:
-        if name in lists:
-            return _split(folder, files, _ordered(lists[name], files, wnids), wnids)
-    if DEVKIT in lists:
-        return _split(folder, files, _of_devkit(lists[DEVKIT], files, wnids), wnids)
-    raise InputError(
-        f"{folder}: {len(files)} images without folders of classes, and no list of their classes; one of these beside "
-        f"them would do: {LISTS}; or give --data {folder.parent / 'train'}, of which 20% are then held out"
-    )
+    path = _list_of(given, folder, len(files))
+    if path.name in PAIRS:
+        return _split(folder, *_pairs(path, files, wnids), wnids)
+    read = _of_devkit if path.name == DEVKIT else _ordered
+    return _split(folder, files, read(path, files, wnids), wnids)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
