@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distillset.errors import InputError
-from distillset.sources import array_files, array_folder, cifar, hdf5, idx, mat_files, stl10, synset_folders, webdataset
+from distillset.sources import (
+    array_files,
+    array_folder,
+    cifar,
+    hdf5,
+    idx,
+    mat_files,
+    pixel_table,
+    stl10,
+    synset_folders,
+    webdataset,
+)
 from distillset.sources.raw_arrays import names_under
 from distillset.sources.splits import Split
 
@@ -49,6 +60,11 @@ FORMS = (
     ),
     Form("HDF5", hdf5.is_hdf5, lambda path, family: hdf5.open_hdf5(path)),
     Form("webdataset", webdataset.is_webdataset, lambda path, family: webdataset.open_webdataset(path)),
+    Form(
+        "table of pixels",
+        pixel_table.is_pixel_table,
+        lambda path, family: pixel_table.open_pixel_table(path),
+    ),
     Form("folder of arrays", array_folder.is_array_folder, lambda path, family: array_folder.open_array_folder(path)),
 )
 
@@ -81,6 +97,16 @@ def plain(name: str) -> str:
 def form_of(path: Path) -> Form | None:
     """The form of a folder or file, by names; None for folders of images, tables and whatever `datasets` opens."""
     return next((form for form in FORMS if form.claims(path)), None)
+
+
+def check(path: Path) -> None:
+    """Refuse what the names of files alone show cannot be read, before a large folder is gone through.
+
+    Raises:
+        InputError: see the forms.
+    """
+    if (form := form_of(path)) is not None:
+        form.check(path)
 
 
 def descended(path: Path, depth: int = 3) -> Path:

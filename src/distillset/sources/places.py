@@ -136,7 +136,10 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag:
         if folder is None or known.hub is None:
             return Place(name, None, known)
         found = _under(folder, name, known)
-        return Place(name, None if found is None else forms.descended(found).resolve(), known, folder)
+        found = None if found is None else forms.descended(found).resolve()
+        if found is not None:
+            forms.check(found)
+        return Place(name, found, known, folder)
     path = expanded(name)
     if not there(path) and folder is not None and name and there(folder / name):
         path = folder / name
@@ -153,6 +156,7 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag:
             + (instead or f"allowed are {', '.join(FILES)}, idx files and folders")
         )
     path = forms.descended(path)
+    forms.check(path)
     return Place(path.stem if path.is_file() else path.name, path, None)
 
 

@@ -23,6 +23,7 @@ def array_split(
     labels: NDArray[Any],
     class_names: tuple[str, ...] | None,
     row: Callable[[int], str] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Split:
     """A split of an array.
 
@@ -32,6 +33,7 @@ def array_split(
         labels: whole numbers [N].
         class_names: one per class, or None for numbers.
         row: names a row; by default its number.
+        notes: what has to be said of how it was read.
 
     Raises:
         InputError: there are not as many labels as images.
@@ -45,7 +47,8 @@ def array_split(
         return torch.from_numpy(np.ascontiguousarray(pixels[np.asarray(rows, dtype=np.int64)]))
 
     numbers = torch.from_numpy(np.asarray(labels).astype(np.int64))
-    return Split(name, numbers, class_names, read, row or (lambda number: f"{name}, row {number}"))
+    rows = row or (lambda number: f"{name}, row {number}")
+    return Split(name, numbers, class_names, read, rows, notes=notes, numbered=True)
 
 
 def names_under(folder: Path) -> dict[str, Path]:

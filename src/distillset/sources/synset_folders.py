@@ -18,7 +18,7 @@ from distillset.errors import InputError
 from distillset.sources.kinds import suffixes
 from distillset.sources.matlab import read_mat
 from distillset.sources.raw_arrays import names_under, whole_file
-from distillset.sources.splits import Split
+from distillset.sources.splits import Split, of_files
 
 WNID = re.compile(r"n\d{8}")
 NESTED = ("", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "tiny-imagenet-200")
@@ -33,8 +33,11 @@ LARGEST = 2**27
 
 
 def is_synsets(folder: Path) -> bool:
-    """Whether a folder is laid out so, by the names of its sub-folders."""
-    return _root(folder) is not None
+    """Whether a folder is laid out so and flat or deep inside, by names; plain folders of classes need no form."""
+    root = _root(folder)
+    if root is None:
+        return False
+    return root != folder or (not _classes(root / "val") and _flat(root / "val") is not None)
 
 
 def _root(folder: Path) -> Path | None:
@@ -96,13 +99,8 @@ def _in_folders(folder: Path, inner: list[str], wnids: list[str]) -> Split:
 
 
 def _split(folder: Path, files: list[str], labels: list[int], wnids: list[str]) -> Split:
-    return Split(
-        name=str(folder),
-        labels=torch.tensor(labels, dtype=torch.int64),
-        class_names=tuple(wnids),
-        read=lambda rows: [Path(files[row]) for row in rows],
-        row=lambda row: f"{files[row]} (row {row})",
-    )
+    paths, numbers = [Path(file) for file in files], torch.tensor(labels, dtype=torch.int64)
+    return of_files(str(folder), paths, numbers, tuple(wnids))
 
 
 def _images(folder: Path) -> list[str]:
