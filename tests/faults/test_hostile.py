@@ -244,3 +244,10 @@ def test_tensors_of_damaged_bytes(
     else:
         with pytest.raises(InputError, match=r"synthetic\.safetensors"):
             SyntheticSet.load(folder)
+
+
+@pytest.mark.parametrize("word", ["\ud800", "a\0b"])
+def test_a_word_that_no_name_can_be(word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["distill", "dm", "--ipc", "1", "--out", f"{tmp_path}/{word}"]) == 2
+    assert main(["verify", word]) == 2
+    assert [line.split(":")[1] for line in capsys.readouterr().err.splitlines()] == [" error", " error"]

@@ -109,6 +109,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
+    for word in given:  # no shell passes these on, but a program that calls `main` may
+        try:
+            nothing = b"\0" in os.fsencode(word)
+        except UnicodeEncodeError:
+            nothing = True
+        if nothing:
+            _complain(f"argument {word!r}: not text that the name of a file can be")
+            return 2
     options = parser(next((word for word in given if not word.startswith("-")), "")).parse_args(given)
     try:
         with warnings.catch_warnings(), _terminable():

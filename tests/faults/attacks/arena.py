@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from distillset.commands import main
-from distillset.commands.escapes import DIRECTIONS
+from distillset.commands.escapes import DIRECTIONS, printable
 from distillset.errors import DistillsetError
 
 PATIENCE = 100.0
@@ -215,7 +215,7 @@ def run(attack: Attack) -> Outcome:
             outcome.code = ended.code if isinstance(ended.code, int) else 1
         except DistillsetError as error:
             outcome.code = error.exit_code
-            err.write(f"distillset: error: {' '.join(str(error).split())}\n")
+            err.write(f"distillset: error: {printable(' '.join(str(error).split()))}\n")
             if attack.arguments is not None:
                 outcome.traceback = "the error left `main`"
         except HangingError:

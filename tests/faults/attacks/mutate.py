@@ -33,7 +33,7 @@ WORDS = (
     "-1x-1", "99999x99999",
     "1e3x2", "os:system", "timm/x", "auto", "all", "M", "digits", "cifar10", "none", "\ud800", "\udcff",
 )  # fmt: skip
-"""Words that stand where a flag wants a value; none holds a null, which no shell can pass on."""
+"""Words that stand where a flag wants a value."""
 
 
 def mutated(draw: random.Random, value: Any, times: int = 1) -> str:
