@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from distillset.engine import compiler
+from distillset.engine.hardware import processor
 from distillset.engine.kernels.normed import OPAQUE
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ how = {"device": "cpu", "precision": sys.argv[1], "compile": "on"}
 methods, networks = [ds.DM(batch_real=4)], []
 if sys.argv[1] == "fp32":
     methods += [ds.DC(batch_real=4), ds.MTT(syn_steps=2, expert_epochs=1, max_start=1, expert_count=1)]
-    networks = [network]
+    networks = [network, network + "BN"]
 made = [ds.distill(data, method, 1, steps=1, network=network, **how) for method in methods]
 rows = ds.evaluate(made[0], data, networks=networks, repeats=1, epochs=1, baseline=False, **how)
 print(json.dumps({
@@ -89,5 +90,6 @@ def test_code_is_kept_by_what_decides_it() -> None:
         for how in ((), (torch.float32,), (torch.float32, True), (torch.bfloat16,))
     ]
     assert len(set(told)) == len(told)
+    assert all(json.dumps(f"{torch.__version__} {processor()}") in one for one in told)
     assert "post_grad_custom_pre_pass" in options(torch.float32)
     assert "post_grad_custom_pre_pass" not in options(torch.bfloat16)

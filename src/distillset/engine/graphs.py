@@ -17,6 +17,7 @@ from torch._inductor.custom_graph_pass import CustomGraphPass
 from torch.fx import Graph, Node
 
 from distillset.engine import kernels
+from distillset.engine.hardware import processor
 from distillset.engine.kernels.narrow import BORDER, INPUTS, OUTPUTS
 from distillset.engine.kernels.normed import OPAQUE
 from distillset.engine.kernels.winograd import CHANNELS
@@ -72,9 +73,10 @@ def options(results: torch.dtype | None = None, apart: bool = False) -> dict[str
 
     What is compiled is kept by PyTorch and found by later processes. They trace a function anew, and take all else from
     the cache if it knows that every call in its graph does the same for the same arguments: autocast, and what
-    `distillset.engine.kernels.normed.opaque` hides, which the code of the kernels decides with what is in use.
+    `distillset.engine.kernels.normed.opaque` hides, which the code of the kernels decides with what is in use. PyTorch
+    does not ask which processor code was made for; a cache may be on a disk that machines share.
     """
-    known = dict.fromkeys(AUTOCAST, str(torch.__version__))
+    known = dict.fromkeys(AUTOCAST, f"{torch.__version__} {processor()}")
     if results is not None:
         known |= dict.fromkeys(OPAQUE, f"{code()} {results} {apart}")
     passes = {"post_grad_custom_pre_pass": PASS} if results == torch.float32 else {}
