@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from distillset import load
 from distillset.commands import main
-from distillset.commands.escapes import printable
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
+from distillset.escapes import printable
 from distillset.evaluation import evaluate
 from distillset.export import EXPORTERS, export
 from distillset.report import report

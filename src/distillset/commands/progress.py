@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-from distillset.commands.escapes import printable
 from distillset.commands.ranks import speaks
 from distillset.errors import DiskError, InterruptedRun
+from distillset.escapes import printable
 from distillset.loop import Watcher
 
 

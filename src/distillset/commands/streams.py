@@ -8,7 +8,7 @@ from contextlib import suppress
 from io import TextIOBase
 from typing import TextIO
 
-from distillset.commands.escapes import printable
+from distillset.escapes import printable
 
 
 class Stream(TextIOBase):

@@ -21,6 +21,7 @@ from distillset.data.origin import without_paths
 from distillset.data.spec import Spec
 from distillset.data.whiten import Whitening
 from distillset.errors import InputError
+from distillset.escapes import printable
 from distillset.store import checksum, read_json, read_tensors, write_sealed, write_tensors, write_text
 
 TENSORS = "synthetic.safetensors"
@@ -136,6 +137,7 @@ class SyntheticSet:
         told = f"{len(self)} images of {self.spec.classes} classes of {self.spec.name}, a row a class"
         if "method" in self.card:
             told = f"{self.card['method']}: {told}"
+        told = printable(told)
         uri = base64.b64encode(picture).decode("ascii")
         style = "image-rendering: pixelated; max-width: 100%"
         return (

@@ -11,6 +11,7 @@ from typing import Any
 from distillset.data.origin import told as told_of
 from distillset.data.synthetic import versions
 from distillset.errors import InputError
+from distillset.escapes import printable
 from distillset.report.charts import Chart, chart
 from distillset.report.gather import Run
 
@@ -57,11 +58,17 @@ def _template() -> Any:
     places = Environment(
         loader=PackageLoader("distillset.report", "."),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return places.get_template("page.html.j2")
+
+
+def _shown(value: Any) -> Any:
+    """Text of runs and cards without what would turn the text around it; what is a page's own stays."""
+    return printable(value, kept="\n\t") if type(value) is str else value
 
 
 def _file(name: str) -> str:
@@ -222,7 +229,10 @@ def _classes(runs: Sequence[Run]) -> list[tuple[str, list[int | None]]]:
 
 def _numbers(runs: Sequence[Run], charts: Sequence[Chart]) -> dict[str, Any]:
     """What the script needs: the strips through time and the curves."""
-    shown = [{"name": run.name, "steps": run.steps, "frames": [vars(frame) for frame in run.frames]} for run in runs]
+    shown = [
+        {"name": printable(run.name), "steps": run.steps, "frames": [vars(frame) for frame in run.frames]}
+        for run in runs
+    ]
     return {"runs": shown, "charts": [one.numbers() for one in charts]}
 
 

@@ -19,8 +19,8 @@ from types import FrameType
 from typing import Any
 
 from distillset.commands import main
-from distillset.commands.escapes import DIRECTIONS, printable
 from distillset.errors import DistillsetError
+from distillset.escapes import DIRECTIONS, printable
 
 PATIENCE = 100.0
 """Seconds by the clock after which an attack hangs."""

@@ -1,4 +1,4 @@
-"""Text from data and cards as a terminal may show it: nothing in it can move the cursor or colour the screen."""
+"""Text from data and cards as it may be shown: nothing in it moves a cursor, colours a screen or turns other text."""
 
 import unicodedata
 
