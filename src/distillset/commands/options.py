@@ -10,6 +10,7 @@ import torch
 
 from distillset.errors import InputError
 from distillset.sources.load import Data, load
+from distillset.sources.places import check_named_by_card
 
 
 def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
@@ -31,6 +32,12 @@ def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
         nargs="+",
         metavar="C",
         help="the classes to take, by name or number, in the order of their labels (default: all)",
+    )
+    group.add_argument(
+        "--channels",
+        type=int,
+        metavar="N",
+        help="1, 3 or 4: take every image as grey, RGB or RGBA (default: as the widest image is)",
     )
     group.add_argument(
         "--allow-outside", action="store_true", help="read images that a table names outside the folder of the data"
@@ -120,15 +127,16 @@ def load_data(
         resize, crop = (found[0], found[1]), bool(crop or origin.get("crop"))
     test = options.test
     if test is None and options.data is None and origin.get("test") is not None:
-        test = str(origin["test"])
+        test = check_named_by_card(str(origin["test"]), "test")
     return load(
-        str(origin["source"]) if options.data is None else options.data,
+        check_named_by_card(str(origin["source"]), "source") if options.data is None else options.data,
         data_dir=options.data_dir,
         test=test,
         classes=options.classes or origin.get("classes"),
         resize=resize,
         crop=crop,
         allow_outside=options.allow_outside,
+        channels=origin.get("channels") if options.channels is None else options.channels,
         announce=announce,
         stop=stop,
         decoded=decoded,

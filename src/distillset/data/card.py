@@ -82,6 +82,7 @@ DATA: dict[str, Kind] = {
     ),
     "resize_method": TEXT,
     "crop": TRUTH,
+    "channels": COUNT,
 }
 REAL: dict[str, Kind] = {
     "rows": (

@@ -19,9 +19,10 @@ from distillset.data.spec import CHANNELS, Spec
 from distillset.engine.room import check_disk
 from distillset.errors import InputError, InterruptedRun
 from distillset.sources import cache
-from distillset.sources.pictures import Form, Wider, decode, form_of
+from distillset.sources.damage import all_damaged
+from distillset.sources.pictures import DamagedError, Form, Wider, decode, form_of
 from distillset.sources.progress import Bar
-from distillset.sources.splits import Split
+from distillset.sources.splits import Block, Split
 from distillset.store import read_json, write_sealed
 from distillset.trust import open_own
 
@@ -50,6 +51,7 @@ class Plan:
         std: the same.
         flip: whether a horizontal flip keeps the class.
         resize: how every image is scaled to one size, or None.
+        channels: how many every image is to have; None for those of the widest one.
         class_indices: the numbers in the source of the classes that a user chose; None for all.
     """
 
@@ -62,6 +64,7 @@ class Plan:
     std: tuple[float, ...] | None
     flip: bool
     resize: Resize | None
+    channels: int | None = None
     class_indices: tuple[int, ...] | None = None
 
     def labels(self) -> dict[str, Tensor]:
@@ -86,29 +89,42 @@ def write_entry(
         InputError: a picture cannot be used; the message names its file and row.
         InterruptedRun: ``stop`` said so.
     """
-    first, done = form_of(plan.train.read(range(1)), plan.train.row, plan.resize), _Done.read(folder)
-    form = replace(first, channels=max(first.channels, done.channels))
+    try:
+        first, done = form_of(plan.train.read(range(1)), plan.train.row, plan.resize, plan.channels), _Done.read(folder)
+    except DamagedError:
+        raise all_damaged(_all_blocks(plan), stop) from None
+    form = first if first.fixed else replace(first, channels=max(first.channels, done.channels))
+    widest = done.widest
     threaded = form.resize is not None or form.height * form.width > SMALL
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) if threaded else nullcontext() as pool:
         while True:
-            writer = _Writer(folder, plan, form)
+            writer = _Writer(folder, plan, form, widest)
             _check_room(folder, plan, form)
             try:
                 widened = writer.run(done, pool, progress, announce, stop)
             except Wider as wider:
                 form, done = replace(form, channels=wider.channels), _Done()
+                widest = f"{wider.row} is; --channels 3 takes all as RGB" if wider.channels == 4 else ""
+            except DamagedError:
+                raise all_damaged(_all_blocks(plan), stop, pool) from None
             except _Stale:
                 form, done = first, _Done()
             else:
                 break
     kind = CHANNELS.get(form.channels, f"{form.channels} channels")
-    converted = [f"{plan.name}: {widened} images were converted to {kind}, as the others are"] if widened else []
+    converted = f"{plan.name}: {widened} images were converted to {kind}, as {widest or 'the others are'}"
+    said = [converted] if widened and not form.fixed else []
     (folder / PROGRESS).unlink(missing_ok=True)
     if names := _names(plan):
         cache.write_names(folder, names)
-    cache.write_card(
-        folder, writer.spec(), plan.labels(), writer.fingerprints(), [*notes, *converted], plan.class_indices
-    )
+    cache.write_card(folder, writer.spec(), plan.labels(), writer.fingerprints(), [*notes, *said], plan.class_indices)
+
+
+def _all_blocks(plan: Plan) -> Iterator[tuple[Block, Callable[[int], str]]]:
+    """All pictures of a plan, a block at a time, and how messages name them."""
+    for split in (split for split in (plan.train, plan.test) if split is not None):
+        for start in range(0, len(split), BLOCK_IMAGES):
+            yield split.read(range(start, min(start + BLOCK_IMAGES, len(split)))), split.row_after(start)
 
 
 def _names(plan: Plan) -> list[str]:
@@ -147,6 +163,8 @@ class _Done:
     channels: int = 0
     prints: Mapping[str, str] = field(default_factory=dict)
     """Checksums of the pixels of each part so far."""
+    widest: str = ""
+    """Which image has more channels than those before it, for the note."""
 
     @classmethod
     def read(cls, folder: Path) -> "_Done":
@@ -157,6 +175,7 @@ class _Done:
             return cls()
         numbers = (done.rows, done.widened, done.channels)
         whole = all(type(number) is int and number >= 0 for number in numbers) and isinstance(done.prints, dict)
+        whole = whole and isinstance(done.widest, str)
         return done if whole and done.channels in CHANNELS and done.widened <= done.rows else cls()
 
     def write(self, folder: Path, files: Iterable[BinaryIO]) -> None:
@@ -179,8 +198,8 @@ class _Stale(Exception):
 class _Writer:
     """One attempt to write the pixels of a plan in one form."""
 
-    def __init__(self, folder: Path, plan: Plan, form: Form) -> None:
-        self.folder, self.plan, self.form = folder, plan, form
+    def __init__(self, folder: Path, plan: Plan, form: Form, widest: str) -> None:
+        self.folder, self.plan, self.form, self.widest = folder, plan, form, widest
         self.shape = (form.channels, form.height, form.width)
         published = plan.mean is not None and plan.std is not None and len(plan.mean) == form.channels
         self._statistics = None if published else Statistics()
@@ -215,7 +234,9 @@ class _Writer:
                         files[part].write(chunk.numpy().data)
                         self._count(part, chunk)
                     bar.advance(stop_row - start)
-                    done = _Done(offset + stop_row, done.widened + count, self.form.channels, self.fingerprints())
+                    done = _Done(
+                        offset + stop_row, done.widened + count, self.form.channels, self.fingerprints(), self.widest
+                    )
                     asked = done.rows < total and stop()
                     if asked or time.monotonic() - kept > PROGRESS_SECONDS:
                         done.write(self.folder, files.values())

@@ -16,6 +16,7 @@ from distillset.data.spec import Spec
 from distillset.engine.room import check_memory
 from distillset.errors import InputError
 from distillset.sources import hugging_face
+from distillset.sources.channels import with_channels
 from distillset.sources.classes import Choice, choose_classes, narrowed, rows_of
 from distillset.sources.matching import check_test_labels, missing_classes
 from distillset.sources.pictures import Wider, decode, form_of
@@ -87,6 +88,15 @@ def load_in_memory(
         notes,
         choice,
     )
+
+
+def taken_as(train: RealSet, test: RealSet, channels: int) -> tuple[RealSet, RealSet]:
+    """Both sets with 1, 3 or 4 channels; mean and deviation are measured anew."""
+    pixels = with_channels(train.images, channels)
+    measured = _measured(train.spec.name, pixels, train.spec.class_names)
+    spec = replace(measured, flip=train.spec.flip)
+    tested = RealSet(with_channels(test.images, channels), test.labels, spec, partial=True)
+    return RealSet(pixels, train.labels, spec), tested
 
 
 def _narrowed(part: _Part, choice: Choice) -> _Part:

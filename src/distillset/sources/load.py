@@ -11,11 +11,13 @@ from typing import Any
 from distillset.arguments import whole
 from distillset.data.real import RealSet
 from distillset.data.resize import Resize
+from distillset.data.spec import CHANNELS
 from distillset.errors import GoneError, InputError, shown
 from distillset.sources import cache
+from distillset.sources.channels import check_channels
 from distillset.sources.classes import Choice, choose_classes, narrowed, published_classes, rows_of
 from distillset.sources.decode import Plan, write_entry
-from distillset.sources.in_memory import load_in_memory
+from distillset.sources.in_memory import load_in_memory, taken_as
 from distillset.sources.known import Known
 from distillset.sources.matching import check_test_labels, missing_classes
 from distillset.sources.places import Place, find
@@ -48,6 +50,7 @@ class Data:
         notes: what was announced, one line each.
         test_source: the same for the test set where one was given.
         resize: how the images were scaled to one size, if they were.
+        channels: how many every image was given, where that was asked for.
         classes: the classes chosen from those of the source, in their order; None for all of them.
         files: a list of the files that the images of ``train`` were read from, where each is one.
     """
@@ -59,6 +62,7 @@ class Data:
     test_source: str | None = None
     resize: Resize | None = None
     classes: Choice | None = None
+    channels: int | None = None
     files: Path | None = None
 
     def named(self, rows: Sequence[int]) -> list[str] | None:
@@ -86,6 +90,8 @@ class Data:
             found["resize_method"] = self.resize.method
             if self.resize.crop:
                 found["crop"] = True
+        if self.channels is not None:
+            found["channels"] = self.channels
         return found
 
 
@@ -98,6 +104,7 @@ def load(
     resize: tuple[int, int] | None = None,
     crop: bool = False,
     allow_outside: bool = False,
+    channels: int | None = None,
     announce: Callable[[str], None] | None = None,
     progress: bool | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -119,6 +126,7 @@ def load(
         resize: (height, width) to scale every image to, see `distillset.data.resize.Resize`.
         crop: whether to keep the proportions and cut the centre out, instead of scaling each side by itself.
         allow_outside: whether a table may name images outside its folder.
+        channels: 1, 3 or 4, to take every image as grey, RGB or RGBA; by default as many as the widest one has.
         announce: takes each note, one line; written to stderr by default.
         progress: whether decoding shows a bar on stderr; by default on a terminal.
         stop: asked between blocks of images whether to decode no further; the same call then goes on from there.
@@ -133,16 +141,19 @@ def load(
         raise InputError("--crop: it says how to resize, so --resize HxW is needed")
     scale = None if resize is None else Resize(*_sides(resize), crop=crop)
     classes = None if classes is None else _listed(classes)
-    shape = _Shape(classes, scale, allow_outside)
+    check_channels(channels)
+    shape = _Shape(classes, scale, allow_outside, channels)
     if isinstance(data, str | os.PathLike):
         return _load_placed(data, data_dir, test, shape, announce, progress, stop, decoded)
     if isinstance(test, str | os.PathLike):
         raise InputError(f"test: {test} is a name, but the data lie in memory; give the test set in the same way")
     train, test, found, choice = load_in_memory(data, test, scale, classes, progress)
+    if channels is not None and channels != train.spec.channels:
+        train, test = taken_as(train, test, channels)
     notes = (*found, *shape.notes(train.spec.name))
     for note in notes:
         announce(note)
-    return Data(train, test, train.spec.name, notes, resize=scale, classes=choice)
+    return Data(train, test, train.spec.name, notes, resize=scale, classes=choice, channels=channels)
 
 
 def given(data: Any, announce: Callable[[str], None] | None = None) -> Data:
@@ -165,6 +176,7 @@ class _Shape:
     classes: Sequence[str | int] | None
     resize: Resize | None
     allow_outside: bool = False
+    channels: int | None = None
 
     def identity(self) -> dict[str, Any]:
         """Its part of the cache's key."""
@@ -173,11 +185,15 @@ class _Shape:
             found["crop"] = True
         if self.allow_outside:
             found["allow_outside"] = True
+        if self.channels is not None:
+            found["channels"] = self.channels
         return found if self.classes is None else {**found, "classes": list(self.classes)}
 
     def notes(self, where: str) -> tuple[str, ...]:
         """What is said of it whenever the source is loaded."""
-        return () if self.resize is None else (f"{where}: images resized to {self.resize}",)
+        scaled = [] if self.resize is None else [f"{where}: images resized to {self.resize}"]
+        taken = [] if self.channels is None else [f"{where}: images taken as {CHANNELS[self.channels]}"]
+        return (*scaled, *taken)
 
 
 def _load_placed(
@@ -226,7 +242,9 @@ def _load_placed(
         announce(note)
     test_source = None if test_place is None else test_place.source
     choice = None if entry.class_indices is None else Choice(entry.class_indices, entry.train.spec.class_names)
-    return Data(entry.train, entry.test, place.source, told, test_source, shape.resize, choice, entry.files)
+    return Data(
+        entry.train, entry.test, place.source, told, test_source, shape.resize, choice, shape.channels, entry.files
+    )
 
 
 def _plan(place: Place, test_place: Place | None, shape: _Shape, stage: Path) -> tuple[Plan, list[str]]:
@@ -261,7 +279,17 @@ def _plan(place: Place, test_place: Place | None, shape: _Shape, stage: Path) ->
         notes += missing_classes(train.labels[held], class_names, f"{place.source}, the images held out")
     indices = None if choice is None or shape.classes is None else choice.indices
     return Plan(
-        place.name, class_names, train, test, held, known.mean, known.std, known.flip, shape.resize, indices
+        place.name,
+        class_names,
+        train,
+        test,
+        held,
+        known.mean,
+        known.std,
+        known.flip,
+        shape.resize,
+        shape.channels,
+        indices,
     ), notes
 
 

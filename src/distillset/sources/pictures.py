@@ -1,10 +1,12 @@
 """Pictures become bytes [C, H, W]: decoding, and what is done where they differ in mode or size."""
 
+import stat
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from distillset.data import arrays
 from distillset.data.resize import Resize
 from distillset.data.spec import CHANNELS
 from distillset.errors import InputError
+from distillset.sources.channels import with_channels
+from distillset.sources.kinds import formats
 from distillset.sources.splits import Block, Picture, Unusable
 
 # What a mode becomes without loss; CMYK and YCbCr are ways to store colour and are always shown as RGB.
@@ -23,27 +27,40 @@ MODES = {"1": "L", "L": "L", "LA": "RGBA", "PA": "RGBA", "RGB": "RGB", "RGBA": "
 class Wider(Exception):
     """A picture has more channels than those before it: all must be read again with as many."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, row: str) -> None:
         super().__init__(channels)
-        self.channels = channels
+        self.channels, self.row = channels, row
+
+
+class DamagedError(InputError):
+    """A picture cannot be decoded."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What every picture of a set becomes. ``resize`` says how other sizes are scaled to it; None refuses them."""
+    """What every picture of a set becomes.
+
+    Args:
+        channels: how many.
+        height: in pixels.
+        width: in pixels.
+        resize: how other sizes are scaled to it; None refuses them.
+        fixed: whether the channels are what a user asked for, and not those of the widest picture.
+    """
 
     channels: int
     height: int
     width: int
     resize: Resize | None
+    fixed: bool = False
 
 
-def form_of(block: Block, row: Callable[[int], str], resize: Resize | None) -> Form:
-    """The form of a set, as the first picture of ``block`` has it."""
-    channels, height, width = block.shape[1:] if isinstance(block, Tensor) else _named(block[0], row, 0).shape
+def form_of(block: Block, row: Callable[[int], str], resize: Resize | None, channels: int | None = None) -> Form:
+    """The form of a set, as the first picture of ``block`` has it, with the ``channels`` that are asked for."""
+    found, height, width = block.shape[1:] if isinstance(block, Tensor) else decoded(block[0], row, 0).shape
     if resize is not None:
         height, width = resize.height, resize.width
-    return Form(channels, height, width, resize)
+    return Form(found if channels is None else channels, height, width, resize, channels is not None)
 
 
 def decode(block: Block, form: Form, row: Callable[[int], str], pool: Executor | None = None) -> tuple[Tensor, int]:
@@ -63,18 +80,23 @@ def decode(block: Block, form: Form, row: Callable[[int], str], pool: Executor |
         return _fit(block, form, row, 0), 0 if block.shape[1] == form.channels else len(block)
 
     def one(position: int) -> tuple[Tensor, bool]:
-        pixels = _named(block[position], row, position)
+        pixels = decoded(block[position], row, position)
         return _fit(pixels, form, row, position), len(pixels) != form.channels
 
     fitted = list((pool.map if pool else map)(one, range(len(block))))
     return torch.stack([pixels for pixels, _ in fitted]), sum(widened for _, widened in fitted)
 
 
-def _named(picture: Picture, row: Callable[[int], str], position: int) -> Tensor:
+def decoded(picture: Picture, row: Callable[[int], str], position: int) -> Tensor:
+    """One picture as uint8 [C, H, W].
+
+    Raises:
+        DamagedError: it is none; the message says which.
+    """
     try:
         return _pixels(picture)
     except InputError as error:
-        raise InputError(f"{row(position)}: {error}") from None
+        raise DamagedError(f"{row(position)}: {error}") from None
 
 
 def _pixels(picture: Picture) -> Tensor:
@@ -97,25 +119,84 @@ def _pixels(picture: Picture) -> Tensor:
             f"{type(picture).__name__} found; an image is needed (a PIL image, or an array of uint8 or [0, 1])"
         )
     try:
-        image = picture if isinstance(picture, Image.Image) else Image.open(BytesIO(_bytes(picture)))
+        image = picture if isinstance(picture, Image.Image) else _opened(_bytes(picture))
         image.load()
         if "exif" in image.info:
             image = ImageOps.exif_transpose(image)
+    except InputError:
+        raise
     except (
         Exception
     ) as error:  # decoders raise whatever damaged bytes lead them to: OSError, SyntaxError, struct.error, ...
         raise InputError(f"the image is damaged or of an unknown kind ({_reason(error)})") from None
+    return _pixels_of(image)
+
+
+def _pixels_of(image: Any) -> Tensor:
+    """A decoded picture as uint8 [C, H, W].
+
+    Raises:
+        InputError: it has more than 8 bits, or colours that are none of `CHANNELS`.
+    """
     mode = MODES.get(image.mode)
     if image.mode == "P":
         mode = "RGBA" if "transparency" in image.info else "RGB"
     if mode is None:
         raise InputError(f"the image's mode is {image.mode}; allowed are 8-bit images: {', '.join(CHANNELS.values())}")
     array = np.array(image if image.mode == mode else image.convert(mode))
-    return torch.from_numpy(array).view(*array.shape[:2], -1).permute(2, 0, 1)
+    pixels = torch.from_numpy(array).view(*array.shape[:2], -1).permute(2, 0, 1)
+    if len(pixels) == 4 and bool((pixels[3] == 255).all()):
+        # All opaque, as screenshots are: without alpha it is the same picture.
+        return pixels[:1] if image.mode in ("LA", "La") else pixels[:3]
+    return pixels
+
+
+def _opened(data: bytes) -> Any:
+    """The picture in a file, whatever it is called; of a PNG whose text is too long for Pillow, without that."""
+    from PIL import Image
+
+    try:
+        return Image.open(BytesIO(data), formats=formats())
+    except ValueError as error:
+        if "too large" not in str(error) or not data.startswith(PNG):
+            raise
+    return Image.open(BytesIO(_without_text(data)), formats=formats())
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+TEXT = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+"""Chunks of a PNG that say nothing of its pixels: text, and a colour profile, which is not heeded."""
+
+
+def _without_text(data: bytes) -> bytes:
+    """A PNG without its text."""
+    parts, place = [PNG], len(PNG)
+    while place + 8 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        if data[place + 4 : place + 8] not in TEXT:
+            parts.append(data[place:end])
+        place = end
+    return b"".join(parts)
+
+
+LARGEST = 2**30
+"""Bytes of a file with a picture."""
 
 
 def _bytes(picture: bytes | Path) -> bytes:
-    return picture if isinstance(picture, bytes) else picture.read_bytes()
+    """The content of a file.
+
+    Raises:
+        InputError: it is no regular file, or far too large.
+    """
+    if isinstance(picture, bytes):
+        return picture
+    status = picture.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError("it is no regular file")
+    if status.st_size > LARGEST:
+        raise InputError(f"{status.st_size:,} bytes; allowed are {LARGEST:,} for a picture")
+    return picture.read_bytes()
 
 
 def _reason(error: Exception) -> str:
@@ -125,9 +206,11 @@ def _reason(error: Exception) -> str:
 
 def _fit(pixels: Tensor, form: Form, row: Callable[[int], str], position: int) -> Tensor:
     """uint8 [..., C, H, W] in ``form``."""
+    if form.fixed:
+        pixels = with_channels(pixels, form.channels)
     channels, height, width = pixels.shape[-3:]
     if channels > form.channels:
-        raise Wider(channels)
+        raise Wider(channels, row(position))
     if (height, width) != (form.height, form.width):
         if form.resize is None:
             raise InputError(
@@ -135,12 +218,4 @@ def _fit(pixels: Tensor, form: Form, row: Callable[[int], str], position: int) -
                 f"{form.height}x{form.width}; mixed sizes need --resize, such as --resize {form.height}x{form.width}"
             )
         pixels = form.resize(pixels)
-    return pixels if channels == form.channels else _widened(pixels, form.channels)
-
-
-def _widened(pixels: Tensor, channels: int) -> Tensor:
-    """Grey as RGB, and opaque where there was no alpha; no information is lost."""
-    colour = pixels.expand(*pixels.shape[:-3], 3, *pixels.shape[-2:]) if pixels.shape[-3] == 1 else pixels
-    if channels == 3:
-        return colour
-    return torch.cat([colour, torch.full_like(colour[..., :1, :, :], 255)], dim=-3)
+    return with_channels(pixels, form.channels)

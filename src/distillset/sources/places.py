@@ -1,6 +1,7 @@
 """Where a name or a path leads: to a folder or file of this disk, to the hub, or to what is embedded."""
 
 import os
+import pwd
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,33 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
+
+
+def check_named_by_card(source: str, field: str) -> str:
+    """What the card of an artifact names as its data, where reading it does no harm.
+
+    A card may come from a stranger: it cannot have a whole home, or what homes lie in, looked through.
+
+    Args:
+        source: a known name or a path.
+        field: of the card, for messages.
+
+    Raises:
+        InputError: it is a home, or homes or the system lie in it.
+    """
+    if source in KNOWN:
+        return source
+    try:
+        place = Path(source).resolve()
+        homes = {Path.home().resolve(), *(Path(user.pw_dir).resolve() for user in pwd.getpwall())}
+    except (OSError, ValueError, RuntimeError):
+        return source  # which leads nowhere
+    if source.startswith("~") or any(home.is_relative_to(place) for home in homes):
+        raise InputError(
+            f"data.{field} of the card is {source[:200]!r}: a home, or what homes lie in; if the data are there, say "
+            "--data"
+        )
+    return source
 
 
 def there(path: Path) -> bool:
