@@ -6,7 +6,7 @@ from typing import Protocol
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.data.whiten import FILE, WHITENINGS, Whitening, check_size
-from distillset.errors import InputError
+from distillset.errors import InputError, unwritable
 from distillset.mesh import Mesh, Solo
 from distillset.methods import Method, Whitens, canvas
 from distillset.store import cache_folder
@@ -56,8 +56,11 @@ def _found(real: RealSet, folder: Path | None, watcher: Told) -> Whitening:
     if whitening is None:
         watcher.note(f"fitting ZCA whitening to {len(real)} images")
         whitening = Whitening.fit(real.images)
-        whitening.save(cached, real.fingerprint())
-        shut(cached)
+        try:
+            whitening.save(cached, real.fingerprint())
+            shut(cached)
+        except OSError as error:
+            watcher.note(str(unwritable(f"the whitening is not kept: {cached}", error)))
     return whitening
 
 

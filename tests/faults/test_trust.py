@@ -14,6 +14,7 @@ from distillset.engine.kernels import available, library, shelf, sources
 from distillset.errors import DiskError, InputError
 from distillset.store import cache_folder
 from distillset.trust import doubt, own_folder, sound
+from tests.runs import Recorder, distil
 
 STRANGER = 54321
 """A user who is neither this one nor root."""
@@ -294,3 +295,13 @@ def test_what_is_sound(tmp_path: Path) -> None:
     assert sound(folder)
     assert not sound(tmp_path / "nowhere")
     assert not sound(tmp_path / "precious")
+
+
+def test_a_whitening_that_cannot_be_kept_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk, or in a cache that can only be read."""
+    monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "cache"))
+    cache_folder("whitenings").rmdir()
+    (tmp_path / "cache" / "whitenings").write_text("a file in its place")
+    recorder = Recorder()
+    distil(steps=1, whiten="zca", watcher=recorder)
+    assert recorder.told("the whitening is not kept")
