@@ -173,6 +173,15 @@ def test_batches_together_are_batches_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["dc/crop_scale_rotate", "dc/crop_noise"])
+def test_autocast_changes_nothing(name: str) -> None:
+    images = torch.randn(20, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    table = DC_AUGMENTATIONS[name].draw(Key(1).words(), (1, 12, 12), 20)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = table.apply(images)
+    assert torch.equal(cast, table.apply(images))
+
+
+@pytest.mark.parametrize("name", ["dc/crop_scale_rotate", "dc/crop_noise"])
 @WAYS
 def test_it_writes_to_nothing(name: str, on_host: bool) -> None:
     images = torch.randn(20, 1, 28, 28, generator=torch.Generator().manual_seed(0))

@@ -368,6 +368,42 @@ def test_a_table_refuses_what_it_was_not_drawn_for() -> None:
         table.numbers = torch.zeros(1)  # type: ignore[misc]
 
 
+def test_a_table_is_a_sequence_of_rows() -> None:
+    table = Augmentation.parse(FULL).draw(words_of(5), (3, 8, 8), on_host=True)
+    rows = [table[i] for i in range(-5, 0)]
+    assert torch.equal(torch.cat([row.numbers for row in rows]), table.numbers)
+    assert [row.kinds[0] for row in rows] == list(table.kinds or ())
+    for beyond in (5, -6):
+        with pytest.raises(IndexError, match="5 rows"):
+            table[beyond]
+
+
+def test_no_images_are_no_images() -> None:
+    nothing = torch.zeros(0, 3, 8, 8)
+    for on_host in (False, True):
+        table = Augmentation.parse(FULL).draw(words_of(2)[:0], (3, 8, 8), on_host=on_host)
+        assert table.apply(nothing).shape == nothing.shape
+
+
+@WAYS
+@pytest.mark.parametrize("name", NAMES)
+def test_autocast_changes_nothing(name: str, on_host: bool) -> None:
+    images = images_of(4, (3, 8, 6)).float()
+    table = Augmentation((name,)).draw(words_of(4), (3, 8, 6), on_host=on_host)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = table.apply(images)
+    assert torch.equal(cast, table.apply(images))
+
+
+def test_streams_in_any_layout() -> None:
+    words = words_of(12)
+    apart = torch.stack((words[:, 0], words[:, 1])).T  # the same, not contiguous
+    shape = (3, 8, 8)
+    expected = Augmentation.parse(FULL).draw(words, shape).numbers
+    assert torch.equal(Augmentation.parse(FULL).draw(apart, shape).numbers, expected)
+    assert torch.equal(Augmentation.parse(FULL).draw(words.view(3, 4, 2), shape).numbers, expected)
+
+
 def test_the_columns_of_the_grid_come_first() -> None:
     assert COLUMNS[GRID][0] == "row_by_row"
     assert len(COLUMNS) == 13

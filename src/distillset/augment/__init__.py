@@ -9,8 +9,10 @@ How to use it in a step, for the ``k`` classes of a block, whatever the device::
 
 Networks are trained with ``augmentation.draw(words, shape, count)``: one operation a stream, and ``count`` rows with
 parameters of their own. `augment(images, table.numbers)` is the bare function of tensors, to compile, to capture in a
-CUDA graph, and to transform by ``torch.func``; neither it nor a draw asks the host for anything. On a CPU, ``on_host``
-lets the host read which operations were drawn; only those are then made and done::
+CUDA graph, and to transform by ``torch.func``; neither it nor a draw asks the host for anything. (A gradient that
+``torch.func`` takes inside a compiled function is found in the compiler's cache by later processes; one taken outside,
+of a compiled `augment`, is compiled anew by each.) Where nothing is compiled, ``on_host`` lets the host read which
+operations were drawn from words on a CPU; only those are then made and done::
 
     table = augmentation.draw(words, shape, on_host=True)
     for c in range(k):

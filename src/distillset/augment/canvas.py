@@ -31,7 +31,7 @@ class Crop:
         Args:
             words: int64 ``[2]`` or ``[k, 2]``, the streams; each is for ``count`` canvases. The host is not asked.
         """
-        drawn = uniform(words.view(-1, 2), (count, 2), dtype=torch.float64).flatten(0, 1)
+        drawn = uniform(words.reshape(-1, 2), (count, 2), dtype=torch.float64).flatten(0, 1)
         corners = [drawn[:, side] * (canvas * length) for side, length in enumerate(size)]
         return cls(torch.stack(corners, 1).long(), size)
 

@@ -107,7 +107,7 @@ class DCAugmentation:
             on_host: let the host read the operations when they are applied, which is faster on a CPU. Without, nothing
                 asks the host.
         """
-        words = words.view(-1, 2)
+        words = words.reshape(-1, 2)
         choice, first, second = uniform(words, (count, 3), dtype=torch.float64).flatten(0, 1).unbind(1)
         names = (choice * len(self.strategy)).long()
         operations, pairs = (

@@ -37,7 +37,8 @@ def turned(images: Tensor, angles: Tensor, shifts: Tensor, fill: Tensor) -> Tens
     rows = cosine * row + sine * column + (height - 1) / 2
     columns = cosine * column - sine * row + (width - 1) / 2
     inside = (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
-    coefficients = _inverse(height, images) @ images @ _inverse(width, images).T
+    # In float64, as in SciPy, which neither autocast nor TF32 shortens.
+    coefficients = (_inverse(height, images) @ images.double() @ _inverse(width, images).T).to(images.dtype)
     result = torch.zeros_like(images)
     for at, down in _linear(rows):
         for along, across in _linear(columns):
@@ -62,10 +63,10 @@ def _linear(positions: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Ten
 
 
 def _inverse(length: int, like: Tensor) -> Tensor:
-    """Pixels of a side to coefficients, ``[length, length]`` in the type of ``like``."""
+    """Pixels of a side to coefficients, float64 ``[length, length]`` on the device of ``like``."""
     at = torch.arange(length, device=like.device, dtype=torch.float64)
     if length == 1:
-        return torch.ones_like(at)[:, None].to(like.dtype)
+        return torch.ones_like(at)[:, None]
     period = 2 * length - 2
 
     def pulses(distance: Tensor) -> Tensor:
@@ -74,4 +75,4 @@ def _inverse(length: int, like: Tensor) -> Tensor:
 
     distance, mirrored = (at[:, None] - at).abs(), at[:, None] + at
     edge = (at == 0) | (at == length - 1)  # is its own mirror image
-    return (pulses(distance) + torch.where(edge, 0.0, pulses(mirrored))).to(like.dtype)
+    return pulses(distance) + torch.where(edge, 0.0, pulses(mirrored))

@@ -68,9 +68,9 @@ class Augmentation:
             words: int64 ``[2]`` or ``[k, 2]``, the streams: of classes (siamese), of images, or of batches.
             shape: (C, H, W) of the images.
             count: images of a batch, of one operation with parameters of their own; None for one row a stream.
-            on_host: let the host read which operations were drawn, so that only those are made, here and in
-                `Table.apply` on a CPU; it waits for the device, if the words are not on a CPU. Without, nothing asks
-                the host, and the number of tensor operations depends on the strategy alone. The table is the same.
+            on_host: let the host read which operations were drawn, so that only those are made, here and (for words on
+                a CPU) in `Table.apply`; for words of a GPU the host would wait. Without, nothing asks the host, and
+                the number of tensor operations depends on the strategy alone. The table is the same.
 
         Returns:
             ``k`` rows, or ``k * count``, on the device of the words; the same on every device to rounding, and the
@@ -83,7 +83,7 @@ class Augmentation:
             raise InputError(f"shape: {tuple(shape)}; (C, H, W) must each be at least 1")
         if count is not None and count < 1:
             raise InputError(f"count: {count}; it must be at least 1, or None for a shared draw")
-        each, streams = count or 1, words.view(-1, 2)
+        each, streams = count or 1, words.reshape(-1, 2)
         if not self.strategy:
             return Table.neutral(len(streams) * each, shape, words.device)
         drawn = uniform(streams, (1 + UNIFORMS * each,), dtype=torch.float64)

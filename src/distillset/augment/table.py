@@ -2,8 +2,8 @@
 
 `augment` is made of tensor operations only, as many whatever the number of images, classes and operations: it runs
 eager, compiled, under ``torch.func`` and in a CUDA graph, never asks the host, and differentiates in the images. A
-`Table` holds the rows of a draw. Where the host knows which operation each row is, and the images are on a CPU,
-`Table.apply` does only what is not neutral, which is faster there and equal to rounding.
+`Table` holds the rows of a draw. Where the host knows which operation each row is, and has the numbers, `Table.apply`
+does only what is not neutral, which is faster where nothing is compiled, and equal to rounding.
 """
 
 from collections.abc import Sequence
@@ -92,6 +92,8 @@ class Table:
     def __getitem__(self, rows: int | slice | Tensor) -> "Table":
         """Some rows: a number, a slice, or int64 ``[n]`` on the table's device (which forgets what the host knows)."""
         if isinstance(rows, int):
+            if not -len(self) <= rows < len(self):
+                raise IndexError(f"row {rows} of a table of {len(self)} rows")
             rows = slice(rows, rows + 1 or None)
         kinds = None if self.kinds is None or isinstance(rows, Tensor) else self.kinds[rows]
         return replace(self, numbers=self.numbers[rows], operations=self.operations[rows], kinds=kinds)
@@ -114,9 +116,9 @@ class Table:
             InputError: the images' shape, number or type is not what this table was drawn for.
         """
         self._check(images)
-        if not self.strategy:
+        if not self.strategy or len(images) == 0:
             return images
-        if self.kinds is not None and images.device.type == "cpu":
+        if self.kinds is not None and self.numbers.device.type == "cpu":
             return by_operation(images, self.numbers, self.kinds)
         groups = [OPERATIONS[name].group for name in self.strategy]
         # The type first: some devices have no float64.
