@@ -383,7 +383,10 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         InputError: see `locked`.
     """
-    found = folder.exists()
+    try:
+        found = folder.exists()
+    except OSError as error:  # a name that is too long, say
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     with locked(folder):
         sweep(folder)
         try:

@@ -121,6 +121,7 @@ def test_a_card_made_in_python_is_checked_when_it_is_saved(tmp_path: Path) -> No
         ({"method": 5}, "method is 5; it must be text"),
         ({"settings": {"net": object()}}, "not JSON serializable"),
         ({"method": "\ud800"}, "surrogates not allowed"),
+        ({"fingerprint": torch.zeros(3)}, "not JSON serializable"),
     ):
         other = SyntheticSet(made.images, made.labels, made.spec, card)
         with pytest.raises(InputError, match=told):

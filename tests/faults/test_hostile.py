@@ -251,3 +251,16 @@ def test_a_word_that_no_name_can_be(word: str, tmp_path: Path, capsys: pytest.Ca
     assert main(["distill", "dm", "--ipc", "1", "--out", f"{tmp_path}/{word}"]) == 2
     assert main(["verify", word]) == 2
     assert [line.split(":")[1] for line in capsys.readouterr().err.splitlines()] == [" error", " error"]
+
+
+def test_a_mark_is_no_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``--protocol=--`` is an empty list to argparse."""
+    assert main(["evaluate", str(tmp_path), "--protocol=--"]) == 2
+    assert capsys.readouterr().err == "distillset: error: argument --protocol=--: -- is no value\n"
+
+
+def test_a_name_that_is_too_long_for_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    toy, few = toys.toy_file(tmp_path / "toy.npz"), ["--network", toys.NETWORK, "--ipc", "1", "--quiet", *EAGER]
+    assert main(["continual", "--data", str(toy), "--out", str(tmp_path / ("x" * 300)), *few]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("cannot be written (File name too long)")

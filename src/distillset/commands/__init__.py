@@ -117,6 +117,9 @@ def _run(given: list[str]) -> int:
         if nothing:
             _complain(f"argument {word!r}: not text that the name of a file can be")
             return 2
+        if word.startswith("--") and word.endswith("=--"):  # argparse takes the value for a mark, and gives none
+            _complain(f"argument {word}: -- is no value")
+            return 2
     options = parser(next((word for word in given if not word.startswith("-")), "")).parse_args(given)
     try:
         with warnings.catch_warnings(), _terminable():

@@ -15,7 +15,7 @@ from torch.utils.data import TensorDataset
 
 from distillset.arguments import path_of
 from distillset.augment import check_formation, formed
-from distillset.data.card import SCHEMA, check_card
+from distillset.data.card import SCHEMA, check_card, check_plain
 from distillset.data.grid import GRID, grid, png, write_grid
 from distillset.data.origin import without_paths
 from distillset.data.spec import Spec
@@ -183,6 +183,7 @@ class SyntheticSet:
             InputError: the card holds a field of another kind than it has to have, see `distillset.data.card`.
         """
         folder = path_of("folder", folder)
+        check_plain(self.card, folder / CARD)
         card = {
             "schema": SCHEMA,
             **self.card,
