@@ -109,17 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    for word in given:  # no shell passes these on, but a program that calls `main` may
-        try:
-            nothing = b"\0" in os.fsencode(word)
-        except UnicodeEncodeError:
-            nothing = True
-        if nothing:
-            _complain(f"argument {word!r}: not text that the name of a file can be")
-            return 2
-        if word.startswith("--") and word.endswith("=--"):  # argparse takes the value for a mark, and gives none
-            _complain(f"argument {word}: -- is no value")
-            return 2
+    if refused := next(filter(None, map(_refused, given)), None):
+        _complain(refused)
+        return 2
     options = parser(next((word for word in given if not word.startswith("-")), "")).parse_args(given)
     try:
         with warnings.catch_warnings(), _terminable():
@@ -150,6 +142,21 @@ def _run(given: list[str]) -> int:
             raise
         _complain(f"out of memory{asked}; smaller --ipc, images, batches or networks need less, and so does --memory")
         return 1
+
+
+def _refused(word: str) -> str | None:
+    """What is wrong with a word that no shell passes on, but a program that calls `main` may, or that argparse takes
+    for something else; None where nothing is.
+    """
+    try:
+        nothing = b"\0" in os.fsencode(word)
+    except UnicodeEncodeError:
+        nothing = True
+    if nothing:
+        return f"argument {word!r}: not text that the name of a file can be"
+    if word.startswith("--") and word.endswith("=--"):  # a mark for argparse, which then gives no value at all
+        return f"argument {word}: -- is no value"
+    return None
 
 
 def _complain(text: str) -> None:
