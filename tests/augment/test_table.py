@@ -372,7 +372,7 @@ def test_a_table_is_a_sequence_of_rows() -> None:
     table = Augmentation.parse(FULL).draw(words_of(5), (3, 8, 8), on_host=True)
     rows = [table[i] for i in range(-5, 0)]
     assert torch.equal(torch.cat([row.numbers for row in rows]), table.numbers)
-    assert [row.kinds[0] for row in rows] == list(table.kinds or ())
+    assert [row.kinds for row in rows] == [(kind,) for kind in table.kinds or ()]
     for beyond in (5, -6):
         with pytest.raises(IndexError, match="5 rows"):
             table[beyond]
