@@ -2,11 +2,15 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from distillset.engine import Compute, Engine
 from distillset.errors import DivergedError, InterruptedRun
 from distillset.evaluation import read_snapshots
 from distillset.loop import Watcher
@@ -82,6 +86,28 @@ def test_a_start_of_images_that_experts_classify_right(experts: str) -> None:
         right = torch.stack([matcher.experts.guesses(e, pool, task).argmax(1) == c for e in range(2)]).all(0)
         order = torch.cat([torch.nonzero(right).flatten(), torch.nonzero(~right).flatten()])
         assert torch.equal(start[2 * c : 2 * c + 2], pool[order[:2]])
+
+
+def test_what_experts_think_is_compiled_once(experts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For 12, 7 and 5 images of three classes, by two experts: all calls are of the largest class's shape."""
+    shapes: list[tuple[int, ...]] = []
+
+    def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        def call(state: dict[str, Tensor], images: Tensor) -> Any:
+            shapes.append(tuple(images.shape))
+            return function(state, images)
+
+        made.append(call)
+        return call
+
+    made: list[Callable[..., Any]] = []
+    matcher = matcher_of(experts, correct=2, max_start=3)
+    expected = matcher.experts.correct_images(2, matcher.task, 2)
+    monkeypatch.setattr(torch, "compile", compiled)
+    task = dataclasses.replace(matcher.task, engine=Engine(Compute("cpu", "fp32", True, 1, 64)))
+    assert torch.equal(matcher.experts.correct_images(2, task, 2), expected)
+    assert len(made) == 1
+    assert shapes == [(12, 3, 8, 8)] * 6
 
 
 def test_nothing_is_left_in_temporary_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

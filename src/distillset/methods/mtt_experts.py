@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,32 +43,34 @@ class Experts:
         self.trajectories, self.wanted = trajectories, wanted
         if scratch:
             weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+        self._judge: tuple[Task, Callable[..., tuple[list[Tensor], list[Tensor]]]] | None = None
 
     def segment(self, expert: int, start: int, epochs: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """The parameters of an expert at epoch ``start`` and ``epochs`` later, ``[P]``, in the type of ``like``."""
         first, last = (self.trajectories.state(expert, epoch, like.device) for epoch in (start, start + epochs))
         return first.to(like.dtype), last.to(like.dtype)
 
-    def guesses(self, expert: int, images: Tensor, task: Task) -> Tensor:
-        """Logits of an expert at its last reachable epoch, ``[n, classes]``."""
+    def guesses(self, expert: int, images: Tensor, task: Task, full: int | None = None) -> Tensor:
+        """Logits of an expert at its last reachable epoch, ``[n, classes]``; ``full`` is the usual number of images."""
         state = Layout(task.network).unflatten(self.trajectories.state(expert, self.wanted.reach, task.device))
-        function = logits(stateless(task.network))
-        run = task.engine.whole(function) if mixes_images(task.network) else task.engine.rowwise(function)
-        with torch.no_grad():
-            found: Tensor = run(state, images.float())
+        if self._judge is None or self._judge[0] is not task:
+            predict = logits(stateless(task.network))
+            # Kept, for where it is compiled it serves all experts and classes.
+            judge = task.engine.split(lambda *given: ((), (predict(*given),)), mixes_images(task.network))
+            self._judge = task, judge
+        _, (found,) = self._judge[1]((state,), (images.float(),), full)
         return found
 
     def correct_images(self, judges: int, task: Task, count: int) -> Tensor:
         """Real images that ``judges`` experts all classify right, ``count`` a class; where they run out, others fill
         up.
         """
-        parts = []
-        for c in range(task.spec.classes):
-            most = max(count, min(int(task.real.counts[c]), CANDIDATES * count))
+        parts, looked = [], [max(count, min(own, CANDIDATES * count)) for own in task.real.counts.tolist()]
+        for c, most in enumerate(looked):
             images = task.real.draw(c, most, task.key("init", c), task.device)
             right = torch.ones(len(images), dtype=torch.bool, device=task.device)
             for expert in range(min(judges, self.wanted.count)):
-                right &= self.guesses(expert, images, task).argmax(1) == c
+                right &= self.guesses(expert, images, task, max(looked)).argmax(1) == c
             parts.append(images[torch.argsort((~right).int(), stable=True)[:count]])
         return torch.cat(parts)
 
