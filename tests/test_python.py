@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch.utils.data import ConcatDataset, Dataset, Subset, random_split
 
 import distillset as ds
 from distillset.data import arrays
+from distillset.export import export, read_pt
+from distillset.report import report
 from tests import toys
 
 LABELS = np.arange(40) % 2
@@ -361,3 +364,78 @@ def test_a_folder_of_another_method_is_named(tmp_path: Path) -> None:
     ds.distill(DATA, FEW, 1, steps=1, out=tmp_path, **toys.EAGER)
     with pytest.raises(ds.InputError, match="--out: this folder holds a dm run; choose another folder for mtt"):
         ds.distill(DATA, ds.MTT(), 1, steps=1, out=tmp_path, **toys.EAGER)
+
+
+ODD: tuple[Any, ...] = (
+    None, 3, -1, 1.5, float("nan"), "x", b"x", "a\0b", "\ud800", [], {}, [[]], object(), np.array([1, 2]), True,
+    torch.empty(2, device="meta"), pd.DataFrame({"a": [1, 2], "b": [1, 2]}), 10**400, "x" * 300, ds.Key,
+)  # fmt: skip
+SPEC = DATA.train.spec
+FUNCTIONS: dict[str, Callable[[Any], object]] = {
+    "load": lambda odd: ds.load(odd, **QUIET),
+    "load labels": lambda odd: ds.load((IMAGES, odd), **QUIET),
+    "load images": lambda odd: ds.load((odd, LABELS), **QUIET),
+    "load test": lambda odd: ds.load((IMAGES, LABELS), test=(IMAGES, odd), **QUIET),
+    "load classes": lambda odd: ds.load((IMAGES, LABELS), classes=odd, **QUIET),
+    "load resize": lambda odd: ds.load((IMAGES, LABELS), resize=odd, **QUIET),
+    "load data_dir": lambda odd: ds.load("nowhere", data_dir=odd, **QUIET),
+    "select": lambda odd: ds.select(odd, "random", 1),
+    "select selector": lambda odd: ds.select(DATA, odd, 1),
+    "select seed": lambda odd: ds.select(DATA, "random", 1, seed=odd),
+    "select device": lambda odd: ds.select(DATA, "random", 1, device=odd),
+    "select cache": lambda odd: ds.select(DATA, "random", 0, cache=odd),
+    "distill": lambda odd: ds.distill(odd, FEW, 1, steps=0, **toys.EAGER),
+    "distill method": lambda odd: ds.distill(DATA, odd, 0),
+    **{
+        f"distill {name}": lambda odd, name=name: ds.distill(DATA, FEW, 1, **{"steps": 0, **toys.EAGER, name: odd})  # type: ignore[misc]
+        for name in ("seed", "network", "init", "whiten", "whiten_large", "device", "precision", "compile", "memory",
+                     "evaluate_every", "checkpoint_seconds", "mesh")
+    },
+    "distill ipc": lambda odd: ds.distill(DATA, FEW, odd, steps=-1),
+    "distill out": lambda odd: ds.distill(DATA, FEW, 1, steps=0, out=None if isinstance(odd, str) and odd.isascii()
+                                          and "\0" not in odd and len(odd) < 99 else odd, **toys.EAGER),
+    "evaluate": lambda odd: ds.evaluate(odd, DATA, **SHORT),
+    "evaluate data": lambda odd: ds.evaluate(CHOSEN, odd, **{**SHORT, "own": False}),
+    **{
+        f"evaluate {name}": lambda odd, name=name: ds.evaluate(CHOSEN, DATA, **{**SHORT, "own": False, name: odd})  # type: ignore[misc]
+        for name in ("artifact", "networks", "protocol", "augment", "hard_labels", "select", "seed", "device",
+                     "precision", "memory", "ledger", "report", "snapshots")
+    },
+    "SyntheticSet.load": ds.SyntheticSet.load,
+    "SyntheticSet images": lambda odd: ds.SyntheticSet(odd, CHOSEN.labels, SPEC),
+    "SyntheticSet labels": lambda odd: ds.SyntheticSet(CHOSEN.images, odd, SPEC),
+    "SyntheticSet spec": lambda odd: ds.SyntheticSet(CHOSEN.images, CHOSEN.labels, odd),
+    "RealSet": lambda odd: ds.RealSet(odd, DATA.train.labels, SPEC),
+    "RealSet names": lambda odd: ds.RealSet.from_arrays(IMAGES, LABELS, class_names=odd),
+    "RealSet mean": lambda odd: ds.RealSet.from_arrays(IMAGES, LABELS, mean=odd),
+    "RealSet name": lambda odd: ds.RealSet.from_arrays(IMAGES, LABELS, name=odd),
+    "Data": lambda odd: ds.Data(odd, odd, "x"),
+    "Spec name": lambda odd: replace(SPEC, name=odd),
+    "Spec height": lambda odd: replace(SPEC, height=odd),
+    "Spec classes": lambda odd: replace(SPEC, class_names=odd),
+    "Spec std": lambda odd: replace(SPEC, std=odd),
+    **{
+        f"{method.__name__} {field.name}": lambda odd, method=method, field=field: method(**{field.name: odd})  # type: ignore[misc]
+        for method in (ds.DM, ds.DC, ds.MTT)
+        for field in fields(method)
+    },
+    "export": lambda odd: export(odd, "pt", "nowhere"),
+    "export to": lambda odd: export(CHOSEN, odd, "nowhere"),
+    "read_pt": lambda odd: read_pt(odd, None, SPEC),
+    "read_pt labels": lambda odd: read_pt("nowhere.pt", odd, SPEC),
+    "report": lambda odd: report(odd, "page.html"),
+    "report rows": lambda odd: report(["nowhere"], "page.html", rows=[odd]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_odd_arguments_are_taken_or_named_in_a_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty kinds of value in the place of every argument: nothing but an `InputError` of one line comes of them."""
+    monkeypatch.chdir(tmp_path)
+    for odd in ODD:
+        try:
+            FUNCTIONS[name](odd)
+        except ds.InputError as error:
+            assert "\n" not in str(error)  # noqa: PT017 (what is taken is right as well)
+            assert len(str(error)) < 600 + (len(odd) if isinstance(odd, str) else 0)  # noqa: PT017
+    assert not list(tmp_path.iterdir())

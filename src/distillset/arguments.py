@@ -2,10 +2,14 @@
 
 import operator
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from distillset.errors import InputError, shown
+
+LONGEST = 255
+"""Bytes of a name in a path that file systems take."""
 
 
 def whole(flag: str, value: Any, least: int | None = None) -> int:
@@ -59,6 +63,71 @@ def path_of(flag: str, value: Any) -> Path:
     if not isinstance(text, str):
         raise InputError(f"{flag} {shown(value)}: must be a path as text, not as bytes")
     try:
+        longest = max(map(len, os.fsencode(text).split(b"/")), default=0)
+    except UnicodeEncodeError:
+        longest = LONGEST + 1
+    if "\0" in text or longest > LONGEST:
+        raise InputError(f"{flag} {shown(value)}: is no path that a file system takes")
+    try:
         return Path(text).expanduser()
     except RuntimeError:  # no home for that name
         return Path(text)
+
+
+def text(flag: str, value: Any) -> str:
+    """A text as it is.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{flag} {shown(value)}: must be text")
+    return value
+
+
+def truth(flag: str, value: Any) -> bool:
+    """A truth value as Python's own.
+
+    Raises:
+        InputError: it is none, neither Python's nor NumPy's.
+    """
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
+        return bool(value)
+    raise InputError(f"{flag} {shown(value)}: must be True or False")
+
+
+def function(flag: str, value: Any) -> None:
+    """Check that something can be called.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not callable(value):
+        raise InputError(f"{flag} {shown(value)}: must be a function")
+
+
+def of_kind(flag: str, value: Any, kind: type | tuple[type, ...], needed: str) -> None:
+    """Check that something is what it is taken for.
+
+    Args:
+        flag: what messages call it.
+        value: what was given.
+        kind: what it must be an instance of.
+        needed: ``kind`` in words.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(value, kind):
+        raise InputError(f"{flag} {shown(value)}: must be {needed}")
+
+
+def several(flag: str, values: Any) -> list[Any]:
+    """The items of a list, a tuple or anything else but text that gives one after the other.
+
+    Raises:
+        InputError: it gives none.
+    """
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
+        raise InputError(f"{flag} {shown(values)}: must be a list")
+    return list(values)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distillset.arguments import path_of, whole
+from distillset.arguments import function, number, path_of, text, truth, whole
 from distillset.augment import deformed
 from distillset.coresets import told_twice
 from distillset.data.origin import real_images
@@ -20,7 +20,7 @@ from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak
 from distillset.engine.room import check_disk, check_memory, size
-from distillset.errors import InputError
+from distillset.errors import InputError, shown
 from distillset.initial import initial, named, real_rows
 from distillset.keys import Key
 from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
@@ -100,6 +100,7 @@ def distill(
     """
     watcher, method = watching(watcher), method_of(method)
     ipc, seed = whole("--ipc", ipc, 1), whole("--seed", seed)
+    _check_kinds(whiten, whiten_large, evaluate, mesh, checkpoint_seconds)
     steps = whole("--steps", method.steps if steps is None else steps, 0)
     snapshots, evaluate_every = whole("--snapshots", snapshots, 0), whole("--evaluate-every", evaluate_every, 0)
     data = given(data, watcher.note)
@@ -161,6 +162,21 @@ def distill(
         if folder:
             synthetic.save(folder.folder)
         return synthetic
+
+
+def _check_kinds(whiten: Any, whiten_large: Any, evaluate: Any, mesh: Any, checkpoint_seconds: Any) -> None:
+    """Whether the arguments that nothing else looks at are of their kinds.
+
+    Raises:
+        InputError: names the first that is not.
+    """
+    text("--whiten", whiten)
+    truth("--whiten-large", whiten_large)
+    number("checkpoint_seconds", checkpoint_seconds)
+    if evaluate is not None:
+        function("evaluate", evaluate)
+    if mesh is not None and not hasattr(mesh, "agree"):
+        raise InputError(f"mesh {shown(mesh)}: must be a Mesh, or None")
 
 
 def _same(method: Method, settings: dict[str, Any], stored: Checkpoint) -> None:

@@ -99,8 +99,13 @@ def shown(value: object, most: int = 100) -> str:
     ('[1, 2]', "'xxxxxx...")
     """
     try:
-        text = repr(value)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list that holds itself
+        text = " ".join(repr(value).split())
+    except (
+        ValueError,
+        RecursionError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:  # a number of thousands of digits, a list that holds itself
         text = f"{type(value).__name__} ({error})"
     return text if len(text) <= most else text[: most - 3] + "..."
 

@@ -111,7 +111,8 @@ def named(init: Any) -> str:
     if not isinstance(init, str | PathLike):
         raise InputError(f"--init {shown(init)}: choose {', '.join(INITS)}, or the folder of an earlier artifact")
     text = fspath(init)
-    return str(path_of("--init", text)) if text.startswith("~") else text
+    path = path_of("--init", text)
+    return str(path) if text.startswith("~") else text
 
 
 def initial(init: str, real: RealSet, ipc: int, key: Key) -> Tensor:

@@ -208,6 +208,7 @@ def test_wrong_input_is_one_line(
 
 def test_a_page_that_cannot_be_written(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    for out in (tmp_path, tmp_path / "file" / "page.html"):
+    cases = {tmp_path: "is a folder; name the file to write", tmp_path / "file" / "page.html": "cannot be written"}
+    for out, told in cases.items():
         assert main(["report", str(run), "--out", str(out)]) == 2
-        assert "cannot be written" in capsys.readouterr().err
+        assert told in capsys.readouterr().err

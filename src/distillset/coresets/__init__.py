@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distillset.arguments import path_of, whole
+from distillset.arguments import function, path_of, whole
 from distillset.coresets.expert import NETWORK, Expert, expert
 from distillset.coresets.forgetting import forgetting
 from distillset.coresets.herding import herding
@@ -129,6 +129,7 @@ def select(
     name, selector = selector, str(selector).replace("_", "-")
     if selector not in SELECTORS:
         raise InputError(f"selector {shown(name)}: choose one of {', '.join(SELECTORS)}")
+    function("announce", announce)
     ipc, seed = whole("--ipc", ipc, 1), whole("--seed", seed)
     epochs = None if epochs is None else whole("--epochs", epochs)
     folder = None if cache is None else path_of("cache", cache)

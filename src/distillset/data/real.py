@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distillset.arguments import of_kind, several, text
 from distillset.data import arrays
 from distillset.data.measure import content_fingerprint, statistics
 from distillset.data.spec import Spec
@@ -44,7 +45,11 @@ class RealSet:
         fingerprint: str | None = None,
         whitening: Whitening | None = None,
     ) -> None:
+        of_kind("spec", spec, Spec, "a Spec")
         name = spec.name
+        of_kind(f"{name}: images", images, Tensor, "a tensor, uint8 [N, C, H, W]")
+        of_kind(f"{name}: labels", labels, Tensor, "a tensor, int64 [N]")
+        images, labels = arrays.plain(images, f"{name}: images"), arrays.plain(labels, f"{name}: labels")
         if images.dtype != torch.uint8 or images.ndim != 4:
             found = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
             raise InputError(f"{name}: images are {found}; uint8 [N, C, H, W] is needed")
@@ -109,11 +114,13 @@ class RealSet:
         Raises:
             InputError: see `RealSet` and `distillset.data.arrays.pixels`.
         """
+        name = text("name", name)
         data = arrays.pixels(images, f"{name}: images")
         numbers, found = arrays.labels(labels, f"{name}: labels")
         if len(data) != len(numbers):
             raise InputError(f"{name}: {len(data)} images but {len(numbers)} labels; there must be one label per image")
-        names = tuple(class_names) if class_names is not None else found or numbered_classes(numbers, name)
+        given = None if class_names is None else tuple(several(f"{name}: class_names", class_names))
+        names = given if given is not None else found or numbered_classes(numbers, name)
         if mean is None or std is None:
             measured_mean, measured_std = statistics(data)
             mean = measured_mean if mean is None else mean
@@ -124,8 +131,8 @@ class RealSet:
             height=data.shape[2],
             width=data.shape[3],
             class_names=names,
-            mean=tuple(mean),
-            std=tuple(std),
+            mean=tuple(several("mean", mean)),
+            std=tuple(several("std", std)),
             flip=flip,
         )
         return cls(data, numbers, spec)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distillset.arguments import number, several, whole
 from distillset.errors import InputError, shown
 
 CHANNELS = {1: "grey", 3: "RGB", 4: "RGBA"}
@@ -42,19 +43,30 @@ class Spec:
     flip: bool = True
 
     def __post_init__(self) -> None:
+        check_text("spec: the name", self.name)
         for what in ("channels", "height", "width"):
-            value = getattr(self, what)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"spec of {self.name}: {what} is {value!r}; it must be a positive whole number")
+            object.__setattr__(self, what, self._side(what, getattr(self, what)))
+        for what in ("class_names", "mean", "std"):
+            object.__setattr__(self, what, tuple(several(f"spec of {self.name}: {what}", getattr(self, what))))
+        for what in ("mean", "std"):
+            values = tuple(float(number(f"spec of {self.name}: {what}", value)) for value in getattr(self, what))
+            object.__setattr__(self, what, values)
         if len(self.class_names) < 2:
             raise InputError(f"spec of {self.name}: {len(self.class_names)} class(es); at least two are needed")
         check_text(f"spec of {self.name!r}: the name", self.name)
-        for number, name in enumerate(self.class_names):
-            check_text(f"spec of {self.name}: the name of class {number}", name)
+        for label, name in enumerate(self.class_names):
+            check_text(f"spec of {self.name}: the name of class {label}", name)
         if not isinstance(self.flip, bool):
             raise InputError(f"spec of {self.name}: flip is {self.flip!r}; it must be true or false")
         for what in ("mean", "std"):
             self._check_statistics(what, getattr(self, what))
+
+    def _side(self, what: str, value: Any) -> int:
+        try:
+            return whole(what, value, 1)
+        except InputError:
+            told = f"spec of {self.name}: {what} is {shown(value)}"
+            raise InputError(f"{told}; it must be a positive whole number") from None
 
     def _check_statistics(self, what: str, values: tuple[float, ...]) -> None:
         if len(values) != self.channels:
@@ -153,12 +165,14 @@ def _huge(value: Any) -> bool:
     return isinstance(value, int) and value.bit_length() > 1023
 
 
-def check_text(what: str, text: str) -> None:
+def check_text(what: str, text: Any) -> None:
     """Refuse what no file of text can hold: names of files that are not UTF-8.
 
     Raises:
         InputError: it is not; the message starts with ``what``.
     """
+    if not isinstance(text, str):
+        raise InputError(f"{what} is {shown(text)}; it must be text")
     try:
         text.encode()
     except UnicodeEncodeError:

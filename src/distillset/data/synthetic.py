@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from distillset.arguments import path_of
+from distillset.arguments import of_kind, path_of
 from distillset.augment import check_formation, formed
+from distillset.data.arrays import plain
 from distillset.data.card import SCHEMA, check_card, check_plain
 from distillset.data.grid import GRID, grid, png, write_grid
 from distillset.data.origin import without_paths
@@ -58,6 +59,10 @@ class SyntheticSet:
     formation: int = 1
 
     def __post_init__(self) -> None:
+        of_kind("spec", self.spec, Spec, "a Spec")
+        of_kind("images", self.images, Tensor, "a tensor")
+        of_kind("labels", self.labels, Tensor, "a tensor")
+        plain(self.images, "images"), plain(self.labels, "labels")
         images, labels, spec = self.images, self.labels, self.spec
         shape = (images.shape[1], *(k // self.canvas for k in images.shape[2:])) if images.dim() == 4 else ()
         if (

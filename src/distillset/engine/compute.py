@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from distillset.arguments import text
 from distillset.engine.kernels import available, compiler
 from distillset.engine.room import check_memory
 from distillset.errors import InputError
@@ -99,6 +100,9 @@ class Compute:
         Raises:
             InputError: a value that is not allowed, or a device or precision that this machine does not have.
         """
+        for flag, value in (("--device", device), ("--precision", precision), ("--memory", memory)):
+            text(flag, value)
+        text("--compile", compile)
         work, known = work or Work(), work is not None
         threads = torch.get_num_threads()
         device, why_device = _device(device)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from distillset.arguments import path_of, whole
+from distillset.arguments import function, of_kind, path_of, text, truth, whole
 from distillset.coresets import Expert, expert, told_twice
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
@@ -95,6 +95,8 @@ def evaluate(
     data = _tested_on(data, announce)
     synthetic, artifact = _artifact(synthetic, artifact, data, announce)
     repeats, seed = whole("--repeats", repeats, 1), whole("--seed", seed)
+    _check_kinds(protocol, augment, select, (hard_labels, own, baseline, soft_random, with_whole, best_on_test))
+    _check_places(snapshots, ledger, report, announce)
     epochs = None if epochs is None else whole("--epochs", epochs)
     if select not in ("last", "validation"):
         raise InputError(f"--select {select}: choose last or validation")
@@ -118,7 +120,7 @@ def evaluate(
         return Compute.resolve(device, precision, compile, work, memory=memory)
 
     mesh = join(device)
-    folder = path_of("--save-networks", save_networks) if save_networks else None
+    folder = path_of("--save-networks", save_networks) if save_networks is not None else None
     bench = Bench(
         synthetic.spec, alike(data.test, synthetic), seed, compute, ledger, folder, report, mesh=mesh, announce=announce
     )
@@ -152,18 +154,44 @@ def evaluate(
     return [replace(row, fingerprint=fingerprint) for row in rows]
 
 
+def _check_kinds(protocol: Any, augment: Any, select: Any, truths: Sequence[Any]) -> None:
+    """Whether plain arguments are of their kinds.
+
+    Raises:
+        InputError: names the first that is not.
+    """
+    text("--protocol", protocol)
+    text("--select", select)
+    if augment is not None:
+        text("--augment", augment)
+    names = ("hard_labels", "own", "baseline", "soft_random", "with_whole", "best_on_test")
+    for name, value in zip(names, truths, strict=True):
+        truth(name, value)
+
+
+def _check_places(snapshots: Any, ledger: Any, report: Any, announce: Any) -> None:
+    """The same of where things come from and go to."""
+    function("announce", announce)
+    if report is not None:
+        function("report", report)
+    if ledger is not None:
+        of_kind("ledger", ledger, Ledger, "a Ledger")
+    if snapshots is not None:
+        of_kind("snapshots", snapshots, Mapping, "a mapping of steps to sets")
+
+
 def _artifact(
     synthetic: Any, name: str | None, data: Data, announce: Callable[[str], None]
 ) -> tuple[SyntheticSet, str]:
     """The set, read where it is a folder's path, and what to call it."""
     if isinstance(synthetic, SyntheticSet):
-        return synthetic, name or "synthetic"
+        return synthetic, "synthetic" if name is None else text("artifact", name)
     if not isinstance(synthetic, str | PathLike):
         raise InputError(f"synthetic {shown(synthetic)}: must be a SyntheticSet, or the folder of one")
-    path = fspath(synthetic)
+    path, name = fspath(path_of("synthetic", synthetic)), text("artifact", fspath(synthetic) if name is None else name)
     if holds_pictures(path):
-        return read_pictures(path, data.train.spec, announce), name or path
-    return SyntheticSet.load(path), name or path
+        return read_pictures(path, data.train.spec, announce), name
+    return SyntheticSet.load(path), name
 
 
 def _tested_on(data: Any, announce: Callable[[str], None]) -> Data:
@@ -213,6 +241,8 @@ def _named(networks: Source | Sequence[Source]) -> list[Source]:
     if isinstance(networks, str | nn.Module) or not isinstance(networks, Iterable):
         networks = (networks,)
     for source in networks:
+        if not isinstance(source, str | nn.Module) and not callable(source):
+            raise InputError(f"network {shown(source)}: must be a name, an nn.Module, or a function that makes one")
         if isinstance(source, str) and (len(source) == 1 or source.lower() == "all"):
             found += pool(source)
         else:

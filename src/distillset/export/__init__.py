@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distillset.arguments import path_of
+from distillset.arguments import of_kind, path_of, text
 from distillset.data.origin import without_paths
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import InputError, unwritable
@@ -43,7 +43,8 @@ def export(synthetic: SyntheticSet, to: str, out: str | Path, *, measured: dict[
         InputError: an unknown form, a folder with something in it, or images that the form cannot hold.
         DiskError: the disk is full.
     """
-    out = path_of("--out", out)
+    of_kind("the set", synthetic, SyntheticSet, "a SyntheticSet")
+    out, to = path_of("--out", out), text("--to", to)
     if to not in EXPORTERS:
         raise InputError(f"--to {to}: choose {', '.join(EXPORTERS)}")
     taken = out.exists() and (not out.is_dir() or any(out.iterdir()))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distillset.arguments import number, path_of
+from distillset.arguments import number, path_of, several
 from distillset.data import arrays
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
@@ -75,7 +75,9 @@ def read_pt(
 def _paths(given: str | Path | Sequence[str | Path]) -> list[Path]:
     if isinstance(given, str | Path):
         given = [given]
-    paths = [path_of("FILE", path) for path in given]
+    paths = [path_of("FILE", path) for path in several("FILE", given)]
+    if not paths:
+        raise InputError("no file given; name at least one .pt file")
     if len(set(paths)) < len(paths):
         raise InputError(f"{next(path for path in paths if paths.count(path) > 1)}: is given twice")
     return paths

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from distillset.arguments import path_of
+from distillset.arguments import path_of, several
 from distillset.data.rows import ACCURACY
 from distillset.errors import InputError, unwritable
 from distillset.report.gather import gather
@@ -33,9 +33,11 @@ def report(folders: Sequence[str | Path], out: str | Path, *, rows: Sequence[str
         DiskError: the disk is full.
     """
     out = path_of("--out", out)
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; name the file to write, such as {out / 'report.html'}")
     if _is_other(out):
         raise InputError(f"--out {out}: exists and is not a report of distillset; choose another file")
-    page = render(gather([path_of("DIR", folder) for folder in folders], [path_of("--rows", file) for file in rows]))
+    page = render(gather(_paths("DIR", folders), _paths("--rows", rows)))
     try:
         write_text(out, page)
     except OSError as error:
@@ -54,3 +56,7 @@ def _is_other(out: Path) -> bool:
             return MARK not in file.read(START)
     except OSError:
         return False
+
+
+def _paths(flag: str, values: Sequence[str | Path]) -> list[Path]:
+    return [path_of(flag, value) for value in several(flag, values)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillset.arguments import whole
+from distillset.arguments import function, of_kind, path_of, text, whole
 from distillset.data.real import RealSet
 from distillset.data.resize import Resize
 from distillset.data.spec import CHANNELS
@@ -64,6 +64,11 @@ class Data:
     classes: Choice | None = None
     channels: int | None = None
     files: Path | None = None
+
+    def __post_init__(self) -> None:
+        of_kind("Data: train", self.train, RealSet, "a RealSet")
+        of_kind("Data: test", self.test, RealSet, "a RealSet")
+        text("Data: source", self.source)
 
     def named(self, rows: Sequence[int]) -> list[str] | None:
         """The files that images of ``train`` were read from, below the folder that holds all; None where unknown.
@@ -137,6 +142,9 @@ def load(
         InterruptedRun: ``stop`` said so.
     """
     announce = _to_stderr if announce is None else announce
+    function("announce", announce)
+    function("stop", stop)
+    data_dir = None if data_dir is None else path_of("--data-dir", data_dir)
     if crop and resize is None:
         raise InputError("--crop: it says how to resize, so --resize HxW is needed")
     scale = None if resize is None else Resize(*_sides(resize), crop=crop)
