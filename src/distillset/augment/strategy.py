@@ -4,6 +4,7 @@ From Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentat
 draws one operation of a strategy: for a class, whose real and synthetic images share it (siamese), for an image, or for
 a batch whose images have parameters of their own (training a network).
 
+    >>> from distillset.keys import Key, fold
     >>> augmentation = Augmentation.parse("color_crop_cutout_flip_scale_rotate")
     >>> classes = fold(Key(0)("augment", 3).words(), torch.arange(10))
     >>> table = augmentation.draw(classes, (3, 32, 32))
