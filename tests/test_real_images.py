@@ -1,6 +1,8 @@
 """Which real images a set consists of, or was learned from: in its card, its exports and the report; no path leaves."""
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,15 @@ def test_what_is_not_made_of_real_images_names_none(folder: Path) -> None:
     tiles = ds.distill(data, ds.DM(formation=2), 1, steps=0, **toys.EAGER).card["real"]
     assert len(tiles["rows"]) == len(tiles["files"]) == 3 * 4
     assert "files" not in ds.select(toys.toy(), "random", 1).card["real"]
+
+
+def test_names_of_files_that_are_no_text_are_told_as_escapes(folder: Path, tmp_path: Path) -> None:
+    """Latin-1 names, as old archives leave them, and names with a line break."""
+    for old in sorted((folder / "ant").iterdir()):
+        old.rename(os.fsdecode(os.fsencode(old).replace(b".png", b"\xe9\n.png")))
+    chosen = ds.select(load(folder), "random", 1)
+    chosen.save(tmp_path / "a")
+    assert re.fullmatch(r"ant/\d\\xe9\n\.png", ds.SyntheticSet.load(tmp_path / "a").card["real"]["files"][0])
 
 
 def test_the_names_last_through_a_run_that_goes_on(folder: Path, tmp_path: Path) -> None:

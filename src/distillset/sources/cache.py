@@ -144,8 +144,12 @@ def write_card(
 
 
 def write_names(folder: Path, names: Sequence[str]) -> None:
-    """Keep the names of the files that training images were read from, a line of JSON each."""
-    store.write_text(folder / NAMES, "".join(json.dumps(name) + "\n" for name in names))
+    """Keep the names of the files that training images were read from, a line of JSON each.
+
+    What is no UTF-8 in them is kept as escapes, as no card could hold it.
+    """
+    plain = (name.encode(errors="surrogateescape").decode(errors="backslashreplace") for name in names)
+    store.write_text(folder / NAMES, "".join(json.dumps(name) + "\n" for name in plain))
 
 
 def names_of(path: Path, rows: Sequence[int]) -> list[str] | None:
