@@ -33,8 +33,10 @@ def gradients(name: str, real: RealSet, ipc: int, count: int) -> Tensor:
     images = torch.cat([real.draw(c, ipc, Key(0)("start", c)) for c in range(real.spec.classes)])
     found = []
     for i in range(count):
-        (terms,) = matcher.episode({"images": images}, i, Key(0)("network", i))
-        found.append(torch.cat([gradient.flatten() for term in terms for _, gradient in term().gradients.values()]))
+        inputs = matcher.inputs(i, Key(0)("network", i))
+        state, numbers = matcher.begin(inputs), matcher.draw(inputs)
+        pieces = [matcher.term({"images": images}, state, numbers, block) for block in matcher.blocks]
+        found.append(torch.cat([gradient.flatten() for piece in pieces for _, gradient in piece.gradients.values()]))
     return torch.stack(found)
 
 

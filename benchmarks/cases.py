@@ -17,11 +17,11 @@ from benchmarks.textbook import ExpertTraining, GradientMatching, Matching, Trai
 from distillset import DC, DM, MTT, RealSet, Spec, distill
 from distillset.augment import default_strategy
 from distillset.engine import Compute, Engine
-from distillset.keys import Key
+from distillset.keys import Key, normal
 from distillset.loop import Watcher
 from distillset.methods import Method
 from distillset.nets import build, fresh
-from distillset.training import ExpertSetting, ExpertTrainer, Layout, Recipe, Trainer, Trajectories
+from distillset.training import ExpertSetting, ExpertTrainer, Layout, Recipe, Trainer, TrainingSet, Trajectories
 
 CLASSES, IPC, BATCH, SIZE = 10, 10, 256, 32
 STRATEGY = default_strategy(flip=True)
@@ -39,7 +39,7 @@ def real_set(images: int = 20_000) -> RealSet:
 
 def synthetic_set() -> tuple[Tensor, Tensor]:
     """Images and labels of the size that is trained on."""
-    images = torch.randn(CLASSES * IPC, 3, SIZE, SIZE, generator=Key(0)("images").generator())
+    images = normal(Key(0)("images").words(), (CLASSES * IPC, 3, SIZE, SIZE))
     return images.to(DEVICE), torch.arange(CLASSES, device=DEVICE).repeat_interleave(IPC)
 
 
@@ -65,23 +65,19 @@ def train(steps: int, call: Callable[[], object]) -> None:
     trainer = Trainer(
         Engine(Compute.resolve(compile="on")), build("convnet", spec), Recipe(steps, augmentation=STRATEGY)
     )
-    first = True
+    state = fresh(trainer.module, Key(0)("network"), DEVICE)
 
-    def examples(rows: Tensor) -> Tensor:
-        nonlocal first
-        if not first:
-            call()
-        first = False
-        return images[rows]
+    def after(epoch: int, state: dict[str, Tensor]) -> None:
+        call()
 
-    trainer.fit(examples, labels, Key(0))
+    trainer.train(state, TrainingSet.held(images, labels, Key(0)), after=after)
 
 
 def segment() -> tuple[Tensor, Tensor]:
     """Parameters of a ConvNet, and others not far from them."""
     module = build("convnet", real_set(CLASSES).spec)
     first = Layout(module).flatten(fresh(module, Key(0)))
-    return first, first + 0.01 * torch.randn(first.shape, generator=Key(1).generator())
+    return first, first + 0.01 * normal(Key(1).words(), first.shape)
 
 
 def match(steps: int, ipc: int, runs: int, call: Callable[[], object]) -> None:
@@ -183,11 +179,7 @@ def five(side_by_side: bool) -> Callable[[], object]:
 
     def run() -> None:
         for group in [keys[i : i + size] for i in range(0, NETWORKS, size)]:
-            sets = [(lambda rows: images[rows], labels, key) for key in group]
-            if size == 1:
-                trainer.fit(*sets[0])
-            else:
-                trainer.fit_together(sets)
+            trainer.fit_together([TrainingSet.held(images, labels, key) for key in group])
 
     return run
 

@@ -2,15 +2,15 @@
 
     python examples/add_a_method.py
 
-It is a frozen dataclass of hyper-parameters and a class that yields terms; the loop gives it checkpoints, resuming,
-divergence checks and the artifact. To have it on the command line as well, put it into a file of
-``src/distillset/methods`` and a line into the table there: its fields become flags, and the contract tests try it.
+It is a frozen dataclass of hyper-parameters and a class that says an update: what is learned, the random numbers, and
+the loss and gradient of a block of classes. The engine compiles it, chooses the precision, and on a GPU captures whole
+steps; the loop gives it checkpoints, resuming, divergence checks and the artifact. To have it on the command line as
+well, put it into a file of ``src/distillset/methods`` and a line into the table there: its fields become flags, and the
+contract tests try it.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -18,10 +18,10 @@ from torch import Tensor
 
 import distillset as ds
 from distillset.data.real import RealSet
-from distillset.engine import embedding
-from distillset.methods import Leaf, Leaves, Piece, Task, Term
-from distillset.methods.base import pixel_gradient
-from distillset.nets import State
+from distillset.data.sampler import Rows
+from distillset.engine import State, embedding
+from distillset.keys import fold
+from distillset.methods import Inputs, Leaf, Leaves, Matcher, Piece, Task
 
 
 @dataclass(frozen=True)
@@ -45,33 +45,41 @@ class Moments:
         return Matching(self, task)
 
 
-class Matching:
-    updates = 1.0
+class Matching(Matcher):
+    streams = ("network", "calibrate", "real")  # the first two are those of a fresh network
 
     def __init__(self, method: Moments, task: Task) -> None:
-        self.method, self.task, self.embed = method, task, embedding(task.network)
+        super().__init__(task)
+        self.method, self.plain = method, embedding(task.network)
+        self.sampler = task.real.sampler(method.batch_real, task.device)
+        self.blocks = task.blocks(task.ipc, self.sampler.n)
+        self.embed = task.engine.rowwise(self.plain)
+        self.gradient = task.engine.pixel_gradient(lambda images: images, self.distance)
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
         return {"images": Leaf(images, self.method.lr, momentum=0.5)}
 
-    def episode(self, leaves: Leaves, step: int, key: ds.Key) -> Iterator[Sequence[Term]]:
-        state = self.task.fresh(key)
-        yield [partial(self.term, leaves["images"], state, key, c) for c in range(self.task.spec.classes)]
+    def draw(self, inputs: Inputs) -> Rows:
+        return self.sampler(fold(inputs["real"], self.task.classes))
 
-    def term(self, images: Tensor, state: State, key: ds.Key, c: int) -> Piece:
-        rows = self.task.rows(slice(c, c + 1))
-        real = self.task.real.draw(c, self.method.batch_real, key("real", c), self.task.device)
-        with torch.no_grad():
-            target = self.moments(state, real)
-        loss, gradient = pixel_gradient(
-            images[rows], lambda same: same, lambda own: (self.moments(state, own) - target).square().sum()
-        )
+    def term(self, leaves: Leaves, state: State, numbers: Rows, block: slice) -> Piece:
+        rows, real = self.task.rows(block), self.task.portions(numbers.of(block))
+        seen = [(self.embed(state, images.flatten(0, 1)).unflatten(0, w.shape), w) for _, images, w in real]
+        targets = torch.cat([moments(*own) for own in seen])
+        loss, gradient = self.gradient(leaves["images"][rows], (), (state, targets))
         return Piece(loss, {"images": (rows, gradient)})
 
-    def moments(self, state: State, images: Tensor) -> Tensor:
-        features = self.embed(state, images).float()
-        spread = (features.var(0, correction=0) + 1e-6).sqrt()
-        return torch.cat([features.mean(0), spread])
+    def distance(self, images: Tensor, state: State, targets: Tensor) -> Tensor:
+        own = self.plain(state, images).unflatten(0, (len(targets), -1))
+        return (moments(own, 1 / torch.ones_like(own[..., 0]).sum(1, True)) - targets).square().sum()
+
+
+def moments(features: Tensor, weights: Tensor) -> Tensor:
+    """Mean and standard deviation of features ``[classes, n, d]``, image by image weighted: ``[classes, 2 d]``."""
+    weights = weights.to(features)[..., None]
+    mean = (features * weights).sum(1, True)
+    spread = (((features - mean).square() * weights).sum(1) + 1e-6).sqrt()
+    return torch.cat([mean[:, 0], spread], 1)
 
 
 def main() -> list[float]:
@@ -81,7 +89,8 @@ def main() -> list[float]:
     options = parser.parse_args()
     data = ds.load("digits")
     accuracies = []
-    for method in (Moments(), ds.DM()):
+    methods: tuple[Moments | ds.DM, ...] = (Moments(), ds.DM())
+    for method in methods:
         synthetic = ds.distill(data, method, ipc=5, steps=options.steps)
         (row,) = ds.evaluate(synthetic, data, repeats=2, epochs=options.epochs, baseline=False)
         print(f"{method.name}: {row.mean:.1%}")

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,9 @@ from torch import Tensor
 from distillset import distill as make
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
-from distillset.keys import Key
+from distillset.engine import State
 from distillset.loop import Watcher
-from distillset.methods import DM, Leaf, Leaves, Piece, Task, Term
+from distillset.methods import DM, Inputs, Leaf, Leaves, Matcher, Piece, Task
 from distillset.store import read_tensors
 from tests import toys
 
@@ -52,7 +50,6 @@ class Counting:
     steps = 1
     init = "noise"
     rate: float = 0.5
-    updates: float = 2.0
 
     def resolve(self, spec: object, ipc: int) -> "Counting":
         return self
@@ -60,20 +57,30 @@ class Counting:
     def images_per_step(self, real: RealSet, ipc: int) -> float:
         return 1.0
 
-    def prepare(self, task: Task) -> "Counting":
-        return self
+    def prepare(self, task: Task) -> "Counter":
+        return Counter(self, task)
+
+
+class Counter(Matcher):
+    """`Counting` at work."""
+
+    turns, updates = 2, 2.0
+    blocks = range(3)
+
+    def __init__(self, method: Counting, task: Task) -> None:
+        super().__init__(task)
+        self.rate = method.rate
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
         return {"images": Leaf(torch.zeros_like(images), self.rate), "rates": Leaf(torch.zeros(2), 1.0, 0.5)}
 
-    def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
-        for _ in range(2):
-            yield [partial(self._term, leaves["images"], c) for c in range(3)]
+    def begin(self, inputs: Inputs) -> State:
+        return {}
 
-    def _term(self, images: Tensor, c: int) -> Piece:
-        ones = torch.ones_like(images[:2]) * (c + 1)
-        gradients = {"images": (slice(2 * c, 2 * c + 2), ones), "rates": (slice(0, 1), torch.ones(1))}
-        return Piece(images.sum() + 1, gradients)
+    def term(self, leaves: Leaves, state: State, numbers: None, block: int) -> Piece:
+        ones = torch.ones_like(leaves["images"][:2]) * (block + 1)
+        gradients = {"images": (slice(2 * block, 2 * block + 2), ones), "rates": (slice(0, 1), torch.ones(1))}
+        return Piece(leaves["images"].sum() + 1, gradients)
 
 
 def distil(out: Path | None = None, **changes: Any) -> SyntheticSet:

@@ -13,6 +13,7 @@ from distillset.methods import DM, Task
 from distillset.nets import build
 from distillset.store import read_tensors
 from tests import toys
+from tests.methods.exact import update_of
 from tests.runs import STEPS, Counting, Recorder, assert_same_end, distil, steps_logged
 
 # --- updates ---------------------------------------------------------------------------------------------------------
@@ -26,9 +27,8 @@ def test_updates_are_sgd_with_momentum_on_the_method_s_gradient() -> None:
     matcher = method.prepare(Task(real, 2, build(toys.NETWORK, real.spec), toys.engine()))
     velocity = torch.zeros_like(images)
     for step in range(3):
-        (terms,) = list(matcher.episode({"images": images}, step, Key(5)("step", step)))
-        gradient = torch.cat([term().gradients["images"][1] for term in terms])
-        velocity = 0.5 * velocity + gradient
+        _, gradients = update_of(matcher, {"images": images}, Key(5)("step", step)("update", 0), step=step)
+        velocity = 0.5 * velocity + gradients["images"]
         images = images - 0.7 * velocity
     torch.testing.assert_close(found, images, rtol=1e-5, atol=1e-5)
 
@@ -49,8 +49,8 @@ def test_the_global_random_state_is_neither_read_nor_moved() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_losses_and_gradients_of_terms_add_up_and_each_yield_is_an_update() -> None:
-    """Two yields of three terms: the second sees the images that the first has moved."""
+def test_losses_and_gradients_of_terms_add_up_and_an_episode_may_have_two_updates() -> None:
+    """Two updates of three terms: the second sees the images that the first has moved."""
 
     watcher = Recorder()
     synthetic = distil(method=Counting(), steps=1, watcher=watcher, init="noise")

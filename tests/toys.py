@@ -55,6 +55,9 @@ def spec_of(channels: int, height: int, width: int, classes: int = 10) -> Spec:
     return Spec("blank", channels, height, width, names, (0.5,) * channels, (0.25,) * channels)
 
 
-def engine(micro_batch: int = 64, precision: str = "fp32", compiled: bool = False) -> Engine:
+def engine(
+    micro_batch: int = 64, precision: str = "fp32", compiled: bool = False, defers: bool | None = None
+) -> Engine:
+    """``defers`` takes the way of a GPU: nothing is read back while steps go on, and all could be captured."""
     kernels = compiled and available()
-    return Engine(Compute("cpu", precision, compiled, torch.get_num_threads(), micro_batch, kernels))
+    return Engine(Compute("cpu", precision, compiled, torch.get_num_threads(), micro_batch, kernels), defers=defers)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -123,11 +123,7 @@ def distill(
     mesh = mesh or join(device)
     run_folder = RunFolder.open(path_of("--out", out)) if out is not None and mesh.writes else nullcontext()
     with _differentiable(net, real.spec, method), run_folder as folder:
-        stored, notes = folder.latest(partial(_same, method, settings)) if folder else (None, [])
-        for note in notes:
-            watcher.note(note)
-        if stored and stored.step > steps:
-            raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
+        stored = _begun(folder, method, settings, steps, watcher) if folder else None
         for line in (*_advice(net.module, method), *told_twice(real, ipc)):
             watcher.note(line)
         left = steps - (stored.step if stored else 0)
@@ -149,18 +145,19 @@ def distill(
         start = _start(task, init, method, stored)
         for reason in compute.reasons:
             watcher.note(reason)
-        loop = Loop(task, method.prepare(task), start, settings, data.origin(), folder, watcher, mesh)
-        del start  # large sets are not held twice
-        keep(real, place)
-        if stored:
-            loop.restore(stored)
-            watcher.note(f"going on from step {stored.step} of {steps}")
-            stored = None  # nor is their checkpoint
-        loop.meet()
-        loop.run(steps, checkpoint_seconds, snapshots, evaluate, evaluate_every)
-        synthetic = _with_real_images(loop.synthetic(), task, init, method, data)
-        if folder:
-            synthetic.save(folder.folder)
+        with closing(method.prepare(task)) as matcher:
+            loop = Loop(task, matcher, start, settings, data.origin(), folder, watcher, mesh)
+            del start  # large sets are not held twice
+            keep(real, place)
+            if stored:
+                loop.restore(stored)
+                watcher.note(f"going on from step {stored.step} of {steps}")
+                stored = None  # nor is their checkpoint
+            loop.meet()
+            loop.run(steps, checkpoint_seconds, snapshots, evaluate, evaluate_every)
+            synthetic = _with_real_images(loop.synthetic(), task, init, method, data)
+            if folder:
+                synthetic.save(folder.folder)
         return synthetic
 
 
@@ -177,6 +174,22 @@ def _check_kinds(whiten: Any, whiten_large: Any, evaluate: Any, mesh: Any, check
         function("evaluate", evaluate)
     if mesh is not None and not hasattr(mesh, "agree"):
         raise InputError(f"mesh {shown(mesh)}: must be a Mesh, or None")
+
+
+def _begun(
+    folder: RunFolder, method: Method, settings: dict[str, Any], steps: int, watcher: Watcher
+) -> Checkpoint | None:
+    """The checkpoint that a run goes on from, if there is one.
+
+    Raises:
+        InputError: it is of another run, or beyond ``steps``.
+    """
+    stored, notes = folder.latest(partial(_same, method, settings))
+    for note in notes:
+        watcher.note(note)
+    if stored and stored.step > steps:
+        raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
+    return stored
 
 
 def _same(method: Method, settings: dict[str, Any], stored: Checkpoint) -> None:

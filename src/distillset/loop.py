@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -10,20 +10,23 @@ import torch
 from torch import Tensor
 
 from distillset.data.synthetic import SyntheticSet
-from distillset.engine import SGD
 from distillset.engine.hardware import forget_peak, hardware, memory, peak
+from distillset.episodes import Episodes
 from distillset.errors import DivergedError, InputError, InterruptedRun, shown
 from distillset.keys import Key
+from distillset.learned import FINE, KEPT, LARGEST, NOT_FINITE, OUT_OF_PATIENCE, Account, Learned
 from distillset.mesh import Mesh
-from distillset.methods import Forgiving, Leaf, Matcher, Task, Term
+from distillset.methods import Leaf, Matcher, Task
 from distillset.run import Checkpoint, RunFolder
 
 CHECKPOINT_SECONDS = 30.0
 """A kill costs at most about this much work."""
 
 
-LARGEST = 1e4
-"""A pixel of more standard deviations is lost. Norm layers hide it: the loss stays finite, the gradient vanishes."""
+ADVICE = "the last good state is kept; try a smaller --lr"
+
+READ_SECONDS = 0.25
+"""About how often a device that works on its own is asked what has become of its steps."""
 
 
 class Watcher:
@@ -81,16 +84,6 @@ def watching(watcher: Watcher | Callable[[int, int, float], object] | None) -> W
     return Callback(watcher) if watcher else Watcher()
 
 
-def _finite(*tensors: Tensor) -> bool:
-    return _largest(tensors) < math.inf
-
-
-def _largest(tensors: Iterable[Tensor]) -> float:
-    """The largest magnitude; NaN and infinity count as infinite. Nothing as large as a tensor is made on the way."""
-    ends = (float(end) for tensor in tensors for end in torch.aminmax(tensor.detach()))
-    return max(math.inf if math.isnan(end) else abs(end) for end in ends)
-
-
 class Loop:
     """The state of a run and its one way forward."""
 
@@ -108,17 +101,13 @@ class Loop:
         self.task, self.matcher, self.settings, self.origin = task, matcher, settings, origin
         self.folder, self.watcher, self.mesh = folder, watcher, mesh
         leaves: dict[str, Leaf] = matcher.leaves(start.to(task.device))
-        self.leaves = {name: leaf.start.detach().clone() for name, leaf in leaves.items()}
-        self.positive = [name for name, leaf in leaves.items() if leaf.positive]
-        self.decay = {name: leaf.average for name, leaf in leaves.items() if leaf.average}
-        self.averages = {name: self.leaves[name].clone() for name in self.decay}
+        self.learned = Learned(leaves, matcher.limit, matcher.patience, task.engine.defers)
+        self.episodes = Episodes(task, matcher, self.learned, mesh, Key(settings["seed"]))
         self.rates = {name: leaf.rate for name, leaf in leaves.items()}
-        self.optimisers = {name: SGD([self.leaves[name]], leaf.rate, leaf.momentum) for name, leaf in leaves.items()}
         self.done, self.seconds, self.memory = 0, 0.0, 0
         self.loss: float | None = None
         self.skipped, self.in_a_row = 0, 0
-        self._whole: dict[str, Tensor] = {}
-        self._note()
+        self._window = 1
 
     def run(
         self,
@@ -130,10 +119,14 @@ class Loop:
     ) -> None:
         """Episodes up to ``steps``, with a checkpoint before the first and after the last."""
         parts = min(snapshots, steps)
-        kept = {round(steps * part / parts) for part in range(parts + 1)} if parts else {0} if snapshots else set()
+        kept: set[int] = {0} if snapshots and self.folder else set()
+        if parts and self.folder:
+            kept = {round(steps * part / parts) for part in range(parts + 1)}
         if self.folder:
+            self.learned.keep_whole()
             self.folder.rewind(self.done)
             self._save()
+        self.learned.count_from(self.skipped, self.in_a_row)
         if self.done < steps:
             self._pilot(steps - self.done)
         with self.watcher.patience():
@@ -153,30 +146,22 @@ class Loop:
                 self.folder.snapshot(self.done, self._result())
             if self.done >= steps:
                 break
-            skipped = self.skipped
-            loss = self._episode(Key(self.settings["seed"])("step", self.done), steps)
-            self.loss = loss if math.isfinite(loss) else None
-            self.done += 1
-            self._note()
+            self._episodes(steps, self._pause(steps, kept, every if evaluate else 0))
             now = time.monotonic()
-            self.seconds, before = self.seconds + now - before, now
-            record: dict[str, Any] = {"step": self.done, "loss": self.loss, "seconds": round(self.seconds, 3)}
-            if self.skipped > skipped:
-                record["skipped"] = self.skipped
-            self.watcher.step(self.done, steps, loss)
+            records = self._read(now - before, steps)
+            before = now
             if evaluate and every and self.done % every == 0 and self.mesh.writes and not self.watcher.stop():
                 self._most()  # what the evaluation takes is not the run's
                 try:
-                    record["accuracy"] = evaluate(self.synthetic())
-                    self.watcher.accuracy(self.done, record["accuracy"])
+                    records[-1]["accuracy"] = evaluate(self.synthetic())
+                    self.watcher.accuracy(self.done, records[-1]["accuracy"])
                 except InterruptedRun:
                     pass  # `stop` says so below
                 except DivergedError as error:  # of the network that tests the set, which has no influence on the run
                     self.watcher.note(f"step {self.done}: no accuracy ({error})")
                 before = time.monotonic()
                 forget_peak(self.task.device)
-            if self.folder:
-                self.folder.log(record)
+            self._log(records)
             stop = self.mesh.any(self.watcher.stop())
             if stop or now - saved >= checkpoint_seconds:
                 self._save()
@@ -185,98 +170,102 @@ class Loop:
                 raise self._stopped(steps)
         self._save()
 
-    def _episode(self, key: Key, steps: int) -> float:
-        """One episode: an update of the leaves for every list of terms that the method yields; gives the mean loss."""
-        losses: list[Tensor] = []
-        for terms in self.matcher.episode(self.leaves, self.done, key):
+    def _pause(self, steps: int, kept: set[int], every: int) -> int:
+        """The step up to which the device may go on by itself."""
+        ends = [steps, self.done + self._window, *(step for step in kept if step > self.done)]
+        if every:
+            ends.append((self.done // every + 1) * every)
+        return min(ends)
+
+    def _episodes(self, steps: int, until: int) -> None:
+        """Episodes up to ``until``."""
+
+        def stops() -> bool:
+            return self.mesh.any(self.watcher.stop())
+
+        for step in range(self.done, until):
             # An episode can take minutes: it is cut off, and will run again from its start.
-            if losses and self.mesh.any(self.watcher.stop()):
+            if not self.episodes.run(step, stops, steps - 1):
+                self._read(0.0, steps)
                 self._save()
                 raise self._stopped(steps)
-            loss, gradients = self._total(self.mesh.share(terms))
-            self.mesh.add([loss, *gradients.values()])
-            if isinstance(self.matcher, Forgiving) and self._skips(self.matcher, loss, gradients):
-                losses.append(loss)
-                continue
-            if not _finite(loss, *gradients.values()):
-                self._save()
-                raise self._diverged(f"loss {float(loss):g} or a gradient is not finite")
-            self._update(gradients)
-            if (largest := _largest(self.leaves.values())) > LARGEST:
-                self._save()
-                raise self._diverged(f"loss {float(loss):g}, and an updated pixel of {largest:g} (at most {LARGEST:g})")
-            losses.append(loss)
-        return float(torch.stack(losses).mean())
+
+    def _read(self, seconds: float, steps: int) -> list[dict[str, Any]]:
+        """Take account of the episodes since the last reading, which took so many seconds: a record of each.
+
+        Raises:
+            DivergedError: the run has ended in the episode after them.
+        """
+        account = self.learned.read()
+        records: list[dict[str, Any]] = []
+        share = seconds / max(1, len(account.losses))
+        for loss, skipped in zip(account.losses, account.skipped, strict=True):
+            self.loss = loss if math.isfinite(loss) else None
+            self.done, self.seconds = self.done + 1, self.seconds + share
+            record: dict[str, Any] = {"step": self.done, "loss": self.loss, "seconds": round(self.seconds, 3)}
+            if skipped > self.skipped:
+                record["skipped"] = skipped
+            self.skipped = skipped
+            records.append(record)
+            self.watcher.step(self.done, steps, loss)
+        self.in_a_row = account.in_a_row
+        if self.task.engine.defers and self.mesh.size == 1:
+            self._window = max(1, min(KEPT, 2 * self._window, round(READ_SECONDS / max(share, 1e-6))))
+        if account.outcome != FINE:
+            self._log(records)
+            raise self._lost(account)
+        return records
+
+    def _log(self, records: Sequence[dict[str, Any]]) -> None:
+        if self.folder:
+            for record in records:
+                self.folder.log(record)
+
+    def _lost(self, account: Account) -> DivergedError:
+        """Keep the last good state, and say what ended the run."""
+        where = f"diverged at step {self.done + 1}: "
+        if account.outcome == OUT_OF_PATIENCE:
+            self.in_a_row = 0  # who goes on from here is given the same patience again
+            self.skipped = account.skipped_now
+            what = (
+                f"{self.matcher.patience} updates in a row had a loss above {self.matcher.limit:g} or one that is not "
+                f"finite (the last: {account.loss:g}) and were skipped; {self._diagnosis()}; the last good state is "
+                "kept"
+            )
+        elif account.outcome == NOT_FINITE:
+            what = f"loss {account.loss:g} or a gradient is not finite; {ADVICE}"
+        else:
+            what = f"loss {account.loss:g}, and an updated pixel of {account.largest:g} (at most {LARGEST:g}); {ADVICE}"
+        self._save()
+        return DivergedError(where + what)
+
+    def _diagnosis(self) -> str:
+        key = Key(self.settings["seed"])("step", self.done)("update", self.matcher.turns - 1)
+        return self.matcher.diagnosis(self.learned.leaves, self.done, key)
 
     def _stopped(self, steps: int) -> InterruptedRun:
         where = f"{self.folder.folder}; the same command goes on" if self.folder else "nowhere (no --out)"
         return InterruptedRun(f"stopped after step {self.done} of {steps}; state saved in {where}")
 
-    def _skips(self, matcher: Forgiving, loss: Tensor, gradients: dict[str, Tensor]) -> bool:
-        """Whether this update is left out; too many in a row end the run."""
-        if _finite(loss, *gradients.values()) and float(loss) <= matcher.limit:
-            self.in_a_row = 0
-            return False
-        self.skipped, self.in_a_row = self.skipped + 1, self.in_a_row + 1
-        if self.in_a_row >= matcher.patience:
-            self.in_a_row = 0  # who goes on from here is given the same patience again
-            self._save()
-            raise DivergedError(
-                f"diverged at step {self.done + 1}: {matcher.patience} updates in a row had a loss above "
-                f"{matcher.limit:g} or one that is not finite (the last: {float(loss):g}) and were skipped; "
-                f"{matcher.diagnosis(self.leaves)}; the last good state is kept"
-            )
-        return True
-
-    def _update(self, gradients: dict[str, Tensor]) -> None:
-        """One step of SGD on every leaf; positive ones move in proportion. Then the averages.
-
-        The gradients are taken out of their dictionary: the next ones need the memory.
-        """
-        before = {name: self.leaves[name].clone() for name in self.positive}
-        for name, optimiser in self.optimisers.items():
-            optimiser.step([gradients.pop(name)])
-        for name, old in before.items():
-            change = (self.leaves[name] - old) / old
-            self.leaves[name].copy_(old * change.clamp(-1, 1).exp())
-        for name, decay in self.decay.items():
-            self.averages[name].lerp_(self.leaves[name], 1 - decay)
-
-    def _diverged(self, what: str) -> DivergedError:
-        return DivergedError(
-            f"diverged at step {self.done + 1}: {what}; the last good state is kept; try a smaller --lr"
-        )
-
-    def _total(self, terms: Sequence[Term]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and gradients of the terms together; each is let go before the next."""
-        gradients = {name: torch.zeros_like(leaf) for name, leaf in self.leaves.items()}
-        loss = torch.zeros((), device=self.task.device)
-        for term in terms:
-            piece = self.task.engine.adapting(term)
-            loss = loss + piece.loss
-            for name, (rows, gradient) in piece.gradients.items():
-                gradients[name][rows] += gradient
-        return loss, gradients
-
     def _pilot(self, steps: int) -> None:
         """Compile, time the first terms without an update, and tell what the run will take."""
-        terms = next(iter(self.matcher.episode(self.leaves, self.done, Key(self.settings["seed"])("step", self.done))))
         seconds = 0.0
         for _ in range(2):  # the first pass compiles and warms up
             start = time.monotonic()
-            float(sum(self.task.engine.adapting(term).loss for term in self.mesh.share(terms)))
+            self.episodes.first_terms(self.done)
             seconds = (time.monotonic() - start) * self.matcher.updates
         total = seconds * steps
         took = f"{total / 60:.1f} min" if total >= 60 else f"{total:.0f} s"
         used = memory(self.task.device) / 1e6
-        self.watcher.note(f"estimate: {steps} steps of {seconds:.3g} s, about {took}; memory {used:.0f} MB")
+        least = "at most " if self.task.engine.defers else "about "
+        self.watcher.note(f"estimate: {steps} steps of {seconds:.3g} s, {least}{took}; memory {used:.0f} MB")
 
     def synthetic(self) -> SyntheticSet:
         """The set as it is now, with its card."""
         spec, found = self.task.spec, self._result()
         hard = torch.arange(spec.classes).repeat_interleave(self.task.ipc)
         metrics: dict[str, Any] = {"loss": self.loss, "seconds": round(self.seconds, 3), "memory": self._most()}
-        if isinstance(self.matcher, Forgiving):
+        if self.matcher.patience:
             metrics["skipped"] = self.skipped
         card = {
             "method": self.settings["method"],
@@ -294,7 +283,7 @@ class Loop:
 
     def _result(self) -> dict[str, Tensor]:
         """The leaves as the artifact has them: averaged where an average is kept, labels as probabilities."""
-        found = {**self.leaves, **self.averages}
+        found = {**self.learned.leaves, **self.learned.averages}
         return {name: leaf.softmax(1) if name == "labels" else leaf for name, leaf in found.items()}
 
     def restore(self, stored: Checkpoint) -> None:
@@ -303,53 +292,29 @@ class Loop:
         Raises:
             InputError: it has other leaves, or numbers that no run goes on from.
         """
-        begun = {f"momentum.{name}": leaf for name, leaf in self.leaves.items()}
-        for name, state in {**begun, **self._state()}.items():
+        state = self.learned.state()
+        for name, tensor in state.items():
             found = stored.tensors.get(name)
-            if found is None and name in begun:  # of an optimiser that had not moved yet
+            if found is None and name.startswith("momentum."):  # of an optimiser that had not moved yet
                 continue
-            if found is None or found.shape != state.shape or found.dtype != state.dtype:
+            if found is None or found.shape != tensor.shape or found.dtype != tensor.dtype:
                 said = "missing" if found is None else f"{found.dtype} of shape {list(found.shape)}"
                 raise InputError(
-                    f"checkpoint of step {stored.step}: {name} is {said}; {state.dtype} {list(state.shape)} is needed"
+                    f"checkpoint of step {stored.step}: {name} is {said}; {tensor.dtype} {list(tensor.shape)} is needed"
                 )
-            if not _finite(found):
+            if not bool(torch.isfinite(found).all()):
                 raise InputError(f"checkpoint of step {stored.step}: {name} contains NaN or infinity")
         self.done, self.seconds, self.loss, self.memory = stored.step, stored.seconds, stored.loss, stored.memory
         self.skipped, self.in_a_row = stored.skipped
-        for name, leaf in self.leaves.items():
-            leaf.copy_(stored.tensors[f"leaf.{name}"])
-            if name in self.averages:
-                self.averages[name].copy_(stored.tensors[f"average.{name}"])
-            momentum = stored.tensors.get(f"momentum.{name}")
-            if momentum is not None:
-                self.optimisers[name].moving = [momentum.to(leaf.device, copy=True)]
-        self._note()
+        for name, tensor in state.items():
+            if name in stored.tensors:
+                tensor.copy_(stored.tensors[name])
 
     def meet(self) -> None:
         """Start every rank from the state of the one that writes."""
-        moved = [name for name, optimiser in self.optimisers.items() if optimiser.moving]
-        state = [self.done, self.seconds, self.loss, self.skipped, self.in_a_row, moved]
-        self.done, self.seconds, self.loss, self.skipped, self.in_a_row, moving = self.mesh.agree(state)
-        for name in moving:
-            self.optimisers[name].moving = self.optimisers[name].moving or [torch.zeros_like(self.leaves[name])]
-        momenta = [self.optimisers[name].moving[0] for name in moving]
-        self.mesh.copy([*self.leaves.values(), *self.averages.values(), *momenta])
-        self._note()
-
-    def _state(self) -> dict[str, Tensor]:
-        """The leaves, their averages and momenta."""
-        tensors = {f"leaf.{name}": leaf for name, leaf in self.leaves.items()}
-        tensors |= {f"average.{name}": average for name, average in self.averages.items()}
-        return tensors | {f"momentum.{name}": own.moving[0] for name, own in self.optimisers.items() if own.moving}
-
-    def _note(self) -> None:
-        """Copy the state as it is between two episodes, for checkpoints, into the memory of the last copy."""
-        for name, tensor in self._state().items() if self.folder else ():
-            if name in self._whole:
-                self._whole[name].copy_(tensor)
-            else:
-                self._whole[name] = tensor.clone()
+        state = [self.done, self.seconds, self.loss, self.skipped, self.in_a_row]
+        self.done, self.seconds, self.loss, self.skipped, self.in_a_row = self.mesh.agree(state)
+        self.mesh.copy(list(self.learned.state().values()))
 
     def _save(self) -> None:
         """A checkpoint of the last whole episode."""
@@ -357,7 +322,9 @@ class Loop:
             counts = (self.skipped, self.in_a_row)
             self.settings["compute"]["micro_batch"] = self.task.engine.micro_batch
             self.folder.save(
-                Checkpoint(self.done, self._whole, self.settings, self.seconds, self.loss, counts, self._most())
+                Checkpoint(
+                    self.done, self.learned.whole(), self.settings, self.seconds, self.loss, counts, self._most()
+                )
             )
 
     def _most(self) -> int:

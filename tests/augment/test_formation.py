@@ -13,6 +13,7 @@ from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation.protocol import PROTOCOLS
 from distillset.evaluation.subjects import of_set
 from distillset.export import export
+from distillset.keys import Key
 from distillset.sources.load import Data
 from distillset.store import read_tensors, write_tensors
 from distillset.verify import verify
@@ -99,9 +100,9 @@ def test_tiles_that_cannot_be_are_refused(artifact: Path, tmp_path: Path, tiles:
 def test_networks_train_on_the_tiles_at_the_bytes_of_the_images(artifact: Path) -> None:
     found = SyntheticSet.load(artifact)
     subject = of_set(found, "formed", PROTOCOLS["dm"])
-    images, labels = subject.draw(0, torch.device("cpu"))
-    assert torch.equal(images(torch.arange(12)), formed(found.images, 2))
-    assert labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    own = subject.draw(0, torch.device("cpu"), Key(0))
+    assert torch.equal(own.images(torch.arange(12)), formed(found.images, 2))
+    assert own.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert subject.bytes == 3 * (3 * 8 * 8 * 4 + 8)
     data = Data(toys.toy(), toys.toy(), "toy")
     row = evaluate(found, data, networks=(toys.NETWORK,), repeats=1, epochs=1, baseline=False, device="cpu")[0]

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from distillset.data.spec import Spec
 from distillset.engine import compiler, embedding, logits
-from distillset.engine.engine import State
 from distillset.engine.kernels.normed import in_use
+from distillset.engine.networks import State
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.nets import NETWORKS, alexnet, build, calibrated, fresh, mixes_images, resnet, vgg

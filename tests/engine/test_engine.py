@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from distillset.engine import Engine, blocks, compiler, embedding, logits, measure
-from distillset.engine.engine import State
+from distillset.engine import blocks, compiler, embedding, logits, measure
+from distillset.engine.networks import State
 from distillset.keys import Key
 from distillset.nets import build, fresh
 from tests import toys
@@ -169,7 +169,7 @@ def test_compiled_rows_are_the_eager_ones() -> None:
         {"weight": torch.randn(192, generator=torch.Generator().manual_seed(0))},
         images_of(5, torch.float32),
     )
-    result = Engine(toys.engine(3, compiled=True).compute).rowwise(spread)(state, images)
+    result = toys.engine(3, compiled=True).rowwise(spread)(state, images)
     assert result.shape == (5,)
     torch.testing.assert_close(result, spread(state, images), rtol=1e-5, atol=1e-5)
 

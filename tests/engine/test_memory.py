@@ -116,8 +116,8 @@ def thirst(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """From the first call of the engine on: what looks at a network beforehand has its own needs."""
     plain: Callable[..., None] = Engine.__init__
 
-    def init(self: Engine, *arguments: Any) -> None:
-        plain(self, *arguments)
+    def init(self: Engine, *arguments: Any, **named: Any) -> None:
+        plain(self, *arguments, **named)
         monkeypatch.setattr(Thirsty, "most", most)
         monkeypatch.setattr(Thirsty, "seen", 0)
 

@@ -28,4 +28,4 @@ def test_it_is_pytorchs_to_the_bit(momentum: float, weight_decay: float) -> None
             parameter.grad = gradient
         theirs.step()
         assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
-    assert len(own.moving) == (3 if momentum else 0)
+    assert len(own.momentum_buffers) == (3 if momentum else 0)

@@ -1,6 +1,7 @@
 """Evaluations without their cost, and what they would have trained on."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -8,12 +9,12 @@ from torch import Tensor
 
 from distillset.keys import Key
 from distillset.nets import State
-from distillset.training import Examples, Recipe, Trainer
+from distillset.training import Recipe, Trainer, TrainingSet
 
 
 @dataclasses.dataclass
 class Fitted:
-    """One call of `Trainer.fit`."""
+    """One network trained by `Trainer.fit_together`."""
 
     recipe: Recipe
     images: Tensor
@@ -25,20 +26,21 @@ class Fitted:
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[Fitted]:
     """All trainings, in order, without their cost."""
     calls: list[Fitted] = []
-    real_fit = Trainer.fit
+    really = Trainer.fit_together
 
-    def fit(self: Trainer, examples: Examples, labels: Tensor, key: Key) -> State:
-        calls.append(Fitted(self.recipe, examples(torch.arange(len(labels))), labels, key))
-        cheap = Trainer(self.engine, self.module, Recipe(epochs=0))
-        return real_fit(cheap, examples, labels, key)
+    def fit(self: Trainer, sets: Sequence[TrainingSet]) -> list[State]:
+        calls.extend(
+            Fitted(self.recipe, own.images(torch.arange(len(own.labels))), own.labels, own.key) for own in sets
+        )
+        return really(Trainer(self.engine, self.module, Recipe(epochs=0)), sets)
 
-    monkeypatch.setattr(Trainer, "fit", fit)
+    monkeypatch.setattr(Trainer, "fit_together", fit)
     return calls
 
 
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fit(self: Trainer, examples: Examples, labels: Tensor, key: Key) -> State:
+    def fit(self: Trainer, sets: Sequence[TrainingSet]) -> list[State]:
         raise AssertionError("trained")
 
-    monkeypatch.setattr(Trainer, "fit", fit)
+    monkeypatch.setattr(Trainer, "fit_together", fit)

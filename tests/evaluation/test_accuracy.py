@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from distillset.keys import Key
 from distillset.nets import Source, State, build, canonical
 from distillset.sources.load import Data
 from distillset.store import read_tensors
-from distillset.training import Examples, Recipe, Trainer
+from distillset.training import Examples, Recipe, Trainer, TrainingSet
 from tests import toys
 from tests.evaluation.conftest import Fitted
 from tests.evaluation.runs import DATA, SYNTHETIC, run
@@ -64,7 +65,7 @@ def test_the_accuracy_is_that_of_the_trained_network() -> None:
     trainer = Trainer(toys.engine(16_384), build(toys.NETWORK, DATA.train.spec), recipe)
     for i in range(2):
         key = Key(0)("evaluate", canonical(toys.NETWORK), i)
-        state = trainer.fit(lambda rows: SYNTHETIC.images[rows], SYNTHETIC.labels, key)
+        state = trainer.fit(TrainingSet.held(SYNTHETIC.images, SYNTHETIC.labels, key))
         assert trainer.accuracy(state, DATA.test.rows, DATA.test.labels) == row.accuracies[i]
 
 
@@ -133,10 +134,10 @@ def test_test_images_and_baseline_are_normalised_as_the_artifact(fits: list[Fitt
 def test_a_second_evaluation_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(ledger=Ledger(tmp_path), with_whole=False)
 
-    def fit(self: Trainer, examples: Examples, labels: Tensor, key: Key) -> State:
+    def fit(self: Trainer, sets: Sequence[TrainingSet]) -> list[State]:
         raise AssertionError("trained")
 
-    monkeypatch.setattr(Trainer, "fit", fit)
+    monkeypatch.setattr(Trainer, "fit_together", fit)
     again = run(ledger=Ledger(tmp_path), artifact="another name")
     assert [row.accuracies for row in again] == [row.accuracies for row in first]
     assert [row.seconds for row in again] == [row.seconds for row in first]

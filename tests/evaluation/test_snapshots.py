@@ -1,5 +1,6 @@
 """The choice among snapshots: by validation images, with the test set only under its name."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from distillset.evaluation.snapshots import VALIDATION, VALIDATION_KEY
 from distillset.keys import Key
 from distillset.nets import State
 from distillset.store import write_tensors
-from distillset.training import Examples, Trainer
+from distillset.training import Examples, Trainer, TrainingSet
 from tests import toys
 
 DATA = toys.toy_data((60, 50, 40))
@@ -37,18 +38,18 @@ def run(ledger: Ledger | None = None, seed: int = 0, **changes: Any) -> list[Row
 def tested(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Key, int]]:
     """The key of every network trained, and how many images it was tested on."""
     calls: list[tuple[Key, int]] = []
-    fit, test = Trainer.fit, Trainer.accuracy
+    fit, test = Trainer.fit_together, Trainer.accuracy
     keys: list[Key] = []
 
-    def fitted(self: Trainer, examples: Examples, labels: Tensor, key: Key) -> State:
-        keys.append(key)
-        return fit(self, examples, labels, key)
+    def fitted(self: Trainer, sets: Sequence[TrainingSet]) -> list[State]:
+        keys.extend(own.key for own in sets)
+        return fit(self, sets)
 
     def counted(self: Trainer, state: State, examples: Examples, labels: Tensor) -> float:
         calls.append((keys[-1], len(labels)))
         return test(self, state, examples, labels)
 
-    monkeypatch.setattr(Trainer, "fit", fitted)
+    monkeypatch.setattr(Trainer, "fit_together", fitted)
     monkeypatch.setattr(Trainer, "accuracy", counted)
     return calls
 

@@ -20,7 +20,7 @@ from distillset.nets import Network
 from distillset.reproduction.record import pooled
 from distillset.studies import compare
 from distillset.studies.compare import welch
-from distillset.training import Recipe, Trainer
+from distillset.training import Recipe, Trainer, TrainingSet
 from tests import toys
 from tests.bad_input.case import EAGER
 from tests.runs import Recorder, distil
@@ -38,7 +38,7 @@ def chosen() -> SyntheticSet:
 def test_rates_that_blow_a_network_up(chosen: SyntheticSet, rate: float, network: str) -> None:
     """Its parameters are NaN, and the class of the largest of NaNs is the first one: chance."""
     trainer = Trainer(toys.engine(), Network.of(network, chosen.spec).module, Recipe(epochs=6, rate=rate))
-    state = trainer.fit(lambda rows: chosen.images[rows], chosen.labels, Key(0))
+    state = trainer.fit(TrainingSet.held(chosen.images, chosen.labels, Key(0)))
     with pytest.raises(DivergedError, match=r"the network diverged: .* not finite after training at rate"):
         trainer.accuracy(state, lambda rows: chosen.images[rows], chosen.labels)
 

@@ -16,11 +16,11 @@ from distillset.data.synthetic import SyntheticSet
 from distillset.data.whiten import Whitening
 from distillset.errors import DivergedError, InputError
 from distillset.keys import Key
-from distillset.methods import DC, DM, MTT, Method, Piece
+from distillset.methods import DC, DM, MTT, Inputs, Leaves, Method, Piece, Task
 from distillset.sources.load import Data
 from distillset.store import write_tensors
 from tests import toys
-from tests.runs import Counting, distil, last_checkpoint
+from tests.runs import Counter, Counting, distil, last_checkpoint
 
 METHODS: list[Method] = [
     DM(batch_real=6),
@@ -57,11 +57,30 @@ class Wrong(Counting):
     where: str = "loss"
     value: str = "nan"
 
-    def episode(self, leaves: Any, step: int, key: Any) -> Any:
-        wrong = torch.tensor(float(self.value) if step == 1 else 0.0)
-        loss, gradient = (wrong if self.where == where else torch.zeros(()) for where in ("loss", "gradient"))
+    def prepare(self, task: Task) -> "Wronger":
+        return Wronger(self, task)
+
+
+class Wronger(Counter):
+    """`Wrong` at work."""
+
+    turns = 1
+    blocks = range(1)
+
+    def __init__(self, method: Wrong, task: Task) -> None:
+        super().__init__(method, task)
+        self.method = method
+
+    def inputs(self, step: int, key: Key) -> Inputs:
+        return {"wrong": torch.tensor(float(self.method.value) if step == 1 else 0.0)}
+
+    def draw(self, inputs: Inputs) -> Tensor:
+        return inputs["wrong"]
+
+    def term(self, leaves: Leaves, state: Any, numbers: Any, block: Any) -> Piece:
+        loss, gradient = (numbers if self.method.where == where else torch.zeros(()) for where in ("loss", "gradient"))
         images = (slice(0, 1), gradient.expand_as(leaves["images"][:1]))
-        yield [lambda: Piece(loss, {"images": images, "rates": (slice(0, 1), torch.zeros(1))})]
+        return Piece(loss, {"images": images, "rates": (slice(0, 1), torch.zeros(1))})
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])

@@ -52,11 +52,3 @@ def test_numbers_and_texts_are_different_names() -> None:
     assert Key(0)(3) != Key(0)("3")
     assert Key(0)(3).integer() != Key(0)("3").integer()
     assert Key(0)("a", "b").integer() != Key(0)("ab").integer()
-
-
-def test_a_generator_starts_anew_whatever_was_drawn_elsewhere() -> None:
-    key = Key(1)("noise")
-    first = torch.randn(5, generator=key.generator())
-    torch.randn(3)
-    assert torch.equal(torch.randn(5, generator=key.generator()), first)
-    assert not torch.equal(torch.randn(5, generator=key(0).generator()), first)

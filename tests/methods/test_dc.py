@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distillset.augment import Augmentation
 from distillset.data.real import RealSet
 from distillset.engine import Engine, compiler
 from distillset.errors import InputError
-from distillset.methods import DC, DSA, Task
+from distillset.keys import Key, fold, permutation
+from distillset.methods import DC, DSA, Matcher, Task
 from distillset.methods.dc import GradientMatching, loops
 from distillset.nets import build
 from distillset.nets.pools import pool
 from tests import toys
-from tests.methods.exact import KEY, Exact, added
+from tests.methods.exact import Exact, inputs_of, shown_to, update_of
 from tests.oracles import dc_oracle as oracle
 from tests.oracles.formation_oracle import formed
 
@@ -33,6 +33,7 @@ class Update:
     method: DC
     task: Task
     images: Tensor
+    matcher: Matcher
 
     @classmethod
     def of(
@@ -45,23 +46,21 @@ class Update:
         shape = (ipc * real.spec.classes, *real.spec.shape)
         images = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
         before = images.clone()
-        terms = next(iter(method.prepare(task).episode({"images": images}, 4, KEY)))
-        loss, gradient = added(terms, images)
+        matcher = method.prepare(task)
+        loss, gradients = update_of(matcher, {"images": images})
         assert torch.equal(images, before)
-        return cls(loss, gradient, len(terms), method, task, images)
+        return cls(loss, gradients["images"], len(matcher.blocks), method, task, images, matcher)
 
     def expected(self, width: int, depth: int, norm: str = "instance") -> tuple[Tensor, Tensor]:
         """Loss and pixel gradient of the oracle, in float64."""
-        task, ipc, key = self.task, self.task.ipc, KEY("update", 0)
-        state = {
-            name: value.double() if value.is_floating_point() else value for name, value in task.fresh(KEY).items()
-        }
+        task, ipc = self.task, self.task.ipc
+        drawn = self.matcher.begin(inputs_of(self.matcher))
+        state = {name: value.double() if value.is_floating_point() else value for name, value in drawn.items()}
         network = oracle.network(task.spec.shape, width, depth, norm, state)
-        augmentation = Augmentation.parse(self.method.augment)
         classes = range(task.spec.classes)
-        draws = [augmentation.draw(key("augment", c).words(), task.spec.shape).apply for c in classes]
-        counts = [min(self.method.batch_real, int(task.real.counts[c])) for c in classes]
-        real = [task.real.draw(c, counts[c], key("real", c)).double() for c in classes]
+        real, draws = shown_to(self.matcher)
+        assert [len(images) for images in real] == [min(self.method.batch_real, int(n)) for n in task.real.counts]
+        real = [images.double() for images in real]
         leaf = self.images.double().requires_grad_()
         synthetic = [formed(leaf[c * ipc : (c + 1) * ipc], self.method.formation) for c in classes]
         loss = oracle.loss(network, real, synthetic, draws, self.method.distance, self.method.match)
@@ -93,7 +92,7 @@ def test_equals_the_equation(
     depth = 2 if shape == (1, 28, 28) else 1
     method = DSA(batch_real=batch_real, distance=distance, match=match)
     update = Update.of(toys.toy(counts, shape), ipc, f"ConvNetD{depth}W8", method, toys.engine(micro_batch))
-    assert update.terms == (len(counts) if match == "class" else 1)
+    assert match == "class" or update.terms == 1
     loss, gradient = update.expected(8, depth)
     torch.testing.assert_close(update.loss, loss, rtol=1e-9, atol=0)
     torch.testing.assert_close(update.gradient, gradient, rtol=1e-8, atol=1e-12)
@@ -173,7 +172,8 @@ def test_finite_differences(match: str) -> None:
     images = torch.randn(4, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def at(images: Tensor) -> tuple[Tensor, Tensor]:
-        return added(next(iter(matcher.episode({"images": images}, 0, KEY))), images)
+        loss, gradients = update_of(matcher, {"images": images})
+        return loss, gradients["images"]
 
     _, gradient = at(images)
     for seed in range(3):
@@ -197,12 +197,13 @@ def test_every_network_equals_the_equation_and_its_slope(name: str) -> None:
     images = torch.randn(2, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def at(images: Tensor) -> tuple[Tensor, Tensor]:
-        return added(next(iter(matcher.episode({"images": images}, 0, KEY))), images)
+        loss, gradients = update_of(matcher, {"images": images})
+        return loss, gradients["images"]
 
     loss, gradient = at(images)
     network = build(name, real.spec).double().eval()
-    network.load_state_dict(task.fresh(KEY))
-    drawn = [task.real.draw(c, 2, KEY("update", 0)("real", c)) for c in range(2)]
+    network.load_state_dict(matcher.begin(inputs_of(matcher)))
+    drawn, _ = shown_to(matcher)
     leaf = images.clone().requires_grad_()
     expected = oracle.loss(network, drawn, list(leaf.split(1)), [lambda x: x] * 2)
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-8, atol=0)
@@ -218,13 +219,16 @@ def test_a_dead_row_has_a_gradient() -> None:
     matcher = (
         DC(batch_real=4).resolve(real.spec, 1).prepare(Task(real, 1, build("ConvNetD1W4NN", real.spec), toys.engine()))
     )
-    state = matcher.task.fresh(KEY)
+    state = matcher.begin(inputs_of(matcher))
     state["features.0.bias"][0] = -1e4
     images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    piece = matcher._term(images, state, KEY, slice(0, 1))
+    piece = matcher.term({"images": images}, state, matcher.draw(inputs_of(matcher)), slice(0, 1))
     _, gradient = piece.gradients["images"]
     assert torch.isfinite(gradient).all()
     assert float(gradient.abs().max()) > 0
+
+
+STEP = Key(7)("step", 4)
 
 
 class Record:
@@ -238,29 +242,34 @@ class Record:
         self.matcher: GradientMatching = method.resolve(real.spec, ipc).prepare(self.task)
         self.images = torch.randn(3 * ipc, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         self.losses: list[Tensor] = []
-        for terms in self.matcher.episode({"images": self.images}, 0, KEY):
-            loss, gradient = added(terms, self.images)
+        leaves = {"images": self.images}
+        state = self.matcher.begin(inputs_of(self.matcher))
+        for turn in range(self.matcher.turns):
+            if turn:
+                state = self.matcher.between(leaves, state, STEP("between", turn))
+            loss, gradients = update_of(self.matcher, leaves, STEP("update", turn), state)
             self.losses.append(loss)
-            self.images -= gradient
+            self.images -= gradients["images"]
 
 
 def test_an_episode_is_a_curriculum_on_updated_images() -> None:
     """Matched, moved, then trained by plain SGD on what was moved; the oracle does the same by `torch.optim`."""
     record = Record(DC(outer=3, inner=2, batch_train=4, lr_net=0.05, batch_real=6))
     task, ipc = record.task, 2
-    network = oracle.network(task.spec.shape, 8, 1, "instance", {n: v.double() for n, v in task.fresh(KEY).items()})
+    state = record.matcher.begin(inputs_of(record.matcher))
+    network = oracle.network(task.spec.shape, 8, 1, "instance", {n: v.double() for n, v in state.items()})
     images = torch.randn(6, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(3).repeat_interleave(ipc)
     optimiser = torch.optim.SGD(network.parameters(), lr=0.05)
     for turn in range(3):
-        now = KEY("update", turn)
         for epoch in range(2 if turn else 0):
-            order = torch.randperm(6, generator=now("train")("order", epoch).generator())
+            stream = fold(STEP("between", turn)("train")("order").words(), epoch)
+            order = permutation(stream, 6, 6)
             for rows in order.split(4):
                 optimiser.zero_grad()
                 F.cross_entropy(network(images[rows]), labels[rows]).backward()
                 optimiser.step()
-        real = [task.real.draw(c, min(6, int(task.real.counts[c])), now("real", c)) for c in range(3)]
+        real, _ = shown_to(record.matcher, STEP("update", turn))
         leaf = images.clone().requires_grad_()
         loss = oracle.loss(network, real, list(leaf.split(ipc)), [lambda x: x] * 3)
         torch.testing.assert_close(record.losses[turn], loss.detach(), rtol=1e-8, atol=0)

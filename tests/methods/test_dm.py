@@ -6,17 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from distillset.augment import Augmentation
 from distillset.data.real import RealSet
 from distillset.engine import Engine, compiler
 from distillset.errors import InputError
-from distillset.keys import Key
-from distillset.methods import DM, Task, Term, dm
+from distillset.keys import Key, fold
+from distillset.methods import DM, Matcher, Task, dm
 from distillset.methods.dm import relative_rate
 from distillset.nets import build, fresh
 from distillset.nets.convnet import ConvNet, ConvNetConfig
 from tests import toys
-from tests.methods.exact import KEY, Exact, added
+from tests.methods.exact import KEY, Exact, shown_to, update_of
 from tests.oracles import dm_oracle as oracle
 from tests.oracles.formation_oracle import formed
 
@@ -31,6 +30,7 @@ class Step:
     method: DM
     task: Task
     images: Tensor
+    matcher: Matcher
 
     @classmethod
     def of(
@@ -44,16 +44,11 @@ class Step:
             dtype
         )
         before = images.clone()
-        terms = cls.terms_of(method, task, images)
-        loss, gradient = added(terms, images)
+        matcher = method.prepare(task)
+        assert matcher.turns == 1
+        loss, gradients = update_of(matcher, {"images": images})
         assert torch.equal(images, before)
-        return cls(loss, gradient, len(terms), method, task, images)
-
-    @staticmethod
-    def terms_of(method: DM, task: Task, images: Tensor) -> list[Term]:
-        """The only update of an episode."""
-        (terms,) = list(method.prepare(task).episode({"images": images}, 4, KEY))
-        return list(terms)
+        return cls(loss, gradients["images"], len(matcher.blocks), method, task, images, matcher)
 
     def expected(self, width: int, depth: int, norm: str = "instance") -> tuple[Tensor, Tensor]:
         """Loss and pixel gradient of the oracle, in float64."""
@@ -62,14 +57,15 @@ class Step:
         if norm == "batch":
             state |= {name: value for name, value in fresh(task.network, KEY("network")).items() if not value.dim()}
         phi = oracle.network(task.spec.shape, width, depth, norm, state)
-        augmentation = Augmentation.parse(self.method.augment)
         classes = range(task.spec.classes)
-        draws = [augmentation.draw(KEY("augment", c).words(), task.spec.shape).apply for c in classes]
-        counts = [min(self.method.batch_real, int(task.real.counts[c])) for c in classes]
-        real = [task.real.draw(c, counts[c], KEY("real", c)).double() for c in classes]
+        real, draws = shown_to(self.matcher)
+        assert [len(images) for images in real] == [min(self.method.batch_real, int(n)) for n in task.real.counts]
+        real = [images.double() for images in real]
         if norm == "batch":
-            seen = [task.real.draw(c, min(16, int(task.real.counts[c])), KEY("calibrate", c)) for c in classes]
-            oracle.calibrate(phi, torch.cat(seen).double())
+            chosen = task.real.sampler(16)(fold(KEY("calibrate").words(), torch.arange(task.spec.classes)))
+            rows = [own[:count] for own, count in zip(chosen.rows, chosen.most, strict=True)]
+            assert [len(own) for own in rows] == [min(16, int(n)) for n in task.real.counts]
+            oracle.calibrate(phi, task.real.rows(torch.cat(rows)).double())
         leaf = self.images.double().requires_grad_()
         tiles = self.method.formation
         synthetic = [formed(leaf[c * ipc : (c + 1) * ipc], tiles) for c in classes]
@@ -96,7 +92,6 @@ def test_equals_the_equation(
     real = toys.toy(counts, shape)
     depth = 2 if shape == (1, 28, 28) else 1
     step = Step.of(real, ipc, f"ConvNetD{depth}W8", DM(batch_real=batch_real), toys.engine(micro_batch))
-    assert step.terms == len(counts)
     loss, gradient = step.expected(8, depth)
     torch.testing.assert_close(step.loss, loss, rtol=1e-10, atol=0)
     torch.testing.assert_close(step.gradient, gradient, rtol=1e-9, atol=1e-12)
@@ -113,10 +108,10 @@ def test_tiles_equal_the_equation(shape: tuple[int, int, int], formation: int, m
     torch.testing.assert_close(step.gradient, gradient, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(("classes", "terms"), [(2, 2), (3, 1)])
-def test_several_classes_in_a_term_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, classes: int, terms: int) -> None:
-    monkeypatch.setattr(Engine, "block", lambda engine, rows, count: classes * rows)
-    step = Step.of(toys.toy(), 4, toys.NETWORK, DM(batch_real=6), toys.engine())
+@pytest.mark.parametrize("defers", [False, True])
+@pytest.mark.parametrize(("classes", "terms"), [(1, 3), (2, 2), (3, 1)])
+def test_several_classes_in_a_term(classes: int, terms: int, defers: bool) -> None:
+    step = Step.of(toys.toy(), 4, toys.NETWORK, DM(batch_real=6), toys.engine(6 * classes, defers=defers))
     assert step.terms == terms
     loss, gradient = step.expected(8, 1)
     torch.testing.assert_close(step.loss, loss, rtol=1e-10, atol=0)
@@ -176,7 +171,7 @@ def test_gradient_equals_finite_differences() -> None:
     step = Step.of(toys.toy(), 2, toys.NETWORK, DM(batch_real=6, augment="scale"), toys.engine())
 
     def loss(images: Tensor) -> float:
-        return sum(float(term().loss) for term in Step.terms_of(step.method, step.task, images))
+        return float(update_of(step.matcher, {"images": images})[0])
 
     generator = torch.Generator().manual_seed(0)
     for _ in range(3):
@@ -200,17 +195,16 @@ def test_loss_is_zero_at_the_real_images() -> None:
     task = Task(real, 4, build(toys.NETWORK, real.spec), toys.engine())
     images = torch.cat([real.draw(c, 4, Key(1)) for c in range(3)])  # all of them, in another order
     method = DM().resolve(real.spec, 4)
-    for term in Step.terms_of(method, task, images):
-        piece = term()
-        assert float(piece.loss) < 1e-9
-        assert float(piece.gradients["images"][1].abs().max()) < 1e-5
+    loss, gradients = update_of(method.prepare(task), {"images": images})
+    assert float(loss) < 1e-9
+    assert float(gradients["images"].abs().max()) < 1e-5
 
 
 def test_each_step_draws_anew() -> None:
     step = Step.of(toys.toy(), 2, toys.NETWORK, DM(batch_real=6), toys.engine())
     matcher = step.method.prepare(step.task)
     keys = (KEY, KEY, Key(7)("step", 5))
-    losses = [float(next(iter(matcher.episode({"images": step.images}, 0, key)))[0]().loss) for key in keys]
+    losses = [float(update_of(matcher, {"images": step.images}, key)[0]) for key in keys]
     assert losses[0] == losses[1] != losses[2]
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -11,10 +10,10 @@ from torch import Tensor
 
 from distillset import SyntheticSet
 from distillset.augment import Augmentation
-from distillset.keys import Key
+from distillset.keys import Key, fold, integers, permutation
 from distillset.methods.mtt import TrajectoryMatching
 from distillset.store import read_tensors
-from tests.methods.exact import added_to_all
+from tests.methods.exact import inputs_of, update_of
 from tests.methods.small_mtt import METHOD, REAL, distil, matcher_of, task_of
 from tests.oracles import mtt_oracle as oracle
 
@@ -22,25 +21,25 @@ from tests.oracles import mtt_oracle as oracle
 @pytest.mark.parametrize("batch_syn", [0, 4])
 @pytest.mark.parametrize("segments", [1, 2])
 def test_a_step_is_the_equation(experts: str, batch_syn: int, segments: int) -> None:
-    """Drawn here as the page says: an expert, a start below `max_start`, orders of the set cut into batches."""
+    """Drawn here as the page says: an expert, a start below `max_start`, orders of the set cut into batches, one
+    operation a step with parameters for each image.
+    """
     matcher = matcher_of(experts, torch.float64, batch_syn=batch_syn, segments=segments, augment="color_crop_scale")
     images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     leaves = {name: leaf.start for name, leaf in matcher.leaves(images).items()}
-    (terms,) = list(matcher.episode(leaves, 0, Key(5)))
-    assert len(terms) == segments
-    loss, total = added_to_all(terms, leaves)
+    assert len(matcher.blocks) == segments
+    loss, total = update_of(matcher, leaves, Key(5), step=0)
     network = partial(oracle.convnet, width=8, depth=1, classes=3)
     leaf, rate = images.clone().requires_grad_(), leaves["lr"].clone().requires_grad_()
     value = torch.zeros((), dtype=torch.float64)
     for i in range(segments):
         key = Key(5)("segment", i)
-        generator = key("draw").generator()
-        expert, start = (int(torch.randint(2, (), generator=generator)) for _ in range(2))
+        expert, start = (int(integers(fold(key("draw").words(), n), (), 0, 2)) for n in range(2))
         states = [matcher.experts.trajectories.state(expert, epoch).double() for epoch in (start, start + 2)]
-        generator = key("order").generator()
-        rows = [r for _ in range(4) for r in torch.randperm(6, generator=generator).split(batch_syn or 6)[::-1]][:4]
-        augmentation = Augmentation.parse("color_crop_scale")
-        draws = [augmentation.draw(key("augment", n).words(), (3, 8, 8), len(r)) for n, r in enumerate(rows)]
+        orders = [permutation(fold(key("order").words(), n), 6, 6) for n in range(4)]
+        rows = [r for order in orders for r in order.split(batch_syn or 6)[::-1]][:4]
+        augmentation, stream = Augmentation.parse("color_crop_scale"), key("augment").words()
+        draws = [augmentation.draw(fold(stream, n), (3, 8, 8), len(r)) for n, r in enumerate(rows)]
         steps = [(r, draw.apply) for r, draw in zip(rows, draws, strict=True)]
         labels = torch.arange(3).repeat_interleave(2)
         value = value + oracle.loss(network, leaf, labels, rate, states[0], states[1], steps) / segments
@@ -51,11 +50,12 @@ def test_a_step_is_the_equation(experts: str, batch_syn: int, segments: int) -> 
 
 
 def test_short_batches_come_first(experts: str) -> None:
-    """7 images in batches of 3: the published code takes the pieces 3, 3, 1 of an order from its end."""
-    matcher = matcher_of(experts, torch.float64, batch_syn=3, syn_steps=7)
-    batches = matcher._batches(7, Key(1))
-    assert [len(batch.rows) for batch in batches] == [1, 3, 3, 1, 3, 3, 1]
-    assert sorted(torch.cat([batch.rows for batch in batches[:3]]).tolist()) == list(range(7))
+    """6 images in batches of 4: the published code takes the pieces 4, 2 of an order from its end."""
+    matcher = matcher_of(experts, torch.float64, batch_syn=4, syn_steps=5)
+    (batches,), _, _ = matcher.draw(inputs_of(matcher, Key(1)))
+    assert [len(batch.rows) for batch in batches] == [2, 4, 2, 4, 2]
+    assert sorted(torch.cat([batch.rows for batch in batches[:2]]).tolist()) == list(range(6))
+    assert [len(batch.table) for batch in batches] == [2, 4, 2, 4, 2]
 
 
 def test_soft_labels_move_by_the_gradient_of_their_logits(experts: str) -> None:
@@ -65,13 +65,12 @@ def test_soft_labels_move_by_the_gradient_of_their_logits(experts: str) -> None:
     assert leaves["labels"].shape == (6, 3)
     assert leaves["labels"].argmax(1).tolist() == [0, 0, 1, 1, 2, 2]
 
-    def piece(labels: Tensor) -> Any:
-        (terms,) = list(matcher.episode({**leaves, "labels": labels}, 0, Key(5)))
-        return terms[0]()
+    def update(labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return update_of(matcher, {**leaves, "labels": labels}, Key(5), step=0)
 
-    found = piece(leaves["labels"]).gradients["labels"][1]
+    found = update(leaves["labels"])[1]["labels"]
     direction = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    up, down = (float(piece(leaves["labels"] + h * direction).loss) for h in (1e-5, -1e-5))
+    up, down = (float(update(leaves["labels"] + h * direction)[0]) for h in (1e-5, -1e-5))
     assert (up - down) / 2e-5 == pytest.approx(float((found * direction).sum()), rel=1e-5)
 
 
@@ -91,12 +90,10 @@ def test_the_range_of_starts_grows(experts: str, fields: dict[str, int], ends: d
 
 def test_starts_are_uniform_over_experts_and_epochs(experts: str) -> None:
     matcher = matcher_of(experts, expert_count=3, max_start=3, min_start=1, syn_steps=1)
-    leaves = {name: leaf.start for name, leaf in matcher.leaves(torch.randn(6, 3, 8, 8)).items()}
     seen: dict[tuple[int, int], int] = {}
     for step in range(120):
-        for term in next(iter(matcher.episode(leaves, step, Key(step)))):
-            term()
-        seen[matcher.tried] = seen.get(matcher.tried, 0) + 1
+        segment = matcher.segment(step, Key(step))
+        seen[segment] = seen.get(segment, 0) + 1
     assert set(seen) == {(expert, start) for expert in range(3) for start in (1, 2)}
     assert min(seen.values()) >= 8  # 20 each are expected; below 8 once in 1,000 tries
 
@@ -113,8 +110,7 @@ def test_the_rate_moves_in_proportion_and_stays_positive() -> None:
     matcher = METHOD.resolve(REAL.spec, 2).prepare(task)
     images = torch.cat([REAL.draw(c, 2, Key(0)("init", c)) for c in range(3)])
     leaves = {name: leaf.start for name, leaf in matcher.leaves(images).items()}
-    (terms,) = list(matcher.episode(leaves, 0, Key(0)("step", 0)))
-    slope = float(terms[0]().gradients["lr"][1])
+    slope = float(update_of(matcher, leaves, Key(0)("step", 0)("update", 0), step=0)[1]["lr"])
     change = max(-1.0, min(1.0, -0.01 * slope / 0.05))
     assert synthetic.lr == pytest.approx(0.05 * torch.tensor(change).exp().item(), rel=1e-5)
     assert change != 0

@@ -14,10 +14,10 @@ from distillset.augment import Augmentation, Crop, Table
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import read_snapshots
 from distillset.initial import from_real
-from distillset.keys import Key
+from distillset.keys import Key, fold, permutation
 from distillset.methods import MTT
 from tests import toys
-from tests.methods.exact import added_to_all
+from tests.methods.exact import update_of
 from tests.methods.small_mtt import FULL, METHOD, REAL, Stopping, distil, matcher_of
 from tests.oracles import mtt_oracle as oracle
 
@@ -39,17 +39,15 @@ def test_a_step_is_the_equation_on_crops(experts: str) -> None:
     images = torch.randn(24, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     leaves = {name: leaf.start for name, leaf in matcher.leaves(images).items()}
     assert leaves["images"].shape == (6, 3, 16, 16)
-    (terms,) = list(matcher.episode(leaves, 0, Key(5)))
-    loss, total = added_to_all(terms, leaves)
+    loss, total = update_of(matcher, leaves, Key(5), step=0)
     key = Key(5)("segment", 0)
-    generator = key("draw").generator()
-    expert, start = (int(torch.randint(2, (), generator=generator)) for _ in range(2))
+    expert, start = matcher.segment(0, key)
     states = [matcher.experts.trajectories.state(expert, epoch).double() for epoch in (start, start + 2)]
-    generator = key("order").generator()
-    rows = [r for _ in range(2) for r in torch.randperm(6, generator=generator).split(4)[::-1]][:3]
-    crops = [Crop.draw(key("crop", n).words(), len(r), (8, 8), 2) for n, r in enumerate(rows)]
-    augmentation = Augmentation.parse("crop_scale")
-    draws = [augmentation.draw(key("augment", n).words(), (3, 8, 8), len(r)) for n, r in enumerate(rows)]
+    orders = [permutation(fold(key("order").words(), n), 6, 6) for n in range(2)]
+    rows = [r for order in orders for r in order.split(4)[::-1]][:3]
+    crops = [Crop.draw(fold(key("crop").words(), n), len(r), (8, 8), 2) for n, r in enumerate(rows)]
+    augmentation, stream = Augmentation.parse("crop_scale"), key("augment").words()
+    draws = [augmentation.draw(fold(stream, n), (3, 8, 8), len(r)) for n, r in enumerate(rows)]
 
     def seen(crop: Crop, draw: Table, canvases: Tensor) -> Tensor:
         return draw.apply(rolled(crop, canvases))

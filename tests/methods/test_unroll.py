@@ -79,7 +79,7 @@ class Case:
         labels = self.labels
         if labels.is_floating_point():
             labels = leaves["labels"] = labels.double().clone().requires_grad_()
-        steps = [(batch.rows, batch.draw.apply) for batch in self.batches]
+        steps = [(batch.rows, batch.table.apply) for batch in self.batches]
         value = equation(
             network, leaves["images"], labels, leaves["rate"], self.start.double(), self.target.double(), steps
         )
@@ -160,7 +160,7 @@ def test_a_perfect_student_has_no_loss_and_one_that_stays_has_one() -> None:
     reached = case.start
     for batch in case.batches:
         weights = torch.full((len(batch.rows),), 1 / len(batch.rows), dtype=torch.float64)
-        images = batch.draw.apply(case.images[batch.rows])
+        images = batch.table.apply(case.images[batch.rows])
         reached = reached - case.rate * case.slopes.gradient(reached, images, case.labels[batch.rows], weights)[0]
     case.target = reached
     found = case.run()

@@ -14,7 +14,7 @@ from distillset.data.real import RealSet
 from distillset.data.whiten import Whitening
 from distillset.engine import Engine
 from distillset.errors import DivergedError, InputError, InterruptedRun
-from distillset.keys import Key
+from distillset.keys import Key, fold, permutation
 from distillset.nets import build
 from distillset.store import locked, read_json
 from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
@@ -69,13 +69,12 @@ def test_an_epoch_is_plain_sgd_over_augmented_batches(experts: Trajectories) -> 
     vector = experts.state(1, 0).double()
     key = Key(3)("expert", 1)
     for epoch in range(EPOCHS):
-        order = torch.randperm(len(REAL), generator=key("order", epoch).generator())
-        batches = []
-        for start in range(0, len(REAL), 10):
+        order = permutation(fold(key("order").words(), epoch), len(REAL), len(REAL))
+        batches, starts = [], range(0, len(REAL), 10)
+        for update, start in enumerate(starts):
             rows = order[start : start + 10]
-            draw = Augmentation.parse("crop_scale_flip").draw(
-                key("augment", epoch, start).words(), REAL.spec.shape, len(rows)
-            )
+            stream = fold(key("augment").words(), epoch * len(starts) + update)
+            draw = Augmentation.parse("crop_scale_flip").draw(stream, REAL.spec.shape, len(rows))
             batches.append((draw.apply(REAL.rows(rows)).double(), REAL.labels[rows]))
         vector = oracle.minibatch_training(network, vector, batches, 0.1)
         torch.testing.assert_close(experts.state(1, epoch + 1).double(), vector, rtol=1e-3, atol=1e-5)
@@ -87,7 +86,7 @@ def test_sharpness_aware_epochs_take_the_gradient_uphill() -> None:
     trainer = ExpertTrainer(toys.engine(), build(toys.NETWORK, REAL.spec), REAL, setting)
     network = partial(oracle.convnet, width=8, depth=1, classes=3)
     start = trainer.start(0)
-    order = torch.randperm(len(REAL), generator=Key(3)("expert", 0)("order", 0).generator())
+    order = permutation(fold(Key(3)("expert", 0)("order").words(), 0), len(REAL), len(REAL))
     batch = (REAL.rows(order).double(), REAL.labels[order])
     slope = start.double() - oracle.minibatch_training(network, start.double(), [batch], 1.0)
     uphill = start.double() + 0.5 * slope / slope.norm()

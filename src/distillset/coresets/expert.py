@@ -27,7 +27,7 @@ from distillset.keys import Key
 from distillset.mesh import Mesh, Solo
 from distillset.nets import Network, Source, State, fresh
 from distillset.store import cache_folder, read_tensors, write_tensors
-from distillset.training import Recipe, Trainer
+from distillset.training import Recipe, Trainer, TrainingSet
 from distillset.trust import doubt, shut
 
 NETWORK = "ConvNetW64"
@@ -176,7 +176,7 @@ def _train(
             announce(f"expert: pass {epoch + 1} of {passes}, {accuracy:.2%} of the set right, {now - start:.0f} s")
 
     state = fresh(trainer.module, key("network"), device)
-    trainer.train(state, examples, real.labels, key, after)
+    trainer.train(state, TrainingSet(examples, real.labels, key, real.resident(device)), after)
     tensors = {**{f"state.{name}": value for name, value in state.items()}, "events": forgotten.events}
     return tensors, {"accuracy": accuracy, "seconds": time.monotonic() - start}
 

@@ -8,7 +8,7 @@ classified right is never forgotten, where Toneva et al. rank it first: in a few
 import torch
 from torch import Tensor
 
-from distillset.keys import Key
+from distillset.keys import Key, permutation
 
 
 def forgetting(events: Tensor, ipc: int, key: Key) -> Tensor:
@@ -22,7 +22,7 @@ def forgetting(events: Tensor, ipc: int, key: Key) -> Tensor:
     Returns:
         Positions ``int64 [ipc]``, most often forgotten first.
     """
-    order = torch.randperm(len(events), generator=key.generator())
+    order = permutation(key.words(), len(events), len(events))
     return order[events[order].argsort(descending=True, stable=True)[:ipc]]
 
 

@@ -1,11 +1,10 @@
 """Random selection: the baseline that every other selection and method is held against."""
 
-import torch
 from torch import Tensor
 
-from distillset.keys import Key
+from distillset.keys import Key, permutation
 
 
 def random(rows: Tensor, ipc: int, key: Key) -> Tensor:
     """``ipc`` of ``rows [n]`` drawn without replacement: positions ``int64 [ipc]``."""
-    return torch.randperm(len(rows), generator=key.generator())[:ipc]
+    return permutation(key.words(), min(ipc, len(rows)), len(rows))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -11,10 +11,11 @@ from torch import Tensor
 from distillset.arguments import of_kind, several, text
 from distillset.data import arrays
 from distillset.data.measure import content_fingerprint, statistics
+from distillset.data.sampler import Sampler
 from distillset.data.spec import Spec
 from distillset.data.whiten import Whitening
 from distillset.errors import InputError
-from distillset.keys import Key
+from distillset.keys import Key, fold, permutation
 
 RESIDENT = 0.125
 """The part of a GPU's free memory up to which a set is kept there whole."""
@@ -83,6 +84,7 @@ class RealSet:
         # numpy: its stable sort of bytes takes a millisecond, torch's 400 where other processes use the cores as well.
         small = self.labels.numpy().astype(np.min_scalar_type(spec.classes))
         order = torch.from_numpy(np.argsort(small, kind="stable"))
+        self._order = order
         self._index = torch.split(order, self.counts.tolist())
         self._fingerprint = fingerprint
         self._resident: dict[torch.device, Tensor | None] = {}
@@ -156,19 +158,26 @@ class RealSet:
 
     def rows(self, rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
         """The images of ``rows`` (int64 [n]) normalised: float32 [n, C, H, W] on ``device``, moved there as bytes."""
-        pixels = self._pixels(rows, torch.device(device))
+        return self.normalise(self.pixels(rows, torch.device(device)))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Bytes [n, C, H, W] as they are drawn: normalised by the spec or whitened, float32."""
         return self.spec.normalise(pixels) if self.whitening is None else self.whitening.apply(pixels)
 
-    def _pixels(self, rows: Tensor, device: torch.device) -> Tensor:
-        """The bytes of ``rows`` on ``device``; a GPU keeps the whole set where that takes little of its memory."""
-        if device.type == "cuda":
-            if device not in self._resident:
-                small = self.images.nbytes <= torch.cuda.mem_get_info(device)[0] * RESIDENT
-                self._resident[device] = self.images.to(device) if small else None
-            held = self._resident[device]
-            if held is not None:
-                return held.index_select(0, rows.to(device, non_blocking=True))
+    def pixels(self, rows: Tensor, device: torch.device) -> Tensor:
+        """The bytes of ``rows`` (int64 [n]) on ``device``."""
+        if self.resident(device):
+            held = self.images if device.type == "cpu" else self._resident[device]
+            assert held is not None
+            return held.index_select(0, rows.to(device, non_blocking=True))
         return self.images.index_select(0, rows.cpu()).to(device, non_blocking=True)
+
+    def resident(self, device: torch.device) -> bool:
+        """Whether the whole set lies on ``device``: a GPU keeps it where that takes little of its memory."""
+        if device.type == "cuda" and device not in self._resident:
+            small = self.images.nbytes <= torch.cuda.mem_get_info(device)[0] * RESIDENT
+            self._resident[device] = self.images.to(device) if small else None
+        return device.type != "cuda" or self._resident[device] is not None
 
     def whitened(self, whitening: Whitening | None) -> "RealSet":
         """The same set, drawn under ``whitening``; None means under mean and std again."""
@@ -183,6 +192,9 @@ class RealSet:
             whitening=whitening,
         )
 
+    def _none_to_draw(self, label: int) -> NoReturn:
+        raise InputError(f"{self.spec.name}: class {label} ({self.spec.class_names[label]}) has no images to draw from")
+
     def draw_rows(self, label: int, n: int, key: Key) -> Tensor:
         """``n`` rows of class ``label``, int64 [n], without replacement while the class lasts.
 
@@ -194,13 +206,20 @@ class RealSet:
         index = self.index(label)
         size = len(index)
         if size == 0:
-            raise InputError(
-                f"{self.spec.name}: class {label} ({self.spec.class_names[label]}) has no images to draw from"
-            )
-        generator = key.generator()
-        rounds = [torch.randperm(size, generator=generator) for _ in range(max(1, math.ceil(n / size)))]
-        order = rounds[0] if len(rounds) == 1 else torch.cat(rounds)
-        return index[order[:n]]
+            self._none_to_draw(label)
+        turns = fold(key.words(), torch.arange(max(1, math.ceil(n / size))))
+        return index[permutation(turns, min(n, size), size).flatten()[:n]]
+
+    def sampler(self, n: int, device: torch.device | str = "cpu") -> Sampler:
+        """What draws ``n`` rows of every class at once, on ``device``.
+
+        Raises:
+            InputError: a class has no images.
+        """
+        for label in range(self.spec.classes):
+            if not self.counts[label]:
+                self._none_to_draw(label)
+        return Sampler(self._order, self.counts.tolist(), n, device)
 
     def draw(self, label: int, n: int, key: Key, device: torch.device | str = "cpu") -> Tensor:
         """``n`` images of class ``label`` as `draw_rows` chooses them, normalised: float32 [n, C, H, W]."""
@@ -260,7 +279,7 @@ def held_out_rows(labels: Tensor, classes: int, fraction: float, key: Key) -> Te
         rows = (labels == label).nonzero().squeeze(1)
         count = min(max(1, math.floor(fraction * len(rows) + 0.5)), len(rows) - 1)
         if count > 0:
-            held[rows[torch.randperm(len(rows), generator=key(label).generator())[:count]]] = True
+            held[rows[permutation(key(label).words(), count, len(rows))]] = True
     return held
 
 

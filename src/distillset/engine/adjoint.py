@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import grad, grad_and_value
 from torch.utils._pytree import tree_leaves
 
-from distillset.engine.engine import Engine
+from distillset.engine.micro_batches import MicroBatches
 
 FlatLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """``(parameters [P], images [n, C, H, W], targets, weights [n]) -> sum_i weights[i] * loss_i``; targets are classes
@@ -51,7 +51,7 @@ class Slopes:
         mixes: whether an image's loss depends on the others (batch norm in training); then all go in one call.
     """
 
-    def __init__(self, engine: Engine, loss: FlatLoss, mixes: bool = False) -> None:
+    def __init__(self, engine: MicroBatches, loss: FlatLoss, mixes: bool = False) -> None:
         def first(parameters: Tensor, *rows: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
             slope, value = grad_and_value(loss)(parameters, *rows)
             return (slope, value), ()

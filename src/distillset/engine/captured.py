@@ -1,6 +1,6 @@
-"""Small calls on a GPU, replayed as CUDA graphs: one launch for all kernels of a gradient.
+"""Whole steps as CUDA graphs: one launch for all that a step computes, random numbers and updates included.
 
-Where images are few, what Python takes to hand over kernels one by one would count for more than what they compute.
+Where a GPU works for less time than Python needs to hand it its kernels one by one, Python would set the pace.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,69 +8,78 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 T = TypeVar("T")
 
 WARM = 2
-"""Plain calls before a capture: the first compiles, and libraries choose their kernels."""
+"""Plain calls before a capture: the first compiles, and libraries choose kernels. They are work like any other."""
 
 
-class Captured:
-    """A pure function of CUDA tensors (in lists, tuples and dicts) as a CUDA graph for each set of shapes.
+class Launch:
+    """A function that reads its arguments and what it holds, and writes to what it holds.
 
-    Results are copies, the caller's to keep. What cannot be captured (a user's network that looks at its numbers, too
-    little memory for the graph's own) is called plainly, as are arguments that are not all on a GPU.
+    On a GPU the first `WARM` calls run plainly, the next is captured, and from then on a call copies its arguments to
+    where the graph reads them and launches it. The shapes of the arguments stay what they were; what is written keeps
+    its place. What cannot be captured (a user's network that looks at its numbers, too little memory for the graph's
+    own) runs plainly, and a note says so.
 
     Args:
-        function: reads its arguments and writes to none of them; takes the gradients it needs itself.
+        function: gives nothing back; takes the gradients it needs itself.
+        device: where it computes.
+        capture: whether it may be captured.
+        pool: memory that graphs share which never run at the same time; None is one of its own.
+        announce: is told of what cannot be captured.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self._graphs: dict[Any, _Graph | None] = {}
+    def __init__(
+        self,
+        function: Callable[..., None],
+        device: torch.device,
+        capture: bool = True,
+        pool: Any = None,
+        announce: Callable[[str], object] = lambda line: None,
+    ) -> None:
+        self.function, self.device, self.pool, self._announce = function, device, pool, announce
+        self._plain = not capture or device.type != "cuda"
+        self._calls = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: list[Tensor] = []
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any) -> None:
+        """Arguments are tensors, or lists, tuples and dicts of them, on the CPU or the device."""
+        if self._graph is None and not self._plain and self._calls >= WARM:
+            self._capture(arguments)
+        self._calls += 1
+        if self._graph is None:
+            self.function(*tree_map(self._there, arguments))
+            return
+        for fixed, given in zip(self._inputs, tree_flatten(arguments)[0], strict=True):
+            fixed.copy_(given, non_blocking=True)
+        self._graph.replay()
+
+    def _there(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, non_blocking=True)
+
+    def _capture(self, arguments: tuple[Any, ...]) -> None:
         leaves, tree = tree_flatten(arguments)
-        if not all(isinstance(leaf, Tensor) and leaf.is_cuda for leaf in leaves):
-            return self.function(*arguments)
-        # What a function is called with differs in shapes only: its structure follows from them.
-        shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        if shapes not in self._graphs:
-            self._graphs[shapes] = _captured(self.function, leaves, tree)
-        graph = self._graphs[shapes]
-        return self.function(*arguments) if graph is None else graph(leaves)
+        self._inputs = [self._there(leaf).clone() for leaf in leaves]
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+                self.function(*tree_unflatten(self._inputs, tree))
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            self._give_up("there is too little memory for a CUDA graph of a step")
+        except RuntimeError as error:  # what the device refuses while it captures
+            torch.cuda.synchronize()
+            self._give_up(f"a step cannot be a CUDA graph ({str(error).splitlines()[0][:120]})")
+        else:
+            self._graph = graph
 
-
-class _Graph:
-    """A captured call, its arguments and results in memory of their own."""
-
-    def __init__(self, function: Callable[..., Any], inputs: list[Tensor], tree: TreeSpec) -> None:
-        self.inputs = inputs
-        for _ in range(WARM):
-            function(*tree_unflatten(inputs, tree))
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
-            found = function(*tree_unflatten(inputs, tree))
-        self.outputs, self.tree = tree_flatten(found)
-
-    def __call__(self, leaves: list[Tensor]) -> Any:
-        torch._foreach_copy_(self.inputs, leaves)
-        self.graph.replay()
-        copies = torch._foreach_mul(self.outputs, 1) if self.outputs else []
-        return tree_unflatten(list(copies), self.tree)
-
-
-def _captured(function: Callable[..., Any], leaves: list[Tensor], tree: TreeSpec) -> _Graph | None:
-    """The graph; None where the call cannot be one."""
-    try:
-        with torch.no_grad():
-            return _Graph(function, [leaf.detach().clone() for leaf in leaves], tree)
-    except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-    except RuntimeError:  # what the device refuses while it captures
-        torch.cuda.synchronize()
-    return None
+    def _give_up(self, why: str) -> None:
+        self._plain, self._inputs = True, []
+        self._announce(f"{why}: it runs operation by operation, slower")
 
 
 def side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:

@@ -15,26 +15,31 @@ class SGD:
 
     Args:
         parameters: are changed in place.
-        rate: learning rate.
-        momentum: 0 keeps none.
+        lr: learning rate.
+        momentum: 0 keeps no buffers.
         weight_decay: times the parameters is added to the gradients.
     """
 
     def __init__(
-        self, parameters: Sequence[Tensor], rate: float, momentum: float = 0.0, weight_decay: float = 0.0
+        self, parameters: Sequence[Tensor], lr: float, momentum: float = 0.0, weight_decay: float = 0.0
     ) -> None:
-        self.parameters, self.rate, self.momentum, self.weight_decay = list(parameters), rate, momentum, weight_decay
-        self.moving: list[Tensor] = []
-        """The running sum of the gradients of each parameter; empty before the first step, and without momentum."""
+        self.parameters, self.lr, self.momentum, self.weight_decay = list(parameters), lr, momentum, weight_decay
+        self.momentum_buffers = [torch.zeros_like(parameter) for parameter in self.parameters] if momentum else []
+        """The running sum of the gradients of each parameter, which keeps its place; none without momentum."""
+
+    def restart(self, lr: float) -> None:
+        """Another learning rate, and no momentum yet."""
+        self.lr = lr
+        if self.momentum_buffers:
+            torch._foreach_zero_(self.momentum_buffers)
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Move every parameter against its gradient, which is left as it is."""
-        found = list(gradients)
+        moves = list(gradients)
         if self.weight_decay:
-            found = list(torch._foreach_add(found, self.parameters, alpha=self.weight_decay))
-        if self.momentum and not self.moving:
-            self.moving = [gradient.clone() for gradient in found]
-        elif self.momentum:
-            torch._foreach_mul_(self.moving, self.momentum)
-            torch._foreach_add_(self.moving, found)
-        torch._foreach_add_(self.parameters, self.moving or found, alpha=-self.rate)
+            moves = list(torch._foreach_add(moves, self.parameters, alpha=self.weight_decay))
+        if self.momentum_buffers:
+            torch._foreach_mul_(self.momentum_buffers, self.momentum)
+            torch._foreach_add_(self.momentum_buffers, moves)
+            moves = self.momentum_buffers
+        torch._foreach_add_(self.parameters, moves, alpha=-self.lr)

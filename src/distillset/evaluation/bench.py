@@ -141,7 +141,7 @@ class Bench:
         Compiling, which serves all, is in no seconds.
         """
         device = trainer.engine.device
-        sets = [(*subject.draw(i, device), Key(self.seed)(self.purpose, network.name, i)) for i in group]
+        sets = [subject.draw(i, device, Key(self.seed)(self.purpose, network.name, i)) for i in group]
 
         def tests(rows: Tensor) -> Tensor:
             return self.test.rows(rows, device)
@@ -149,7 +149,7 @@ class Bench:
         trainer.compile_for(sets, tests, len(self.test))
         start = time.monotonic()
         forget_peak(device)
-        states = [trainer.fit(*sets[0])] if len(sets) == 1 else trainer.fit_together(sets)
+        states = trainer.fit_together(sets)
         accuracies = [self._accuracy(trainer, state, tests) for state in states]
         if self.save_networks:
             for i, state, accuracy in zip(group, states, accuracies, strict=True):

@@ -1,20 +1,17 @@
 """What is put on trial: a set to train on, redrawn for every network or not, with the protocol it is trained by."""
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
-from distillset.augment import Crop
 from distillset.coresets import Expert, choose_rows
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
 from distillset.evaluation.protocol import Protocol, whole
 from distillset.keys import Key
 from distillset.store import checksum
-from distillset.training import Examples
+from distillset.training import TrainingSet
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class Subject:
         artifact: what its row is called.
         protocol: how networks are trained on it.
         fingerprint: what the sets depend on, apart from the evaluation's seed.
-        draw: the i-th set on a device, images by row and their labels.
+        draw: the i-th set on a device, for a training under a key.
         size: number of images.
         bytes: what they take on disk.
         redrawn: whether every network has a set of its own.
@@ -34,7 +31,7 @@ class Subject:
     artifact: str
     protocol: Protocol
     fingerprint: str
-    draw: Callable[[int, torch.device], tuple[Examples, Tensor]]
+    draw: Callable[[int, torch.device, Key], TrainingSet]
     size: int
     bytes: int
     redrawn: bool = False
@@ -50,12 +47,9 @@ def of_set(synthetic: SyntheticSet, artifact: str, protocol: Protocol) -> Subjec
     stored, seen = synthetic.images.nbytes + synthetic.labels.nbytes, synthetic.formed()
     images, labels, canvas = seen.images, seen.labels, seen.canvas
     labelled = replace(protocol, labels="hard").at(synthetic.lr, soft=labels.dim() > 1)
-    height, width = synthetic.spec.shape[1:]
 
-    def draw(i: int, device: torch.device) -> tuple[Examples, Tensor]:
-        if canvas == 1:
-            return _held(images.to(device)), labels
-        return _cropped(images.to(device), (height, width), canvas, Key(0)("crops", i)), labels
+    def draw(i: int, device: torch.device, key: Key) -> TrainingSet:
+        return TrainingSet.held(images.to(device), labels, key, canvas)
 
     return Subject(artifact, labelled, synthetic.fingerprint(), draw, len(images), stored)
 
@@ -69,10 +63,10 @@ def of_random(real: RealSet, ipc: int, seed: int, protocol: Protocol, taught: Ex
     size = ipc * real.spec.classes
     count = size * torch.Size(real.spec.shape).numel()
 
-    def draw(i: int, device: torch.device) -> tuple[Examples, Tensor]:
+    def draw(i: int, device: torch.device, key: Key) -> TrainingSet:
         rows = choose_rows("random", real, ipc, Key(seed)("baseline", i))
         images = real.rows(rows, device)
-        return _held(images), taught.probabilities(images) if taught else real.labels[rows]
+        return TrainingSet.held(images, taught.probabilities(images) if taught else real.labels[rows], key)
 
     fingerprint = f"{real.fingerprint()}-{ipc}"
     if taught is None:
@@ -93,21 +87,7 @@ def of_whole(real: RealSet, protocol: Protocol | None = None) -> Subject:
     stored = real.images.nbytes + real.labels.nbytes
     protocol = protocol or whole(len(real), real.spec)
 
-    def draw(i: int, device: torch.device) -> tuple[Examples, Tensor]:
-        return lambda rows: real.rows(rows, device), real.labels
+    def draw(i: int, device: torch.device, key: Key) -> TrainingSet:
+        return TrainingSet(lambda rows: real.rows(rows, device), real.labels, key, real.resident(device))
 
     return Subject("whole", protocol, real.fingerprint(), draw, len(real), stored)
-
-
-def _cropped(canvases: Tensor, size: tuple[int, int], canvas: int, key: Key) -> Examples:
-    """Crops drawn anew at every call, the same for every training that calls as often."""
-    calls = itertools.count()
-
-    def examples(rows: Tensor) -> Tensor:
-        return Crop.draw(key(next(calls)).words(), len(rows), size, canvas).apply(canvases[rows])
-
-    return examples
-
-
-def _held(images: Tensor) -> Examples:
-    return lambda rows: images[rows]

@@ -40,10 +40,6 @@ class Key:
         """A 63-bit integer, uniform over paths: the first eight bytes of the path's SHA-256, without the lowest bit."""
         return int.from_bytes(self._digest()[:8], "big") >> 1
 
-    def generator(self) -> torch.Generator:
-        """A new CPU generator at the start of this stream. Drawing on the CPU keeps streams equal on every device."""
-        return torch.Generator().manual_seed(self.integer())
-
     def _digest(self) -> bytes:
         return hashlib.sha256(json.dumps([self.seed, *self.path]).encode()).digest()
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from distillset.errors import InputError, nearest, shown
 from distillset.methods.base import (
-    Forgiving,
+    Inputs,
     Leaf,
     Leaves,
     Matcher,
@@ -12,7 +12,6 @@ from distillset.methods.base import (
     Piece,
     Prepares,
     Task,
-    Term,
     Textured,
     Whitens,
     canvas,
@@ -50,7 +49,7 @@ __all__ = [
     "DSA",
     "METHODS",
     "MTT",
-    "Forgiving",
+    "Inputs",
     "Leaf",
     "Leaves",
     "Matcher",
@@ -58,7 +57,6 @@ __all__ = [
     "Piece",
     "Prepares",
     "Task",
-    "Term",
     "Textured",
     "Whitens",
     "canvas",

@@ -1,25 +1,37 @@
-"""What every method is made of, and what the loop asks of it."""
+"""What every method is made of, and what the loop asks of it.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+A step is a pure function of the learned tensors and of numbers. A method's matcher says it in parts: the network of an
+episode, the random numbers of an update, and terms that each give a part of the loss and of its gradient; all of them
+tensor operations over many classes at once. The engine decides how they run: class by class on a CPU, as one captured
+launch on a GPU.
+"""
+
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from distillset.data.real import RealSet
+from distillset.data.sampler import Rows, Sampler
 from distillset.data.spec import Spec
-from distillset.engine import Engine, pulled_back
-from distillset.keys import Key
+from distillset.engine import Engine, State, blocks
+from distillset.keys import Key, fold, words
 from distillset.mesh import Mesh, Solo
-from distillset.nets import State, calibrated, fresh, mixes_images
+from distillset.nets import Fill, calibrated, drawn, mixes_images
 from distillset.nets.batch_norm import IMAGES
 from distillset.training import Watching
 
 Leaves = Mapping[str, Tensor]
 """The current values of the learned tensors; always with ``images [classes*ipc, C, H, W]``, class by class."""
+
+Inputs = dict[str, Tensor]
+"""What an update is given beside the learned tensors: the words of its random streams, and what only the host has."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +56,17 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Piece:
-    """What a term found: its share of the loss, and the gradient of the rows it covers of each leaf it touches."""
+    """What a term gives: its share of the loss, and the gradient of the rows it covers of each leaf it touches."""
 
     loss: Tensor
     gradients: dict[str, tuple[slice, Tensor]]
-
-
-Term = Callable[[], Piece]
-"""Losses and gradients of the terms of one update add up. Terms of different classes own different rows."""
 
 
 @dataclass(frozen=True)
 class Task:
     """What a method works on. Images of class ``c`` are the rows ``c*ipc`` to ``(c+1)*ipc`` of the leaf ``images``.
 
-    The network is in evaluation mode. Its states come from `fresh`, which keeps the rule for batch norm.
+    The network is in evaluation mode. Its states come from `network_of`, which keeps the rule for batch norm.
 
     Args:
         real: the training set.
@@ -93,56 +101,140 @@ class Task:
     def device(self) -> torch.device:
         return self.engine.device
 
+    @cached_property
+    def classes(self) -> Tensor:
+        """The numbers of the classes, on the device."""
+        return torch.arange(self.spec.classes, device=self.device)
+
     def rows(self, classes: slice) -> slice:
         """The rows of the leaf ``images`` that belong to a run of classes."""
         return slice(classes.start * self.ipc, classes.stop * self.ipc)
 
-    def portions(self, label: int, count: int, key: Key) -> Iterator[Tensor]:
-        """``count`` real images of a class as `RealSet.draw` gives them, in portions of bounded memory (mostly one)."""
-        for rows in self.real.draw_rows(label, count, key).split(self.engine.portion(self.spec.shape)):
-            yield self.real.rows(rows, self.device)
+    def blocks(self, synthetic: int, real: int) -> list[slice]:
+        """Runs of classes, each a term: the unit of work that ranks share.
 
-    def fresh(self, key: Key) -> State:
-        """A newly drawn network, its batch norm (if there is any) calibrated."""
-        return self.calibrated(fresh(self.network, key("network"), self.device), key("calibrate"))
+        On a CPU so few classes that the images of one go through the network in one call, or one class: then any number
+        of ranks finds work and computes the same bits. Of many classes at least a sixty-fourth, so that a step is not
+        all overhead. On a GPU as many as one call takes.
 
-    def calibrated(self, state: State, key: Key) -> State:
-        """``state`` with the batch-norm statistics of 16 real images a class, drawn by ``key``, not augmented."""
-        if not mixes_images(self.network):
+        Args:
+            synthetic: images that a class shows, tiles counted.
+            real: real images of a class.
+        """
+        classes, most = self.spec.classes, self.engine.compute.micro_batch
+        together = max(1, most // max(synthetic, real))
+        if self.device.type == "cpu":
+            together = max(together, min(classes // 64, most // synthetic))
+        # Runs of one length where that takes few more of them: each length is a shape to compile.
+        same = (n for n in range(min(together, classes), together * 2 // 3, -1) if classes % n == 0)
+        return blocks(classes, 1, next(same, together))
+
+    def portions(self, drawn: Rows, pixels: Tensor | None = None) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Real images, normalised, in portions of bounded memory (mostly one).
+
+        Args:
+            drawn: rows of some classes.
+            pixels: their bytes ``[classes, n, C, H, W]``, where the host has read them already.
+
+        Yields:
+            (which of the classes, images ``[k, n, C, H, W]``, weights ``[k, n]``).
+        """
+        classes, n = drawn.rows.shape
+        portion = self.engine.portion(self.spec.shape)
+        for run in blocks(classes, n, portion):
+            some = drawn.of(run)
+            for start in range(0, some.rows.shape[1], portion):
+                part = slice(start, start + portion)
+                rows, weights = some.rows[:, part], some.weights[:, part]
+                if pixels is None:
+                    images = self.real.rows(rows.flatten(), self.device).unflatten(0, rows.shape)
+                else:
+                    images = self.real.normalise(pixels[run, : some.rows.shape[1]][:, part].flatten(0, 1))
+                    images = images.unflatten(0, rows.shape)
+                yield run, images, weights
+
+    @cached_property
+    def fill(self) -> Fill:
+        return Fill(self.network)
+
+    @cached_property
+    def _calibration(self) -> Sampler | None:
+        return self.real.sampler(IMAGES, self.device) if mixes_images(self.network) else None
+
+    def calibrated(self, state: State, stream: Tensor) -> State:
+        """``state`` with the batch-norm statistics of 16 real images a class, drawn by a stream, not augmented."""
+        if self._calibration is None:
             return state
-        counts = self.real.counts.clamp(max=IMAGES).tolist()
-        images = torch.cat([self.real.draw(c, count, key(c), self.device) for c, count in enumerate(counts)])
-        return calibrated(self.network, state, images)
+        chosen = self._calibration(fold(stream, self.classes))
+        rows = torch.cat([own[:count] for own, count in zip(chosen.rows, chosen.most, strict=True)])
+        return calibrated(self.network, state, self.real.rows(rows, self.device))
 
 
-class Matcher(Protocol):
+class Matcher:
     """A method at work on a task: it holds the compiled functions, and whatever else is made once a run.
 
-    ``updates`` is the work of an episode in units of its first update, to tell beforehand what a run will take.
+    An episode has ``turns`` updates, each of one term for every block of classes. `begin`, `draw` and `term` are pure
+    functions in tensor operations, and read nothing back from the device.
+
+    Attributes:
+        turns: updates of an episode.
+        updates: the work of an episode in units of its first update, to tell beforehand what a run will take.
+        blocks: the parts of an update, which ranks share.
+        streams: names of the random streams of an update.
+        limit: an update whose loss is above this, or not finite, is left out and counted, if there is `patience`.
+        patience: so many of them in a row end the run; 0 where the first that is not finite does.
     """
 
-    updates: float
+    turns: int = 1
+    updates: float = 1.0
+    streams: tuple[str, ...] = ()
+    limit: float = math.inf
+    patience: int = 0
+    blocks: Sequence[Any]
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        # Of its own: while steps are computed, the parameters of the task's network are theirs.
+        self._drawn_anew = None if task.fill.pure else copy.deepcopy(task.network)
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
         """The learned tensors, given the initial images."""
+        raise NotImplementedError
 
-    def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
-        """One freshly drawn network. Each ``yield`` hands over terms and asks for one update of the leaves."""
+    def inputs(self, step: int, key: Key) -> Inputs:
+        """What the host gives an update: the words of its streams, and a state of a network that is drawn by layers of
+        a user's own.
+        """
+        found: Inputs = dict(zip(self.streams, words([key(name) for name in self.streams]), strict=True))
+        if "network" in self.streams and self._drawn_anew is not None:
+            found |= {f"network.{name}": value for name, value in drawn(self._drawn_anew, key("network")).items()}
+        return found
 
+    def begin(self, inputs: Inputs) -> State:
+        """The network of an episode: freshly drawn, its batch norm (if there is any) calibrated."""
+        if self.task.fill.pure:
+            state = self.task.fill(inputs["network"])
+        else:
+            state = {name[8:]: value for name, value in inputs.items() if name.startswith("network.")}
+        return self.task.calibrated(state, inputs["calibrate"])
 
-@runtime_checkable
-class Forgiving(Protocol):
-    """A matcher that asks for steps to be skipped rather than for the run to end.
+    def draw(self, inputs: Inputs) -> Any:
+        """The random numbers of an update, for all classes."""
 
-    An update whose loss is above ``limit``, or that is not finite, is left out and counted; ``patience`` of them in a
-    row end the run with ``diagnosis``.
-    """
+    def term(self, leaves: Leaves, state: State, numbers: Any, block: Any) -> Piece:
+        """Loss and gradients of a block. Terms of different classes own different rows."""
+        raise NotImplementedError
 
-    limit: float
-    patience: int
+    def between(self, leaves: Leaves, state: State, key: Key) -> State:
+        """The network of the next update of the same episode."""
+        return state
 
-    def diagnosis(self, leaves: Leaves) -> str:
-        """What was tried last, and what to change."""
+    def close(self) -> None:
+        """The run is over."""
+
+    def diagnosis(self, leaves: Leaves, step: int, key: Key) -> str:
+        """What was tried last, and what to change, where patience has come to an end."""
+        return ""
 
 
 @runtime_checkable
@@ -207,16 +299,3 @@ def canvas(method: Method) -> int:
 def formation(method: Method) -> int:
     """Tiles across and down a synthetic image of ``method``: 1 unless its images hold several."""
     return method.formation if isinstance(method, Formed) else 1
-
-
-def pixel_gradient(
-    images: Tensor, augment: Callable[[Tensor], Tensor], loss: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Value and gradient with respect to ``images`` of ``loss(augment(images))``; ``images`` is left as it is."""
-    leaf = images.detach().requires_grad_()
-    augmented = augment(leaf)
-    # The compiler warns of arguments that are no leaves.
-    seen = augmented.detach().requires_grad_()
-    value = loss(seen)
-    (asked,) = torch.autograd.grad(value, seen)
-    return value.detach(), pulled_back(asked, augmented, leaf)

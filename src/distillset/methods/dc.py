@@ -14,7 +14,6 @@ exactly (`distillset.nets.batch_norm`); a class smaller than the real batch is u
 class is accepted (`loops`); ``match="all"`` is a later idea, off by default.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -22,18 +21,19 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from distillset.augment import Augmentation, Table, check_formation, default_strategy, formed
+from distillset.augment import Augmentation, check_formation, default_strategy, formed
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.engine import pulled_back
+from distillset.engine import State, side_by_side
 from distillset.errors import InputError
-from distillset.keys import Key, words
-from distillset.methods.base import Leaf, Leaves, Piece, Task, Term
+from distillset.keys import Key
+from distillset.methods.base import Leaf, Leaves, Piece, Task
+from distillset.methods.class_by_class import ClassByClass, Shown
 from distillset.methods.distance import DISTANCES
-from distillset.methods.gradients import GradientDistance, Shot
+from distillset.methods.gradients import GradientDistance
 from distillset.methods.settings import coerce
-from distillset.nets import State
-from distillset.training import Recipe, Trainer, cross_entropy
+from distillset.methods.siamese import How
+from distillset.training import Recipe, Session, Trainer, TrainingSet, cross_entropy
 
 MATCHES = ("class", "all")
 
@@ -156,73 +156,77 @@ class DSA(DC):
     augment: str = "auto"
 
 
-class GradientMatching:
+class GradientMatching(ClassByClass):
     """`DC` or `DSA`, with all fields resolved, at work on a task."""
 
     def __init__(self, method: DC, task: Task) -> None:
-        self.method, self.task = method, task
-        self.updates = method.updates_per_step(task.real, task.ipc)
-        self.augmentation = Augmentation.parse(method.augment)
-        self.counts = task.real.counts.clamp(max=method.batch_real).tolist()
-        self.seen = task.ipc * method.formation**2
-        self.labels = torch.arange(task.spec.classes).repeat_interleave(self.seen)
-        self.distance = GradientDistance(task.network, cross_entropy(task.network), method.distance, task.engine)
+        super().__init__(task, method.batch_real, method.augment, method.formation)
         assert method.inner is not None, "an unresolved method"
+        assert method.outer is not None, "an unresolved method"
+        self.method, self.turns = method, method.outer
+        self.updates = method.updates_per_step(task.real, task.ipc)
+        if method.match == "all":
+            self.blocks = [slice(0, task.spec.classes)]
+        self.distance = GradientDistance(
+            task.network, cross_entropy(task.network), method.distance, task.engine, self.seen
+        )
         recipe = Recipe(  # it makes one pass more than it says
             method.inner - 1, method.lr_net, 0.0, 0.0, method.batch_train, 1.0, method.augment
         )
         self.trainer = Trainer(task.engine, task.network, recipe)
+        self._session: Session | None = None
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
         return {"images": Leaf(images, self.method.lr, self.method.momentum)}
 
-    def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
-        assert self.method.outer is not None, "an unresolved method"
-        images, state = leaves["images"], self.task.fresh(key)
-        for turn in range(self.method.outer):
-            now = key("update", turn)
-            if turn:
-                self._train(state, images, now("train"))
-                state = self.task.calibrated(state, now("calibrate"))
-            yield [partial(self._term, images, state, now, run) for run in self._runs()]
-
-    def _runs(self) -> list[slice]:
-        """The classes of each term."""
-        classes = len(self.counts)
-        return [slice(0, classes)] if self.method.match == "all" else [slice(c, c + 1) for c in range(classes)]
-
-    def _train(self, state: State, images: Tensor, key: Key) -> None:
+    def between(self, leaves: Leaves, state: State, key: Key) -> State:
         """The network, trained on the synthetic set as it is now."""
-        images = formed(images, self.method.formation)
-        self.trainer.train(state, lambda rows: images[rows.to(images.device)], self.labels, key)
-        self.task.network.eval()
+        if self._session is None or self._session.states[0] is not state:
+            labels = self.task.classes.repeat_interleave(self.shown)
+            images = leaves["images"]
+            own = TrainingSet(lambda rows: formed(images, self.method.formation)[rows], labels, key)
+            self._session = self.trainer.session([state], [own])
+        self.trainer.run(self._session, [key("train")])
+        return self.task.calibrated(state, key("calibrate").words(self.task.device))
 
-    def _term(self, pixels: Tensor, state: State, key: Key, classes: slice) -> Piece:
-        every, rows = range(classes.start, classes.stop), self.task.rows(classes)
-        table = self.augmentation.draw(words([key("augment", c) for c in every]), self.task.spec.shape, on_host=True)
-        draws = [table[i] for i in range(len(table))]
-        leaf = pixels[rows].detach().requires_grad_()
-        seen = formed(leaf, self.method.formation).split(self.seen)
-        parts = [draw.apply(part) for draw, part in zip(draws, seen, strict=True)]
-        shots = [self._shot(c, part.detach()) for c, part in zip(every, parts, strict=True)]
-        targets = [self._target(state, c, draw, key("real", c)) for c, draw in zip(every, draws, strict=True)]
-        # One class, or the losses of all of them added.
-        images, labels, weights = (torch.cat(tensors) for tensors in zip(*shots, strict=True))
-        target = {name: torch.stack([found[name] for found in targets]).sum(0) for name in targets[0]}
-        value, found = self.distance(state, (images, labels, weights), target)
-        return Piece(value, {"images": (rows, pulled_back(found, torch.cat(parts), leaf))})
+    def term(self, leaves: Leaves, state: State, numbers: Shown, block: slice) -> Piece:
+        shown = numbers.of(block)
+        targets, how = self._targets(state, shown, block), shown.how
+        if self.method.match == "all":  # the losses of all classes added
+            sum_of_all = {name: torch.stack([found[name] for found in targets]).sum(0) for name in targets[0]}
+            parts = [partial(self._matched, leaves, state, how, block, sum_of_all)]
+        else:
+            parts = [
+                partial(self._matched, leaves, state, how[i : i + 1], slice(c, c + 1), targets[i])
+                for i, c in enumerate(range(block.start, block.stop))
+            ]
+        found = side_by_side(parts)
+        loss = torch.stack([value for value, _ in found]).sum()
+        return Piece(loss, {"images": (self.task.rows(block), torch.cat([gradient for _, gradient in found]))})
 
-    def _target(self, state: State, label: int, draw: Table, key: Key) -> State:
-        """The gradient of the mean loss of real images of one class."""
-        count = self.counts[label]
-        found: State = {}
-        for real in self.task.portions(label, count, key):
-            part = self.distance.target(state, self._shot(label, draw.apply(real), count), max(self.counts))
-            found = {name: found[name] + part[name] if found else part[name] for name in part}
+    def _matched(self, leaves: Leaves, state: State, how: How, classes: slice, target: State) -> tuple[Tensor, Tensor]:
+        """The distance of the gradients of some classes from ``target``, and its gradient in their images."""
+        images = leaves["images"][self.task.rows(classes)]
+        labels = self.task.classes[classes].repeat_interleave(self.shown)
+        return self.distance(state, images, (how,), labels, _shares(images, len(labels), self.shown), target)
+
+    def _targets(self, state: State, shown: Shown, block: slice) -> list[State]:
+        """The gradients of the mean loss of real images, class by class."""
+        found: list[State] = [{} for _ in shown.drawn.most]
+        for run, images, weights in self.real(shown):
+            own = range(run.start, run.stop)
+            calls = [
+                partial(self._target, state, part, self.task.classes[block.start + i], weight)
+                for i, part, weight in zip(own, images, weights, strict=True)
+            ]
+            for i, gradients in zip(own, side_by_side(calls), strict=True):
+                found[i] = {name: found[i][name] + part if found[i] else part for name, part in gradients.items()}
         return found
 
-    def _shot(self, label: int, images: Tensor, count: int | None = None) -> Shot:
-        """Images of one class whose mean loss is taken, or their part of that of ``count``."""
-        n, device = len(images), images.device
-        labels = torch.full((n,), label, device=device)
-        return images, labels, torch.full((n,), 1 / (count or n), device=device, dtype=images.dtype)
+    def _target(self, state: State, images: Tensor, label: Tensor, weights: Tensor) -> State:
+        return self.distance.target(state, (images, label.expand(len(images)), weights), self.sampler.n)
+
+
+def _shares(images: Tensor, count: int, of: int) -> Tensor:
+    """The weights of ``count`` images of which every ``of`` count as one."""
+    return torch.full((count,), 1 / of, device=images.device, dtype=images.dtype)

@@ -13,7 +13,6 @@ a class, as in DC, where the authors' DM sends all classes through it in one bat
 networks than ConvNet the learning rate is scaled (`lr_scale`), as embeddings differ in size by orders of magnitude.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -22,16 +21,16 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from distillset.augment import Augmentation, Table, check_formation, default_strategy, formed
+from distillset.augment import Augmentation, check_formation, default_strategy
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.engine import Engine, blocks, embedding, pulled_back
-from distillset.engine.engine import Rowwise
+from distillset.engine import Engine, Rowwise, State, embedding, pulled_back
 from distillset.errors import InputError
-from distillset.keys import Key, words
-from distillset.methods.base import Leaf, Leaves, Piece, Task, Term, pixel_gradient
+from distillset.methods.base import Leaf, Leaves, Piece, Task
+from distillset.methods.class_by_class import ClassByClass, Shown
 from distillset.methods.settings import coerce
-from distillset.nets import State, build
+from distillset.methods.siamese import How
+from distillset.nets import build
 from distillset.nets.convnet import ConvNet
 
 PROBED = 16
@@ -91,26 +90,21 @@ class DM:
         return replace(self, lr=lr, augment=augment)
 
     def images_per_step(self, real: RealSet, ipc: int) -> float:
-        return float(_drawn(real, self.batch_real).sum()) + 3.0 * ipc * self.formation**2 * real.spec.classes
+        return float(real.counts.clamp(max=self.batch_real).sum()) + 3.0 * ipc * self.formation**2 * real.spec.classes
 
     def prepare(self, task: Task) -> "DistributionMatching":
         return DistributionMatching(self, task)
 
 
-class DistributionMatching:
+class DistributionMatching(ClassByClass):
     """`DM`, with all fields resolved, at work on a task."""
 
-    updates = 1.0
-
     def __init__(self, method: DM, task: Task) -> None:
-        self.method, self.task = method, task
-        self.augmentation = Augmentation.parse(method.augment)
-        self.counts = _drawn(task.real, method.batch_real).tolist()
-        self.drawn = max(self.counts)
-        self.seen = task.ipc * method.formation**2
+        super().__init__(task, method.batch_real, method.augment, method.formation)
+        self.method = method
         embed = embedding(task.network)
         self.embed = task.engine.rowwise(embed)
-        self.distance = task.engine.whole(partial(distance, embed, self.seen))
+        self.gradient = task.engine.pixel_gradient(self.seen, partial(distance, embed, self.shown))
         self.pull = task.engine.split(partial(pull, embed))
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
@@ -128,58 +122,37 @@ class DistributionMatching:
             )
         return scale
 
-    def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
-        state = self.task.fresh(key)
-        classes, seen = len(self.counts), self.seen
-        runs = blocks(classes, seen, self.task.engine.block(seen, classes))
-        yield [partial(self._term, leaves["images"], state, key, run) for run in runs]
-
-    def _term(self, images: Tensor, state: State, key: Key, classes: slice) -> Piece:
-        every = _range(classes)
-        table = self.augmentation.draw(words([key("augment", c) for c in every]), self.task.spec.shape, on_host=True)
-        draws = {c: table[i] for i, c in enumerate(every)}
-        targets = self._targets(state, key, draws)
-        rows = self.task.rows(classes)
-
-        def augment(images: Tensor) -> Tensor:
-            parts = formed(images, self.method.formation).split(self.seen)
-            return torch.cat([draw.apply(part) for draw, part in zip(draws.values(), parts, strict=True)])
-
-        if len(draws) * self.seen <= self.task.engine.micro_batch:
-            found = pixel_gradient(images[rows], augment, lambda augmented: self.distance(state, augmented, targets))
+    def term(self, leaves: Leaves, state: State, numbers: Shown, block: slice) -> Piece:
+        shown = numbers.of(block)
+        targets = self._targets(state, shown)
+        rows = self.task.rows(block)
+        images = leaves["images"][rows]
+        if len(targets) * self.shown <= self.task.engine.micro_batch:
+            found = self.gradient(images, (shown.how,), (state, targets))
         else:
-            found = self._large(images[rows], augment, state, targets)
+            found = self._large(images, shown.how, state, targets)
         return Piece(found[0], {"images": (rows, found[1])})
 
-    def _large(
-        self, images: Tensor, augment: Callable[[Tensor], Tensor], state: State, targets: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _large(self, images: Tensor, how: How, state: State, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Value and gradient of the distance in the memory of a micro-batch: the mean embeddings first, then what they
         ask of each image's.
         """
         leaf = images.detach().requires_grad_()
-        augmented = augment(leaf)
+        augmented = self.seen(leaf, how)
         features = self.embed(state, augmented.detach())
-        gap = features.to(targets.dtype).unflatten(0, (-1, self.seen)).mean(1) - targets
-        wanted = (gap * (2 / self.seen)).repeat_interleave(self.seen, 0)
+        gap = features.to(targets.dtype).unflatten(0, (-1, self.shown)).mean(1) - targets
+        wanted = (gap * (2 / self.shown)).repeat_interleave(self.shown, 0)
         _, (asked,) = self.pull((state,), (augmented.detach(), wanted))
         return gap.square().sum(), pulled_back(asked, augmented, leaf)
 
-    def _targets(self, state: State, key: Key, draws: Mapping[int, Table]) -> Tensor:
+    def _targets(self, state: State, shown: Shown) -> Tensor:
         """Mean embeddings of augmented real images, ``[classes, features]``; the engine says how many at once."""
-        classes, means = list(draws), []
-        for run in blocks(len(classes), self.drawn, self.task.engine.micro_batch):
-            chosen = classes[run]
-            real: Iterable[Tensor] = (
-                draws[c].apply(images)
-                for c in chosen
-                for images in self.task.portions(c, self.counts[c], key("real", c))
-            )
-            if len(chosen) > 1:  # they go in one call
-                real = [torch.cat(list(real))]
-            features = torch.cat([self.embed(state, images) for images in real])
-            means += [part.mean(0) for part in features.split([self.counts[c] for c in chosen])]
-        return torch.stack(means)
+        means: dict[int, Tensor] = {}
+        for run, images, weights in self.real(shown):
+            features = self.embed(state, images.flatten(0, 1), self.sampler.n * (run.stop - run.start))
+            part = (features.unflatten(0, weights.shape) * weights[..., None]).sum(1)
+            means[run.start] = means[run.start] + part if run.start in means else part
+        return torch.cat(list(means.values()))
 
 
 def relative_rate(method: DM, task: Task) -> float:
@@ -190,7 +163,7 @@ def relative_rate(method: DM, task: Task) -> float:
     are too small for ConvNet.
     """
     probe = replace(method, batch_real=min(method.batch_real, PROBED), augment="none")
-    engine = Engine(replace(task.engine.compute, precision="fp32", compile=False))
+    engine = Engine(replace(task.engine.compute, precision="fp32", compile=False), defers=False)
     try:
         reference = build("convnet", task.spec).to(next(task.network.parameters()).dtype)
     except InputError:
@@ -205,21 +178,15 @@ def relative_rate(method: DM, task: Task) -> float:
 def _first_gradient(method: DM, task: Task) -> float:
     """Root mean square of the pixel gradient at real images, under one fresh network."""
     real = [task.real.draw(c, task.ipc, task.key("start", c), task.device) for c in range(task.spec.classes)]
-    (terms,) = DistributionMatching(method, task).episode({"images": torch.cat(real)}, 0, task.key)
-    gradients = [gradient for term in terms for _, gradient in term().gradients.values()]
+    matcher, leaves = DistributionMatching(method, task), {"images": torch.cat(real)}
+    inputs = {name: value.to(task.device) for name, value in matcher.inputs(0, task.key).items()}
+    state, numbers = matcher.begin(inputs), matcher.draw(inputs)
+    pieces = [matcher.term(leaves, state, numbers, block) for block in matcher.blocks]
+    gradients = [gradient for piece in pieces for _, gradient in piece.gradients.values()]
     return float(torch.cat(gradients).square().mean().sqrt())
 
 
-def _drawn(real: RealSet, batch: int) -> Tensor:
-    """Real images a step takes of each class, ``int64 [classes]``."""
-    return real.counts.clamp(max=batch)
-
-
-def _range(run: slice) -> range:
-    return range(run.start, run.stop)
-
-
-def distance(embed: Rowwise, ipc: int, state: State, images: Tensor, targets: Tensor) -> Tensor:
+def distance(embed: Rowwise, ipc: int, images: Tensor, state: State, targets: Tensor) -> Tensor:
     """Squared distance of mean embeddings: ``images [k*ipc, C, H, W]`` of k classes, ``targets [k, features]``."""
     features = embed(state, images)
     means = features.to(targets.dtype).unflatten(0, (-1, ipc)).mean(1)

@@ -1,19 +1,20 @@
 """The gradient with respect to the pixels of a distance between gradients: second order, in bounded memory."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from torch import Tensor, nn
 from torch.func import grad, grad_and_value
 
-from distillset.engine import Engine, along
-from distillset.engine.engine import Loss
+from distillset.engine import Engine, Loss, State, along, pulled_back
 from distillset.methods.distance import DISTANCES, matched
-from distillset.nets import State
 
-Shot = tuple[Tensor, Tensor, Tensor]
+WeightedBatch = tuple[Tensor, Tensor, Tensor]
 """Images ``[n, C, H, W]``, labels ``[n]`` and weights ``[n]`` whose weighted loss is differentiated."""
 
 
 class GradientDistance:
-    """``D(grad_theta loss(S), target)`` and its gradient with respect to the images S.
+    """``D(grad_theta loss(seen(S)), target)`` and its gradient with respect to the images S.
 
     Images that fit a micro-batch take one compiled function, a composition of `torch.func.grad`. More images go in two
     passes: first the gradient of the loss in micro-batches, then, with ``v = dD/dgradient``, the gradient of
@@ -25,27 +26,30 @@ class GradientDistance:
         loss: ``loss(state, images, labels, weights)``.
         distance: a name of `DISTANCES`.
         engine: says what fits.
+        seen: ``seen(images, *how)``: what the network sees of S.
     """
 
-    def __init__(self, network: nn.Module, loss: Loss, distance: str, engine: Engine) -> None:
+    def __init__(
+        self, network: nn.Module, loss: Loss, distance: str, engine: Engine, seen: Callable[..., Tensor]
+    ) -> None:
         self.matched = matched(network, distance)
-        self.engine, self._loss, self._distance = engine, loss, DISTANCES[distance]
-        self._first = engine.gradients(loss)
-        self._at_once = engine.replayed(engine.whole(self._small, second=True))
+        self.engine, self._loss, self._distance, self._seen = engine, loss, DISTANCES[distance], seen
+        self._first = engine.gradient(loss)
+        self._at_once = engine.pixel_gradient(seen, self._between, second=True)
         self._product = engine.split(self._directed, second=True)
 
-    def target(self, state: State, shot: Shot, full: int) -> State:
+    def target(self, state: State, batch: WeightedBatch, full: int) -> State:
         """The gradient of the loss of real images, usually ``full`` many, of the parameters that are compared."""
-        images, labels, weights = shot
-        (found,) = self._first([state], self.matched, [(images, labels, weights)], full)
-        return found
+        images, labels, weights = batch
+        return self._first(state, self.matched, (images, labels), weights, full)
 
-    def __call__(self, state: State, shot: Shot, target: State) -> tuple[Tensor, Tensor]:
-        """The distance, and its gradient in the images of the shot."""
-        if len(shot[0]) > self.engine.micro_batch:
-            return self._large(state, shot, target)
-        found: tuple[Tensor, Tensor] = self._at_once(len(shot[0]), state, shot, target)
-        return found
+    def __call__(
+        self, state: State, images: Tensor, how: Sequence[Any], labels: Tensor, weights: Tensor, target: State
+    ) -> tuple[Tensor, Tensor]:
+        """The distance, and its gradient in ``images``; labels and weights are those of what is seen of them."""
+        if len(labels) > self.engine.micro_batch:
+            return self._large(state, images, how, labels, weights, target)
+        return self._at_once(images, how, (state, labels, weights, target))
 
     def _gradient(self, state: State, images: Tensor, labels: Tensor, weights: Tensor) -> State:
         parameters = {name: state[name] for name in self.matched}
@@ -53,12 +57,8 @@ class GradientDistance:
         found: State = grad(lambda own: self._loss({**others, **own}, images, labels, weights))(parameters)
         return found
 
-    def _small(self, state: State, shot: Shot, target: State) -> tuple[Tensor, Tensor]:
-        images, *rest = shot
-        gradient, value = grad_and_value(lambda images: self._distance(self._gradient(state, images, *rest), target))(
-            images
-        )
-        return value, gradient
+    def _between(self, images: Tensor, state: State, labels: Tensor, weights: Tensor, target: State) -> Tensor:
+        return self._distance(self._gradient(state, images, labels, weights), target)
 
     def _directed(
         self, state: State, direction: State, images: Tensor, labels: Tensor, weights: Tensor
@@ -66,8 +66,13 @@ class GradientDistance:
         product = along(lambda images: self._gradient(state, images, labels, weights))
         return (), (grad(product, argnums=1)(direction, images),)
 
-    def _large(self, state: State, shot: Shot, target: State) -> tuple[Tensor, Tensor]:
-        found = self.target(state, shot, len(shot[0]))
+    def _large(
+        self, state: State, images: Tensor, how: Sequence[Any], labels: Tensor, weights: Tensor, target: State
+    ) -> tuple[Tensor, Tensor]:
+        leaf = images.detach().requires_grad_()
+        augmented = self._seen(leaf, *how)
+        batch = augmented.detach(), labels, weights
+        found = self.target(state, batch, len(labels))
         direction, value = grad_and_value(self._distance)(found, target)
-        _, (gradient,) = self._product((state, direction), shot)
-        return value, gradient
+        _, (gradient,) = self._product((state, direction), batch)
+        return value, pulled_back(gradient, augmented, leaf)

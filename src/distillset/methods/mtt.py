@@ -17,22 +17,20 @@ std; batch norm uses the batch, in experts and students alike; every student dra
 authors go through all of them in a random order before the next.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
-from distillset.augment import Augmentation, Crop, assembled, default_strategy
+from distillset.augment import Augmentation, Crop, Table, assembled, default_strategy
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.data.whiten import LARGEST
-from distillset.engine import Slopes
+from distillset.engine import Slopes, State
 from distillset.errors import InputError
-from distillset.keys import Key
-from distillset.methods.base import Leaf, Leaves, Piece, Task, Term
+from distillset.keys import Key, fold, integers, permutation, words
+from distillset.methods.base import Inputs, Leaf, Leaves, Matcher, Piece, Task
 from distillset.methods.mtt_experts import Experts, Wanted, given, made, there
 from distillset.methods.mtt_settings import SETTINGS, published
 from distillset.methods.settings import coerce
@@ -196,19 +194,29 @@ RANGES: dict[str, tuple[float, bool, float]] = {
 """Field to (its lowest value, whether that is excluded, what it stays below)."""
 
 
-class TrajectoryMatching:
-    """`MTT`, with all fields resolved, at work on a task."""
+class TrajectoryMatching(Matcher):
+    """`MTT`, with all fields resolved, at work on a task. A term is a student beside an expert."""
 
-    updates = 1.0
+    streams = ("order", "augment", "crop")
+    patience = PATIENCE
 
     def __init__(self, method: MTT, task: Task, experts: Experts) -> None:
-        self.method, self.task, self.experts = method, task, experts
-        self.limit, self.patience = method.limit, PATIENCE
+        super().__init__(task)
+        self.method, self.experts, self.limit = method, experts, method.limit
+        self.blocks = range(method.segments)
         self.augmentation = Augmentation.parse(method.augment)
         loss = flat_loss(task.network, Layout(task.network))
         self.slopes = Slopes(task.engine, loss, mixes_images(task.network))
         self.hard = torch.arange(task.spec.classes, device=task.device).repeat_interleave(task.ipc)
-        self.tried: tuple[int, int] = (0, 0)
+        count = len(self.hard)
+        size = self.size = min(known(method.batch_syn) or count, count)
+        # The batches of an order are taken from its end, as published: a short one, where there is one, comes first.
+        starts = [*reversed(range(0, count, size))]
+        self.orders = -(-known(method.syn_steps) // len(starts))
+        cuts = [(order, slice(start, start + size)) for order in range(self.orders) for start in starts]
+        self.cuts = cuts[: known(method.syn_steps)]
+        """Of every step the number of its order, and what of that order is its batch."""
+        self._draw = task.engine.draws(self._drawn)
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
         method = self.method
@@ -227,28 +235,80 @@ class TrajectoryMatching:
             found["labels"] = Leaf(labels, method.lr_labels, method.momentum)
         return found
 
-    def episode(self, leaves: Leaves, step: int, key: Key) -> Iterator[Sequence[Term]]:
-        yield [partial(self._term, leaves, step, key("segment", i)) for i in range(self.method.segments)]
+    def close(self) -> None:
+        self.experts.close()
 
-    def diagnosis(self, leaves: Leaves) -> str:
-        expert, start = self.tried
+    def diagnosis(self, leaves: Leaves, step: int, key: Key) -> str:
+        expert, start = self.segment(step, key("segment", self.method.segments - 1))
         end = start + known(self.method.expert_epochs)
         return (
             f"learned rate {float(leaves['lr']):.3g}, expert {expert} from epoch {start} to {end}; try a smaller "
             "--lr-start, --lr-lr, --syn-steps or --lr"
         )
 
-    def _term(self, leaves: Leaves, step: int, key: Key) -> Piece:
-        """One student beside one expert."""
+    def segment(self, step: int, key: Key) -> tuple[int, int]:
+        """The expert that a student is set beside, and the epoch it starts at."""
+        expert, start = fold(key("draw").words(), torch.arange(2))
+        count, end = known(self.method.expert_count), self._starts(step)
+        return int(integers(expert, (), 0, count)), int(integers(start, (), self.method.min_start, end))
+
+    def inputs(self, step: int, key: Key) -> Inputs:
+        """Words for every student, and the parameters its expert has at the start and at the end of its segment."""
+        keys = [key("segment", i) for i in self.blocks]
+        found = {name: words([own(name) for own in keys]) for name in self.streams}
+        segments = [self.segment(step, own) for own in keys]
+        pairs = [self.experts.segment(*segment, known(self.method.expert_epochs)) for segment in segments]
+        first, last = zip(*pairs, strict=True)
+        return {**found, "start": torch.stack(first), "target": torch.stack(last)}
+
+    def begin(self, inputs: Inputs) -> State:
+        """A student starts where its expert is."""
+        return {}
+
+    def draw(self, inputs: Inputs) -> tuple[list[list[Batch]], Tensor, Tensor]:
+        """The batches of every student, and the expert's parameters."""
+        orders, table, crops = self._draw(inputs["order"], inputs["augment"], inputs["crop"])
+        students: list[list[Batch]] = []
+        for own in self.blocks:
+            students.append([])
+            for step, (number, cut) in enumerate(self.cuts):
+                rows = orders[own, number, cut]
+                first = (own * len(self.cuts) + step) * self.size
+                part = slice(first, first + len(rows))
+                crop = None if crops is None else replace(crops, corners=crops.corners[part])
+                students[own].append(Batch(rows, table[part], crop))
+        return students, inputs["start"], inputs["target"]
+
+    def _drawn(self, order: Tensor, augment: Tensor, crop: Tensor) -> tuple[Tensor, Table, Crop | None]:
+        """The orders ``[students, orders, N]``; the augmentation and crop of every image of every step of every
+        student, as many a step as the largest batch has.
+        """
+        device, count, shape = order.device, len(self.hard), self.task.spec.shape
+        orders = permutation(fold(order[:, None], torch.arange(self.orders, device=device)), count, count)
+        steps = torch.arange(len(self.cuts), device=device)
+        streams = fold(augment[:, None], steps).flatten(0, 1)
+        table = self.augmentation.draw(streams, shape, self.size, on_host=not self.task.engine.defers)
+        crops = None
+        if self.method.canvas > 1:
+            crops = Crop.draw(fold(crop[:, None], steps).flatten(0, 1), self.size, shape[1:], self.method.canvas)
+        return orders, table, crops
+
+    def term(
+        self, leaves: Leaves, state: State, numbers: tuple[list[list[Batch]], Tensor, Tensor], block: int
+    ) -> Piece:
         method, images = self.method, leaves["images"]
-        generator = key("draw").generator()
-        expert = int(torch.randint(known(method.expert_count), (), generator=generator))
-        start = int(torch.randint(method.min_start, self._starts(step), (), generator=generator))
-        self.tried = (expert, start)
-        first, last = self.experts.segment(expert, start, known(method.expert_epochs), images)
+        students, first, last = numbers
         labels = leaves["labels"].softmax(1) if "labels" in leaves else self.hard
-        batches = self._batches(len(images), key)
-        found = unroll(self.slopes, images, labels, leaves["lr"], first, last, batches, method.limit)
+        found = unroll(
+            self.slopes,
+            images,
+            labels,
+            leaves["lr"],
+            first[block].to(images.dtype),
+            last[block].to(images.dtype),
+            students[block],
+            None if self.task.engine.defers else method.limit,
+        )
         share = 1 / method.segments
         gradients = {
             "images": (slice(0, len(images)), found.images * share),
@@ -265,21 +325,3 @@ class TrajectoryMatching:
         if step >= method.grow:
             return end
         return method.min_start + max(1, -(-(end - method.min_start) * (step + 1) // method.grow))
-
-    def _batches(self, count: int, key: Key) -> list[Batch]:
-        """The student's batches: random orders of the synthetic set, one after the other, each cut into batches.
-
-        The batches of an order are taken from its end, as published: a short one, where there is one, comes first.
-        """
-        method, shape = self.method, self.task.spec.shape
-        steps, size = known(method.syn_steps), min(known(method.batch_syn) or count, count)
-        found: list[Batch] = []
-        generator = key("order").generator()
-        while len(found) < steps:
-            for rows in reversed(torch.randperm(count, generator=generator).split(size)):
-                draw = self.augmentation.draw(key("augment", len(found)).words(), shape, len(rows), on_host=True)
-                crop = None
-                if method.canvas > 1:
-                    crop = Crop.draw(key("crop", len(found)).words(), len(rows), shape[1:], method.canvas)
-                found.append(Batch(rows, draw, crop))
-        return found[:steps]

@@ -41,14 +41,17 @@ class Experts:
 
     def __init__(self, trajectories: Trajectories, wanted: Wanted, scratch: str | None = None) -> None:
         self.trajectories, self.wanted = trajectories, wanted
-        if scratch:
-            weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+        self._gone = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True) if scratch else None
         self._judge: tuple[Task, Callable[..., tuple[list[Tensor], list[Tensor]]]] | None = None
 
-    def segment(self, expert: int, start: int, epochs: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        """The parameters of an expert at epoch ``start`` and ``epochs`` later, ``[P]``, in the type of ``like``."""
-        first, last = (self.trajectories.state(expert, epoch, like.device) for epoch in (start, start + epochs))
-        return first.to(like.dtype), last.to(like.dtype)
+    def close(self) -> None:
+        """Remove the temporary folder, if there is one."""
+        if self._gone:
+            self._gone()
+
+    def segment(self, expert: int, start: int, epochs: int) -> tuple[Tensor, Tensor]:
+        """The parameters of an expert at epoch ``start`` and ``epochs`` later, float32 ``[P]`` on the CPU."""
+        return self.trajectories.state(expert, start), self.trajectories.state(expert, start + epochs)
 
     def guesses(self, expert: int, images: Tensor, task: Task, full: int | None = None) -> Tensor:
         """Logits of an expert at its last reachable epoch, ``[n, classes]``; ``full`` is the usual number of images."""

@@ -27,15 +27,15 @@ from distillset.engine import Slopes, pulled_back
 
 @dataclass(frozen=True)
 class Batch:
-    """The synthetic images of one step: their rows (int64 [n], CPU), how they are augmented, and cropped if at all."""
+    """The synthetic images of one step: their rows (int64 [n]), how they are augmented, and cropped if at all."""
 
     rows: Tensor
-    draw: Table
+    table: Table
     crop: Crop | None = None
 
     def seen(self, images: Tensor) -> Tensor:
         """What the student sees of its images ``[n, C, H, W]``; differentiable."""
-        return self.draw.apply(images if self.crop is None else self.crop.apply(images))
+        return self.table.apply(images if self.crop is None else self.crop.apply(images))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def unroll(
     start: Tensor,
     target: Tensor,
     batches: Sequence[Batch],
-    limit: float = float("inf"),
+    limit: float | None = None,
 ) -> Unrolled:
     """Train a student from ``start`` and compare it with ``target``, both ``[P]``.
 
@@ -76,24 +76,25 @@ def unroll(
         rate: learning rate, ``[1]``, above 0.
         start: the student's first parameters.
         target: the expert's later ones.
-        batches: one a step.
-        limit: above this loss, or where it is not finite, the way back is spared: the gradients are zero.
+        batches: one a step, where the images are.
+        limit: above this loss, or where it is not finite, the way back is spared: the gradients are zero. None reads
+            nothing from the device and always goes back.
     """
-    soft, device = labels.is_floating_point(), images.device
+    soft = labels.is_floating_point()
     full = max(len(batch.rows) for batch in batches)
 
-    def inputs(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        rows = batch.rows.to(device)
-        leaf = images.detach()[rows].requires_grad_()
-        return rows, leaf, batch.seen(leaf)
+    def inputs(batch: Batch) -> tuple[Tensor, Tensor]:
+        leaf = images.detach()[batch.rows].requires_grad_()
+        return leaf, batch.seen(leaf)
 
     def weights(batch: Batch) -> Tensor:
         return images.new_full((len(batch.rows),), 1 / len(batch.rows))
 
     states = [start]
     for batch in batches:
-        rows, _, augmented = inputs(batch)
-        slope, _ = slopes.gradient(states[-1], augmented.detach(), labels[rows], weights(batch), full)
+        with torch.no_grad():
+            augmented = batch.seen(images[batch.rows])
+        slope, _ = slopes.gradient(states[-1], augmented, labels[batch.rows], weights(batch), full)
         states.append(states[-1] - rate * slope)
     kept, distance = len(states), (start - target).square().sum()
     after = states.pop()
@@ -101,18 +102,18 @@ def unroll(
     loss = gap.square().sum() / distance
     by_images, by_rate = torch.zeros_like(images), torch.zeros_like(rate)
     by_labels = torch.zeros_like(labels) if soft else None
-    if not float(loss) <= limit:
+    if limit is not None and not float(loss) <= limit:
         return Unrolled(loss, by_images, by_rate, by_labels, kept)
     adjoint = gap * (2 / distance)
     for batch in reversed(batches):
-        rows, leaf, augmented = inputs(batch)
+        leaf, augmented = inputs(batch)
         before = states.pop()
         by_state, by_augmented, by_targets = slopes.product(
-            before, augmented.detach(), labels[rows], weights(batch), adjoint, full
+            before, augmented.detach(), labels[batch.rows], weights(batch), adjoint, full
         )
-        by_images.index_add_(0, rows, pulled_back(by_augmented, augmented, leaf) * -rate)
+        by_images.index_add_(0, batch.rows, pulled_back(by_augmented, augmented, leaf) * -rate)
         if by_labels is not None and by_targets is not None:
-            by_labels.index_add_(0, rows, by_targets * -rate)
+            by_labels.index_add_(0, batch.rows, by_targets * -rate)
         by_rate += (adjoint * (after - before)).sum() / rate
         adjoint, after = adjoint - rate * by_state, before
     return Unrolled(loss, by_images, by_rate, by_labels, kept)

@@ -5,19 +5,18 @@ numbers live in a `State`, made by `fresh` from a key and handed over at every c
 every network.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from distillset.data.spec import Spec
-from distillset.engine.engine import State
+from distillset.engine.networks import State
 from distillset.errors import InputError, shown
 from distillset.keys import Key
 from distillset.nets import alexnet, convnet, lenet, mlp, own, resnet, vgg
 from distillset.nets.batch_norm import calibrated, mixes_images
+from distillset.nets.fill import Fill, drawn, draws, fresh, seeded
 from distillset.nets.names import Family
 from distillset.nets.own import Factory
 from distillset.nets.pools import POOLS, pool
@@ -69,11 +68,13 @@ class Network:
                 "classes that makes one"
             )
         function: nn.Module | Factory | None = own.named(source) if isinstance(source, str) else source
-        # Layers draw their parameters from the global stream, which is the caller's.
-        with torch.random.fork_rng(devices=[]):
-            if function is None:
-                family, fields = _parsed(str(source))
-                return cls(str(source), family.canonical(fields), family.make(spec, fields))
+        if function is None:
+            family, fields = _parsed(str(source))
+            with torch.device("meta"):  # layers would draw their parameters from the global stream, the caller's
+                module = family.make(spec, fields)
+            module.to_empty(device="cpu").load_state_dict(fresh(module, Key(0)))
+            return cls(str(source), family.canonical(fields), module)
+        with seeded(Key(0)):
             title = source if isinstance(source, str) else getattr(source, "__qualname__", type(source).__name__)
             module = own.adopt(function, spec, title)
             own.check(module, lambda: fresh(module, Key(0)), spec, title)
@@ -107,45 +108,18 @@ def _parsed(name: str) -> tuple[Family, dict[str, object]]:
     )
 
 
-def fresh(module: nn.Module, key: Key, device: torch.device | str = "cpu") -> State:
-    """A newly initialised state of ``module``: PyTorch's own initialisation of each layer, from ``key`` alone.
-
-    Layers are drawn by their ``reset_parameters()``, inner ones first, so that an outer one has the last word.
-    """
-    with seeded(key):
-        _reset(module)
-    numbers = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    return {name: value.detach().to(device, copy=True) for name, value in numbers.items()}
-
-
-def _reset(module: nn.Module) -> None:
-    for child in module.children():
-        _reset(child)
-    reset = getattr(module, "reset_parameters", None)
-    if callable(reset):
-        reset()
-
-
-@contextmanager
-def seeded(key: Key) -> Iterator[None]:
-    """PyTorch's global stream starts from ``key`` here, and goes on outside as if nothing had happened.
-
-    For what draws from it and cannot be told otherwise: initialisers and dropout.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(key.integer())
-        yield
-
-
 __all__ = [
     "NETWORKS",
     "POOLS",
+    "Fill",
     "Network",
     "Source",
     "State",
     "build",
     "calibrated",
     "canonical",
+    "drawn",
+    "draws",
     "fresh",
     "mixes_images",
     "pool",

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
-from distillset.engine.engine import State
+from distillset.engine.networks import State
 from distillset.errors import InputError
 
 IMAGES = 16
@@ -117,7 +117,7 @@ class _Moments:
         return {
             "running_mean": self.mean,
             "running_var": self.squares / max(self.count - 1, 1),
-            "num_batches_tracked": torch.tensor(passes),
+            "num_batches_tracked": torch.full((), passes, device=self.mean.device),
         }
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from distillset.data.spec import Spec
-from distillset.engine.engine import State
 from distillset.engine.features import LAST
+from distillset.engine.networks import State
 from distillset.errors import InputError
 from distillset.nets import batch_norm
 

@@ -25,7 +25,7 @@ from distillset.data.synthetic import SyntheticSet, versions
 from distillset.engine import Compute
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import Ledger, Row, choose, evaluate
-from distillset.keys import Key
+from distillset.keys import Key, integers
 from distillset.loop import Watcher
 from distillset.nets import Network
 from distillset.sources.load import Data
@@ -64,7 +64,7 @@ def arriving(train: RealSet, classes: Sequence[int], memory: SyntheticSet | None
     images = train.images.index_select(0, torch.cat(rows))
     labels = torch.arange(len(classes)).repeat_interleave(torch.tensor([len(part) for part in rows]))
     if len(classes) == 1:
-        noise = torch.randint(0, 256, (len(images), *spec.shape), generator=key.generator()).to(torch.uint8)
+        noise = integers(key.words(), (len(images), *spec.shape), 0, 256).to(torch.uint8)
         other = noise if memory is None else memory.pixels
         images, names = torch.cat([images, other]), (*names, "stand-in")
         labels = torch.cat([labels, torch.ones(len(other), dtype=torch.int64)])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from distillset.keys import Key
+from distillset.keys import Key, fold, integers, permutation
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -66,7 +66,7 @@ def kendall(a: Numbers, b: Numbers) -> float:
 
 def draws(networks: int, key: Key, resamples: int = RESAMPLES) -> Numbers:
     """Networks drawn with replacement, ``int64 [resamples, networks]``."""
-    drawn = torch.randint(networks, (resamples, networks), generator=key.generator())
+    drawn = integers(key.words(), (resamples, networks), 0, networks)
     return np.asarray(drawn.numpy())
 
 
@@ -85,8 +85,8 @@ def correlate(proxy: Sequence[float], whole: Sequence[float], key: Key, resample
         return Correlation(len(a), None, None, None, None, None)
     rows = draws(len(a), key("bootstrap"), resamples)
     rhos, taus = spearmans(a[rows], b[rows]), np.array([kendall(a[row], b[row]) for row in rows])
-    generator = key("permutations").generator()
-    shuffled = np.stack([torch.randperm(len(a), generator=generator).numpy() for _ in range(resamples)])
+    streams = fold(key("permutations").words(), torch.arange(resamples))
+    shuffled = permutation(streams, len(a), len(a)).numpy()
     as_well = np.abs(spearmans(np.broadcast_to(a, shuffled.shape), b[shuffled])) >= abs(rho) - 1e-9
     p = (1 + int(as_well.sum())) / (1 + resamples)
     return Correlation(len(a), rho, interval(rhos), tau, interval(taus), p)

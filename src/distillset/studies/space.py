@@ -3,11 +3,9 @@
 from dataclasses import asdict
 from itertools import product
 
-import torch
-
 from distillset.data.spec import Spec
 from distillset.errors import InputError
-from distillset.keys import Key
+from distillset.keys import Key, permutation
 from distillset.nets.convnet import FAMILY, ConvNetConfig
 
 DEPTHS = (1, 2, 3, 4)
@@ -38,5 +36,5 @@ def sample(names: list[str], count: int, seed: int) -> list[str]:
     """
     if not 4 <= count <= len(names):
         raise InputError(f"--sample {count}: must be from 4 to {len(names)}, the networks that fit these images")
-    order = torch.randperm(len(names), generator=Key(seed)("space").generator())
+    order = permutation(Key(seed)("space").words(), len(names), len(names))
     return [names[i] for i in order[:count].tolist()]

@@ -1,7 +1,8 @@
 """Training networks on tensors."""
 
 from distillset.training.experts import ExpertTrainer, Watching, flat_loss, stateless, train_experts
-from distillset.training.fit import Examples, Recipe, Trainer, cross_entropy
+from distillset.training.fit import Recipe, Trainer, cross_entropy
+from distillset.training.sessions import Examples, Session, TrainingSet
 from distillset.training.trajectories import ExpertSetting, Layout, Trajectories
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "ExpertTrainer",
     "Layout",
     "Recipe",
+    "Session",
     "Trainer",
+    "TrainingSet",
     "Trajectories",
     "Watching",
     "cross_entropy",

@@ -24,14 +24,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from distillset.augment import Augmentation
+from distillset.augment import Augmentation, augment
 from distillset.data.real import RealSet
-from distillset.engine import Engine, FlatLoss, Slopes
+from distillset.engine import Engine, FlatLoss, Launch, Slopes
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.keys import Key
 from distillset.mesh import Mesh, Solo
 from distillset.nets import fresh, mixes_images
 from distillset.store import locked, sweep
+from distillset.training.sessions import Numbers, TrainingSet
 from distillset.training.trajectories import ExpertSetting, Layout, Trajectories
 
 OVERHEAD = 600
@@ -86,6 +87,11 @@ class ExpertTrainer:
         self.slopes = Slopes(engine, flat_loss(module, self.layout), mixes_images(module))
         self.augmentation = Augmentation.parse(setting.augment)
         self.labels = real.labels.to(engine.device)
+        self._vector = torch.zeros(self.layout.size, device=engine.device)
+        self._total = torch.zeros((), device=engine.device)
+        self._augment = engine.draws(augment)
+        self._captures = engine.defers and real.resident(engine.device)
+        self._launches: dict[int, Launch] = {}
 
     def key(self, expert: int) -> Key:
         """The streams of an expert: initial weights, orders and augmentations."""
@@ -97,26 +103,45 @@ class ExpertTrainer:
 
     def epoch(self, vector: Tensor, expert: int, epoch: int) -> tuple[Tensor, float]:
         """(the parameters after one more epoch, its mean loss). ``vector`` is left as it is."""
-        setting, key, device = self.setting, self.key(expert), self.engine.device
-        vector = vector.clone()
-        count = len(self.real)
-        full, total = min(setting.batch, count), torch.zeros((), device=device)
-        order = torch.randperm(count, generator=key("order", epoch).generator())
-        for start in range(0, count, setting.batch):
-            rows = order[start : start + setting.batch]
-            draw = self.augmentation.draw(
-                key("augment", epoch, start).words(), self.real.spec.shape, len(rows), on_host=True
-            )
-            images = draw.apply(self.real.rows(rows, device))
-            targets = self.labels[rows.to(device)]
-            weights = torch.full((len(rows),), 1 / len(rows), device=device)
-            slope, loss = self.slopes.gradient(vector, images, targets, weights, full)
-            if setting.sam:
-                ascent = vector + slope * (setting.sam / (slope.norm() + 1e-12))
-                slope, _ = self.slopes.gradient(ascent, images, targets, weights, full)
-            vector.sub_(slope, alpha=setting.lr)
-            total += loss * len(rows)
-        return vector, float(total) / count
+        self._vector.copy_(vector)
+        self._total.zero_()
+        numbers = Numbers(
+            [TrainingSet(self._images, self.labels, self.key(expert))],
+            self.setting.batch,
+            epoch + 1,
+            self.augmentation,
+            self.real.spec.shape,
+            self.engine.device,
+            on_host=not self._captures,
+        )
+        for update in numbers.of(epoch):
+            rows, (table,) = update.rows[0], update.tables
+            if not self._captures:
+                self._update(rows, table.apply(self._images(rows)))
+                continue
+            if len(rows) not in self._launches:
+                self._launches[len(rows)] = self.engine.launch(self._captured)
+            self._launches[len(rows)](rows, table.numbers)
+        return self._vector.clone(), float(self._total) / len(self.real)
+
+    def _images(self, rows: Tensor) -> Tensor:
+        return self.real.rows(rows, self.engine.device)
+
+    def _captured(self, rows: Tensor, numbers: Tensor) -> None:
+        images = self._images(rows)
+        self._update(rows, self._augment(images, numbers) if self.augmentation.strategy else images)
+
+    def _update(self, rows: Tensor, images: Tensor) -> None:
+        """A step on the mean loss of augmented images, whose loss is added up."""
+        setting, vector, full = self.setting, self._vector, min(self.setting.batch, len(self.real))
+        targets = self.labels[rows]
+        weights = torch.full((len(rows),), 1 / len(rows), device=images.device)
+        slope, loss = self.slopes.gradient(vector, images, targets, weights, full)
+        if setting.sam:
+            ascent = vector + slope * (setting.sam / (slope.norm() + 1e-12))
+            slope, _ = self.slopes.gradient(ascent, images, targets, weights, full)
+        vector.sub_(slope, alpha=setting.lr)
+        self._total += loss * len(rows)
 
 
 def disk_needed(trajectories: Trajectories, layout: Layout, count: int, epochs: int) -> int:

@@ -9,20 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distillset.augment import DC_AUGMENTATIONS, Augmentation
-from distillset.engine import SGD, Engine, logits
-from distillset.engine.engine import Loss
+from distillset.engine import SGD, Engine, Loss, State, logits
 from distillset.errors import DivergedError, InputError
-from distillset.keys import Key
-from distillset.nets import State, fresh, mixes_images, seeded
-
-Examples = Callable[[Tensor], Tensor]
-"""Row numbers ``int64 [n]`` (on any device) to normalised images ``float32 [n, C, H, W]`` on the engine's device."""
-
-Lesson = tuple[Examples, Tensor, Key]
-"""What a network is trained on: images by row, their labels, and the key of its random streams."""
+from distillset.keys import Key, words
+from distillset.nets import Fill, drawn, draws, mixes_images
+from distillset.training.sessions import Examples, Session, TrainingSet
 
 After = Callable[[int, State], None]
-"""Called with the number of a pass and the state after it."""
+"""Called with the number of an epoch and the state after it."""
 
 
 CHUNK = 4096
@@ -45,7 +39,7 @@ class Recipe:
         batch: most images of one update.
         decay: factor on the rate in the second half.
         augmentation: strategy of the differentiable augmentation with parameters drawn per image, ``"none"``, or one of
-            the DC paper's evaluation: ``dc/crop_scale_rotate`` on MNIST, ``dc/crop_noise`` of ConvNetBN.
+            the DC paper's evaluation: `DCAugmentation.NAME` on MNIST, `CropNoise.NAME` of ConvNetBN.
     """
 
     epochs: int = 1000
@@ -89,121 +83,90 @@ class Trainer:
         self.trainable = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
         self.augmentation = DC_AUGMENTATIONS.get(recipe.augmentation) or Augmentation.parse(recipe.augmentation)
         self.mixes = mixes_images(module)
-        self._gradients = engine.gradients(cross_entropy(module), self.mixes)
+        self._gradient = engine.gradient(cross_entropy(module), self.mixes)
         self._predict = engine.rowwise(logits(module))
         self._compiled: set[tuple[Any, ...]] = set()
+        self._draws: bool | None = None
 
-    def fit(self, examples: Examples, labels: Tensor, key: Key) -> State:
-        """A fresh network, trained.
-
-        Args:
-            examples: the images by row.
-            labels: ``int64 [N]`` classes or ``float [N, classes]`` probabilities, one for each row.
-            key: names the initial weights, the order, the augmentation and dropout, if there is any.
-        """
-        state = fresh(self.module, key("network"), self.engine.device)
-        self.train(state, examples, labels, key)
+    def fit(self, own: TrainingSet) -> State:
+        """A fresh network, trained."""
+        (state,) = self.fit_together([own])
         return state
 
-    def fit_together(self, sets: Sequence[Lesson]) -> list[State]:
-        """`fit` for several sets of the same size side by side: the same networks, but for rounding.
-
-        Only for networks of which `together` says that they can be.
-        """
-        states = [fresh(self.module, key("network"), self.engine.device) for _, _, key in sets]
-        self._train(states, sets)
+    def fit_together(self, sets: Sequence[TrainingSet]) -> list[State]:
+        """`fit` for several sets of the same size side by side: the same networks, but for rounding."""
+        states = self._fresh(sets)
+        self.run(self.session(states, sets), [own.key for own in sets])
         return states
 
-    def compile_for(self, sets: Sequence[Lesson], tests: Examples, count: int) -> None:
+    def _fresh(self, sets: Sequence[TrainingSet]) -> list[State]:
+        keys, device, fill = [own.key("network") for own in sets], self.engine.device, Fill(self.module)
+        return fill.several(words(keys, device)) if fill.pure else [drawn(self.module, key, device) for key in keys]
+
+    def session(self, states: Sequence[State], sets: Sequence[TrainingSet]) -> Session:
+        """The training of ``states`` where they stand, each on a set of its own."""
+        shape = sets[0].shape(self.engine.device)
+        if self._draws is None:
+            self._draws = draws(self.module, shape)
+        recipe = self.recipe
+        parameters = [state[name] for state in states for name in self.trainable]
+        optimiser = SGD(parameters, recipe.rate, recipe.momentum, recipe.weight_decay)
+        return Session(
+            self.engine, self._gradient, self.trainable, states, sets, optimiser, recipe.batch, self.augmentation,
+            shape, self._draws,
+        )  # fmt: skip
+
+    def run(self, session: Session, keys: Sequence[Key], after: After | None = None) -> None:
+        """All epochs of a session under these keys.
+
+        ``after`` is shown the number and the state of every epoch when it is over; the next epoch changes that state.
+        """
+        recipe, rate = self.recipe, self.recipe.rate
+        self.module.train()
+        session.optimiser.restart(rate)
+        for epoch, updates in enumerate(session.numbers(keys, recipe.epochs + 1)):
+            for update in updates:
+                session.update(update, keys)
+            if epoch == recipe.epochs // 2 + 1:
+                rate *= recipe.decay
+                session.optimiser.restart(rate)
+            if after:
+                for state in session.states:
+                    after(epoch, state)
+                self.module.train()
+        self.module.eval()
+
+    def train(self, state: State, own: TrainingSet, after: After | None = None) -> None:
+        """Train ``state`` where it stands; ``after`` as in `run`."""
+        self.run(self.session([state], [own]), [own.key], after)
+
+    def compile_for(self, sets: Sequence[TrainingSet], tests: Examples, count: int) -> None:
         """Where functions are compiled, do so for `fit_together` on such sets and for `accuracy` on ``count`` rows.
 
         Without it the first training would pay for all in its seconds.
         """
-        labels, device = sets[0][1], self.engine.device
-        full = min(self.recipe.batch, len(labels))
+        labels, device = sets[0].labels, self.engine.device
         wanted = len(sets), len(labels), labels.dtype, count
         if not self.engine.compute.compile or wanted in self._compiled:
             return
         self._compiled.add(wanted)
-        states = [fresh(self.module, key("network"), device) for _, _, key in sets]
-        sets = [(examples, labels.to(device), key) for examples, labels, key in sets]
-        # Where images mix, the last batch is not filled up.
-        sizes = {full, len(labels) % full or full} if self.mixes else {full}
+        states, keys = self._fresh(sets[:1]), [own.key for own in sets[:1]]
+        session = self.session(states, sets[:1])
         self.module.train()
-        with seeded(sets[0][2]("dropout")):
-            for size in sizes:
-                rows = [torch.arange(size, device=device)] * len(sets)
-                self._slopes(states, sets, rows, (0, 0), full, {})
+        sizes = {update.rows.shape[1]: update for update in session.numbers(keys, 1).of(0)}
+        # Where images mix, the last batch is not filled up.
+        for update in list(sizes.values())[: None if self.mixes else 1]:
+            session.gradients(update, keys)
         self.module.eval()
-        self._predict(states[0], tests(torch.arange(1)), min(self._chunk(tests), count))
+        self._predict(states[0], tests(torch.arange(1, device=device)), min(self._chunk(tests), count))
 
     def together(self, shape: tuple[int, int, int], count: int) -> int:
         """How many trainings on ``count`` images of ``shape`` are worth running side by side.
 
-        One on a CPU, whose cores a single one fills; and one for batch norm, which writes statistics as it trains, and
-        for dropout, whose numbers come from a stream that all would share.
+        One on a CPU, whose cores a single one fills; and one where the network draws random numbers of its own.
         """
         most = self.engine.together(min(self.recipe.batch, count))
-        return 1 if most == 1 or self.mixes or _draws(self.module, shape) else most
-
-    def train(self, state: State, examples: Examples, labels: Tensor, key: Key, after: After | None = None) -> None:
-        """Train ``state`` where it stands; arguments as in `fit`.
-
-        ``after`` is shown the number and the state of every pass when it is over; the next pass changes that state.
-        """
-        with seeded(key("dropout")):
-            self._train([state], [(examples, labels, key)], after)
-
-    def _train(self, states: Sequence[State], sets: Sequence[Lesson], after: After | None = None) -> None:
-        recipe, device = self.recipe, self.engine.device
-        self.module.train()
-        parameters = [state[name] for state in states for name in self.trainable]
-        sets = [(examples, labels.to(device), key) for examples, labels, key in sets]
-        count = len(sets[0][1])
-        full, weights = min(recipe.batch, count), dict[int, Tensor]()
-        rate, optimiser = recipe.rate, self._sgd(parameters, recipe.rate)
-        for epoch in range(recipe.epochs + 1):
-            orders = torch.stack(
-                [torch.randperm(count, generator=key("order", epoch).generator()) for _, _, key in sets]
-            )
-            # Once a pass: where batches are small, every way to a GPU counts.
-            orders = orders.to(device)
-            for start in range(0, count, recipe.batch):
-                own = [order[start : start + recipe.batch] for order in orders]
-                gradients = self._slopes(states, sets, own, (epoch, start), full, weights)
-                optimiser.step([own[name] for own in gradients for name in self.trainable])
-            if epoch == recipe.epochs // 2 + 1:
-                rate *= recipe.decay
-                optimiser = self._sgd(parameters, rate)
-            if after:
-                for state in states:
-                    after(epoch, state)
-                self.module.train()
-
-    def _slopes(
-        self,
-        states: Sequence[State],
-        sets: Sequence[Lesson],
-        orders: Sequence[Tensor],
-        at: tuple[int, int],
-        full: int,
-        weights: dict[int, Tensor],
-    ) -> list[State]:
-        """The gradients of an update: of each state on rows of its set; ``at`` is the pass and where in it."""
-        rows = [
-            self._rows(own, order, own[2]("augment", *at), weights) for own, order in zip(sets, orders, strict=True)
-        ]
-        return self._gradients(states, self.trainable, rows, full)
-
-    def _rows(self, own: Lesson, rows: Tensor, key: Key, weights: dict[int, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Augmented images, labels and weights of ``rows``; weights are kept by their number."""
-        examples, labels, _ = own
-        images, count = examples(rows), len(rows)
-        channels, height, width = images.shape[1:]
-        draw = self.augmentation.draw(key.words(), (channels, height, width), count, on_host=True)
-        if count not in weights:
-            weights[count] = torch.full((count,), 1 / count, device=labels.device)
-        return draw.apply(images), labels[rows], weights[count]
+        return 1 if most == 1 or draws(self.module, shape) else most
 
     def accuracy(self, state: State, examples: Examples, labels: Tensor) -> float:
         """The fraction of rows that ``state`` classifies as labelled, in evaluation mode.
@@ -233,14 +196,3 @@ class Trainer:
     def _chunk(self, examples: Examples) -> int:
         """Rows of a test that are normalised at a time."""
         return min(CHUNK, self.engine.portion(examples(torch.arange(1)).shape[1:]))
-
-    def _sgd(self, parameters: list[Tensor], rate: float) -> SGD:
-        return SGD(parameters, rate, self.recipe.momentum, self.recipe.weight_decay)
-
-
-def _draws(module: nn.Module, shape: tuple[int, int, int]) -> bool:
-    """Whether ``module`` draws random numbers when it is trained."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        before = torch.get_rng_state()
-        module.train()(torch.zeros(2, *shape))
-        return not torch.equal(before, torch.get_rng_state())

@@ -1,0 +1,89 @@
+"""What methods share that set real and synthetic images of the same class side by side: DM, DC and DSA."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from distillset.augment import formed
+from distillset.data.sampler import Rows, Sampler
+from distillset.keys import Key, fold
+from distillset.methods.base import Inputs, Matcher, Task
+from distillset.methods.siamese import How, Siamese
+
+PIXELS = "pixels"
+READ_AHEAD = 2**31
+"""Most bytes of real images that are read for an update while the device works on the one before."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an update draws for some classes.
+
+    Args:
+        drawn: rows of real images.
+        how: the augmentation of each class.
+        pixels: bytes ``[classes, n, C, H, W]`` of the real images, where the host has read them already.
+    """
+
+    drawn: Rows
+    how: How
+    pixels: Tensor | None = None
+
+    def of(self, classes: slice) -> "Shown":
+        """That of a run of classes."""
+        return Shown(self.drawn.of(classes), self.how[classes], None if self.pixels is None else self.pixels[classes])
+
+
+class ClassByClass(Matcher):
+    """A method whose updates draw real images and a siamese augmentation of every class.
+
+    Args:
+        task: what it works on.
+        batch_real: real images a class.
+        augment: the strategy.
+        formation: tiles across and down a synthetic image.
+    """
+
+    streams = ("network", "calibrate", "real", "augment")
+
+    def __init__(self, task: Task, batch_real: int, augment: str, formation: int) -> None:
+        super().__init__(task)
+        self.formation = formation
+        self.shown = task.ipc * formation**2
+        """Synthetic images that a class shows, tiles counted."""
+        self.siamese = Siamese(augment, task.spec.shape, task.engine)
+        self.sampler = task.real.sampler(batch_real, task.device)
+        self.blocks = task.blocks(self.shown, self.sampler.n)
+        self._draw = task.engine.draws(self._drawn)
+        self._reader: Sampler | None = None
+        needed = task.spec.classes * self.sampler.n * task.real.images[0].nbytes
+        if task.engine.defers and not task.real.resident(task.device) and needed <= READ_AHEAD:
+            self._reader = task.real.sampler(batch_real)
+
+    def inputs(self, step: int, key: Key) -> Inputs:
+        """With the bytes of the real images, of a set that is too large for the device."""
+        found = super().inputs(step, key)
+        if self._reader is not None:
+            rows = self._reader(fold(found["real"], torch.arange(self.task.spec.classes))).rows
+            found[PIXELS] = self.task.real.pixels(rows.flatten(), torch.device("cpu")).unflatten(0, rows.shape)
+        return found
+
+    def draw(self, inputs: Inputs) -> Shown:
+        drawn, how = self._draw(torch.stack((inputs["real"], inputs["augment"])))
+        return Shown(drawn, how, inputs.get(PIXELS))
+
+    def _drawn(self, words: Tensor) -> tuple[Rows, How]:
+        real, augment = fold(words[:, None], self.task.classes)
+        return self.sampler(real), self.siamese.draw(augment)
+
+    def real(self, shown: Shown) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Augmented real images in portions: (classes, images ``[k, n, C, H, W]``, weights ``[k, n]``)."""
+        for run, images, weights in self.task.portions(shown.drawn, shown.pixels):
+            seen = self.siamese.apply_to_real(images, shown.how[run])
+            yield run, seen.unflatten(0, weights.shape), weights.to(seen.dtype)
+
+    def seen(self, images: Tensor, how: How) -> Tensor:
+        """What the network sees of synthetic images: their tiles, augmented as their class is. Differentiable."""
+        return self.siamese.apply(formed(images, self.formation), how, self.shown)

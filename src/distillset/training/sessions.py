@@ -1,0 +1,260 @@
+"""Networks in training side by side: their sets, their random numbers and their updates."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from distillset.augment import Augmentation, Crop, DCAugmentation, Table, augment
+from distillset.engine import SGD, Engine, Launch, State, side_by_side
+from distillset.keys import Key, fold, permutation, words
+from distillset.nets import seeded
+
+Examples = Callable[[Tensor], Tensor]
+"""Row numbers ``int64 [n]`` (on the engine's device) to normalised images ``float32 [n, C, H, W]`` there."""
+
+AHEAD = 2**14
+"""About so many images have their random numbers drawn at once: a draw costs the same for few as for many."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """What a network is trained on.
+
+    Args:
+        images: by row.
+        labels: ``int64 [N]`` classes or ``float [N, classes]`` probabilities, one for each row.
+        key: names the random streams: initial weights, order, augmentation, crops, dropout.
+        on_device: whether ``images`` is tensor operations on the device alone.
+        canvas: images across and down one of `images`, of which every use sees a crop drawn anew.
+    """
+
+    images: Examples
+    labels: Tensor
+    key: Key
+    on_device: bool = True
+    canvas: int = 1
+
+    @classmethod
+    def held(cls, images: Tensor, labels: Tensor, key: Key, canvas: int = 1) -> "TrainingSet":
+        """The images of a tensor ``[N, C, H, W]``, on the engine's device."""
+        return cls(lambda rows: images[rows], labels.to(images.device), key, canvas=canvas)
+
+    def shape(self, device: torch.device) -> tuple[int, int, int]:
+        """(C, H, W) of what a network sees."""
+        channels, height, width = self.images(torch.zeros(1, dtype=torch.int64, device=device)).shape[1:]
+        return channels, height // self.canvas, width // self.canvas
+
+
+@dataclass(frozen=True)
+class Update:
+    """The random numbers of an update of ``k`` networks on ``n`` images each.
+
+    Args:
+        epoch, start: its place in the training.
+        rows: int64 ``[k, n]``.
+        streams: of their augmentation, int64 ``[k, 2]``.
+        tables: how their images are augmented, network by network; empty for an augmentation that is no strategy.
+        crops: how their canvases are cropped, network by network; empty where there are none.
+    """
+
+    epoch: int
+    start: int
+    rows: Tensor
+    streams: Tensor
+    tables: list[Table]
+    crops: list[Crop]
+
+
+class Numbers:
+    """The random numbers of a training, drawn for many updates at once.
+
+    Args:
+        sets: one a network, of one size.
+        batch: most images of an update.
+        epochs: in all.
+        augmentation: a strategy, whose tables are drawn, or another one.
+        shape: (C, H, W) of what a network sees.
+        device: where they are drawn.
+        on_host: whether the host may look at what was drawn.
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[TrainingSet],
+        batch: int,
+        epochs: int,
+        augmentation: Augmentation | DCAugmentation,
+        shape: tuple[int, int, int],
+        device: torch.device,
+        on_host: bool,
+    ) -> None:
+        self.sets, self.epochs, self.augmentation = sets, epochs, augmentation
+        self.device, self.on_host = device, on_host
+        self.count = len(sets[0].labels)
+        self.batch = min(batch, self.count)
+        self.starts = range(0, self.count, self.batch)
+        self.shape = shape
+        self.ahead = max(1, AHEAD // (len(sets) * self.count))
+
+    def __iter__(self) -> Iterator[Iterator[Update]]:
+        """The updates of each epoch."""
+        updates = len(self.starts)
+        for first in range(0, self.epochs, self.ahead):
+            last = min(first + self.ahead, self.epochs)
+            orders = permutation(self._streams("order", first, last), self.count, self.count)
+            if self.ahead == 1:
+                yield self.of(first, orders[:, 0])
+                continue
+            found = self._drawn(orders, first * updates, last * updates)
+            for _ in range(first, last):
+                yield itertools.islice(found, updates)
+
+    def of(self, epoch: int, order: Tensor | None = None) -> Iterator[Update]:
+        """The updates of one epoch, drawn for some of them at a time."""
+        if order is None:
+            order = permutation(self._streams("order", epoch, epoch + 1), self.count, self.count)[:, 0]
+        updates = len(self.starts)
+        ahead = max(1, AHEAD // (len(self.sets) * self.batch))
+        for first in range(0, updates, ahead):
+            last = min(first + ahead, updates)
+            yield from self._drawn(order[:, None], epoch * updates + first, epoch * updates + last)
+
+    def _drawn(self, orders: Tensor, first: int, last: int) -> Iterator[Update]:
+        """The updates ``first`` to ``last - 1`` of the whole training; ``orders`` are those of their epochs."""
+        updates, batch = len(self.starts), self.batch
+        tables, crops = None, None
+        streams = self._streams("augment", first, last)
+        if isinstance(self.augmentation, Augmentation):
+            tables = self.augmentation.draw(streams.flatten(0, 1), self.shape, batch, on_host=self.on_host)
+        if (canvas := self.sets[0].canvas) > 1:
+            crops = Crop.draw(self._streams("crop", first, last).flatten(0, 1), batch, self.shape[1:], canvas)
+        for number in range(first, last):
+            epoch, update = divmod(number, updates)
+            start = self.starts[update]
+            rows = orders[:, epoch - first // updates, start : start + batch]
+            at = [(network * (last - first) + number - first) * batch for network in range(len(self.sets))]
+            parts = [slice(begin, begin + rows.shape[1]) for begin in at]
+            own = [] if tables is None else [tables[part] for part in parts]
+            cut = [] if crops is None else [replace(crops, corners=crops.corners[part]) for part in parts]
+            yield Update(epoch, start, rows, streams[:, number - first], own, cut)
+
+    def _streams(self, name: str, first: int, last: int) -> Tensor:
+        """``[networks, last - first, 2]``."""
+        own = words([each.key(name) for each in self.sets], self.device)
+        return fold(own[:, None], torch.arange(first, last, device=self.device))
+
+
+Gradient = Callable[[State, Sequence[str], Sequence[Tensor], Tensor, int], State]
+
+
+class Session:
+    """Networks of one structure in training: on a GPU each update of all of them is one launch.
+
+    Args:
+        engine: says how to compute.
+        gradient: as `Engine.gradient` gives it.
+        trainable: names of the parameters that are trained.
+        states: of the networks, trained where they stand.
+        sets: one for each.
+        optimiser: of the parameters of all, network by network.
+        batch: most images of an update.
+        augmentation: of their images.
+        shape: (C, H, W) of what a network sees.
+        draws: whether the network draws random numbers when it is trained; then nothing is captured.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        gradient: Gradient,
+        trainable: Sequence[str],
+        states: Sequence[State],
+        sets: Sequence[TrainingSet],
+        optimiser: SGD,
+        batch: int,
+        augmentation: Augmentation | DCAugmentation,
+        shape: tuple[int, int, int],
+        draws: bool,
+    ) -> None:
+        self.engine, self.gradient, self.trainable, self.states = engine, gradient, trainable, states
+        self.sets = [replace(own, labels=own.labels.to(engine.device)) for own in sets]
+        self.optimiser, self.batch, self.augmentation = optimiser, batch, augmentation
+        self.shape, self.draws = shape, draws
+        self.captures = engine.defers and not draws and all(own.on_device for own in sets)
+        self._augment = engine.draws(augment)
+        self._augment_otherwise = engine.draws(self._otherwise)
+        self._launches: dict[tuple[int, float], Launch] = {}
+        self._weights: dict[int, Tensor] = {}
+
+    def numbers(self, keys: Sequence[Key], epochs: int) -> Numbers:
+        """The random numbers of a training of so many epochs."""
+        sets = [replace(own, key=key) for own, key in zip(self.sets, keys, strict=True)]
+        return Numbers(sets, self.batch, epochs, self.augmentation, self.shape, self.engine.device, not self.captures)
+
+    def update(self, numbers: Update, keys: Sequence[Key]) -> None:
+        """One update of every network."""
+        if not self.captures:
+            self.optimiser.step(self.gradients(numbers, keys))
+            return
+        at = numbers.rows.shape[1], self.optimiser.lr
+        if at not in self._launches:
+            self._launches[at] = self.engine.launch(self._captured)
+        tables = [table.numbers for table in numbers.tables]
+        self._launches[at](numbers.rows, numbers.streams, tables, [crop.corners for crop in numbers.crops])
+
+    def gradients(self, numbers: Update, keys: Sequence[Key]) -> list[Tensor]:
+        """The gradients of an update, network by network."""
+        found = []
+        for number, key in enumerate(keys):
+            images = self._seen(numbers, number)
+            if self.draws:
+                with seeded(key("dropout", numbers.epoch, numbers.start)):
+                    found += self._gradient(number, numbers.rows[number], images)
+            else:
+                found += self._gradient(number, numbers.rows[number], images)
+        return found
+
+    def _seen(self, numbers: Update, number: int) -> Tensor:
+        images = self.sets[number].images(numbers.rows[number])
+        if numbers.crops:
+            images = numbers.crops[number].apply(images)
+        if numbers.tables:
+            return numbers.tables[number].apply(images)
+        return self._otherwise(images, numbers.streams[number], on_host=True)
+
+    def _otherwise(self, images: Tensor, stream: Tensor, on_host: bool = False) -> Tensor:
+        """By an augmentation that is no strategy."""
+        assert isinstance(self.augmentation, DCAugmentation)
+        count, channels, height, width = images.shape
+        return self.augmentation.draw(stream, (channels, height, width), count, on_host).apply(images)
+
+    def _captured(self, rows: Tensor, streams: Tensor, tables: list[Tensor], corners: list[Tensor]) -> None:
+        calls = [partial(self._one, number, rows, streams, tables, corners) for number in range(len(self.states))]
+        self.optimiser.step([gradient for own in side_by_side(calls) for gradient in own])
+
+    def _one(
+        self, number: int, rows: Tensor, streams: Tensor, tables: list[Tensor], corners: list[Tensor]
+    ) -> list[Tensor]:
+        own = self.sets[number]
+        images = own.images(rows[number])
+        if corners:
+            height, width = images.shape[2] // own.canvas, images.shape[3] // own.canvas
+            images = Crop(corners[number], (height, width)).apply(images)
+        if not tables:
+            images = self._augment_otherwise(images, streams[number])
+        elif self.augmentation.strategy:
+            images = self._augment(images, tables[number])
+        return self._gradient(number, rows[number], images)
+
+    def _gradient(self, number: int, rows: Tensor, images: Tensor) -> list[Tensor]:
+        count = len(images)
+        if count not in self._weights:
+            self._weights[count] = torch.full((count,), 1 / count, device=images.device)
+        labels = self.sets[number].labels[rows]
+        full = min(self.batch, len(self.sets[number].labels))
+        found = self.gradient(self.states[number], self.trainable, (images, labels), self._weights[count], full)
+        return [found[name] for name in self.trainable]
