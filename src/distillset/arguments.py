@@ -12,6 +12,10 @@ LONGEST = 255
 """Bytes of a name in a path that file systems take."""
 
 
+LARGEST_BITS = 1023
+"""Of a whole number that a float can stand for."""
+
+
 def whole(flag: str, value: Any, least: int | None = None) -> int:
     """A whole number as Python's own: an int, one of NumPy, or a tensor that holds a single one.
 
@@ -42,6 +46,8 @@ def number(flag: str, value: Any) -> float:
         InputError: it is none, such as text, or a truth value.
     """
     if type(value) in (int, float):
+        if isinstance(value, int) and value.bit_length() > LARGEST_BITS:
+            raise InputError(f"{flag} {shown(value)}: must be a number, at most 1e308")
         return float(value) if isinstance(value, float) else value
     try:
         if isinstance(value, str | bytes | bool) or str(getattr(value, "dtype", "")).endswith("bool"):

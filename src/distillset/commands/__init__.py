@@ -46,7 +46,7 @@ class _Parser(argparse.ArgumentParser):
     """Wrong usage is one line, like every other error of the user's."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        sys.stderr.write(f"distillset: error: {message} (see {self.prog} --help)\n")
+        sys.stderr.write(f"distillset: error: {printable(message)} (see {self.prog} --help)\n")
         raise SystemExit(2)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from distillset.arguments import of_kind, path_of
+from distillset.arguments import number, of_kind, path_of, whole
 from distillset.augment import check_formation, formed
 from distillset.data.arrays import plain
 from distillset.data.card import SCHEMA, check_card, check_plain
@@ -85,9 +85,9 @@ class SyntheticSet:
         if hard and not 0 <= int(labels.min()) <= int(labels.max()) < spec.classes:
             found = f"{int(labels.min())} to {int(labels.max())}"
             raise InputError(f"labels: found {found}, allowed 0 to {spec.classes - 1}")
-        if self.lr is not None and not 0 < self.lr < float("inf"):
+        if self.lr is not None and not 0 < number("lr", self.lr) < float("inf"):
             raise InputError(f"lr {self.lr}: a learned rate must be a finite number above 0")
-        check_formation(self.formation, spec.shape)
+        check_formation(whole("formation", self.formation), spec.shape)
         if self.whitening is not None and self.whitening.mean.numel() != images[0].numel():
             raise InputError(
                 f"zca_mean {list(self.whitening.mean.shape)}: does not fit images of {list(images.shape[1:])}"

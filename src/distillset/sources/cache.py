@@ -200,7 +200,7 @@ def building(
                 shutil.rmtree(stage, ignore_errors=True)
                 yield None
                 return
-            if not sound(stage):
+            if not sound(stage) or any(path.is_dir() for path in stage.iterdir()):  # a stage is files alone
                 _empty(stage)
             try:
                 yield stage

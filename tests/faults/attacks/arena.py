@@ -114,7 +114,8 @@ class Arena:
 
     def own_cache(self) -> Path:
         """A copy of the warm cache, which the attack then uses."""
-        cache = self.copy("cache")
+        cache = self.work / "cache"
+        shutil.copytree(self.inputs / "warm", cache)  # the one in use may change meanwhile
         os.environ["DISTILLSET_CACHE"] = str(cache)
         return cache
 
@@ -141,7 +142,8 @@ class Arena:
         try:
             if event == "open" and isinstance(given[0], str | bytes | os.PathLike):
                 flags = given[2] if len(given) > 2 and isinstance(given[2], int) else 0
-                self._note(given[0], bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)))
+                writes = bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
+                self._note(given[0], writes, follow=not flags & os.O_NOFOLLOW)
             elif event in CHANGES:
                 for place in CHANGES[event]:
                     if isinstance(given[place], str | bytes | os.PathLike):

@@ -86,6 +86,7 @@ def make(arena: Arena) -> None:
     sets = {f"{name} set": SyntheticSet.load(arena.input(name)).fingerprint() for name in ("run", "chosen")}
     write_table(arena)
     write_result(arena)
+    shutil.copytree(arena.input("cache"), arena.input("warm"))
     (arena.inputs / "truths.json").write_text(json.dumps({**truths, **sets}))
 
 
