@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -321,9 +321,13 @@ def _sides(resize: Any) -> tuple[int, int]:
 
 def _listed(classes: Any) -> list[str | int]:
     """Classes by name or number, numbers as Python's own."""
-    if isinstance(classes, str) or not isinstance(classes, Iterable):
+    try:
+        found = [] if isinstance(classes, str) else list(classes)
+    except TypeError:  # also of a tensor with a single number
+        found = []
+    if not found:
         raise InputError(f"classes: {shown(classes)}; needed is a list of names or numbers")
-    return [str(item) if isinstance(item, str) else whole("--classes", item) for item in classes]
+    return [str(item) if isinstance(item, str) else whole("--classes", item) for item in found]
 
 
 def _to_stderr(note: str) -> None:
