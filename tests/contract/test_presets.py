@@ -103,6 +103,7 @@ def test_costs_by_hand() -> None:
     # 100 experts of 3 epochs (starts at 0 or 1, two epochs on), 5000 steps of 50 on 10 images
     assert passes(PRESETS["mtt-cifar10-1"], 5000, 0) == 3 * 100 * 50_000 * 3 + 11 * 5000 * 50 * 10
     assert passes(PRESETS["random-cifar10-1"], 0, 2) == 3 * 10 * 301 * 2
+    assert passes(PRESETS["random-mnist-1"], 0, 2) == 3 * 10 * 1001 * 2  # the DC paper's exception
 
 
 @pytest.mark.parametrize("name", [name for name, preset in DISTILLED.items() if preset.method == "mtt"])
