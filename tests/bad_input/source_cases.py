@@ -147,7 +147,7 @@ ARRAYS = [
     data("normalised", arrays(images=GOOD - np.eye(4, 5)[:, :, None], labels=LABELS), "row 0 has a pixel of -1"),
     data("complex", arrays(images=GOOD + 1j, labels=LABELS), "images: their type is complex128"),
     data("booleans", arrays(images=GOOD > 0, labels=LABELS), "images: their type is bool; allowed are uint8"),
-    data("16 bits", arrays(images=GOOD.astype(np.uint16), labels=LABELS), "images: their type is int64; allowed"),
+    data("16 bits", arrays(images=GOOD.astype(np.uint16), labels=LABELS), "images: their type is uint16; allowed"),
     data("text", arrays(images=np.array(["a", "b"]), labels=LABELS[:2]), r"images: <U1 found; an array of numbers"),
     data("labels as fractions", arrays(images=GOOD, labels=LABELS / 2), r"a\.npz, labels: row \d is 0\.5; allowed are"),
     data("negative labels", arrays(images=GOOD, labels=LABELS - 1), "labels: row 0 is -1"),

@@ -315,3 +315,65 @@ def test_several_sets_in_one_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"it holds 2 sets: MNIST/raw, cifar-10-batches-bin; name one of them"):
         quietly(tmp_path)
     assert len(quietly("mnist", data_dir=tmp_path).train) == 40
+
+
+def test_what_names_show_is_said_before_a_folder_is_gone_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distillset.sources import cache
+
+    def walked(path: Path) -> Any:
+        raise AssertionError(path)
+
+    monkeypatch.setattr(cache, "files_of", walked)
+    published.synsets(tmp_path / "d", WNIDS, val="flat")
+    with pytest.raises(InputError, match="no list of their classes"):
+        quietly(tmp_path / "d")
+    with pytest.raises(InputError, match=r"d/val: 6 images, but nothing says of which class each is; needed are one"):
+        quietly(tmp_path / "d" / "val")
+    with pytest.raises(InputError, match="no list of their classes"):
+        quietly("imagenette", data_dir=_named(tmp_path, "imagenet"))
+
+
+def _named(folder: Path, name: str) -> Path:
+    (folder / "d").rename(folder / name)
+    return folder
+
+
+def test_a_list_among_many_flat_images_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distillset.sources import raw_arrays
+
+    published.synsets(tmp_path / "d", WNIDS, val="flat")
+    (tmp_path / "d" / "val" / "val.txt").write_text(LISTS["val.txt"])
+    monkeypatch.setattr(raw_arrays, "MOST_NAMES", 3)
+    check_synsets(quietly(tmp_path / "d"), flat=True)
+
+
+PIPES = ("data_batch_1", "t10k-images-idx3-ubyte", "train_X.bin", "train_32x32.mat", "images.npy")
+
+
+@pytest.mark.parametrize("name", PIPES)
+def test_a_pipe_in_place_of_a_file_is_never_waited_for(tmp_path: Path, name: str) -> None:
+    import os
+
+    folder = tmp_path / "d"
+    if name == "data_batch_1":
+        published.cifar10_python(folder)
+    elif name.startswith("t10k"):
+        published.mnist(folder)
+    elif name == "train_X.bin":
+        published.stl10(folder)
+    elif name.endswith(".mat"):
+        published.svhn(folder)
+    else:
+        folder.mkdir()
+        np.save(folder / "labels.npy", np.arange(4))
+        (folder / "images.npy").touch()
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        quietly(folder)
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        quietly(folder)

@@ -15,6 +15,7 @@ from distillset.sources.hdf5 import open_hdf5
 from distillset.sources.kinds import COMMON
 from distillset.sources.raw_arrays import names_under
 from distillset.sources.splits import Split
+from distillset.sources.tree import regular
 
 WHOLE = (*SUFFIXES, *HDF5)
 
@@ -63,6 +64,8 @@ def _short(stem: str) -> str:
 
 def _array(path: Path) -> Any:
     """The array of a file, memory-mapped where it is an ``.npy``."""
+    if not regular(path):
+        raise InputError(f"{path}: not a regular file")
     try:
         if path.suffix.lower() == ".npz":
             return read_npz(path, ("arr_0",))[1]["arr_0"]

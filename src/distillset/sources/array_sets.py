@@ -56,6 +56,10 @@ def array_set(
     if not isinstance(images, Tensor):
         if not hasattr(images, "shape"):  # NumPy gives what is no array as bytes
             images = np.asarray(images)
+        if images.dtype.kind in "iu" and images.dtype.itemsize > 1:
+            raise InputError(
+                f"{what}: their type is {images.dtype}; allowed are uint8, or floating point between 0 and 1"
+            )
         # The layout follows from the shape, so it is checked before anything is read.
         kind = arrays.tensor(np.empty(0, images.dtype), what).dtype
         arrays.channels_first(torch.empty(tuple(images.shape), dtype=kind, device="meta"), what)

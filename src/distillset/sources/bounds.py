@@ -18,18 +18,22 @@ ROWS = 10**8
 """Rows of a parquet file; the largest published sets have a seventh of that."""
 
 
+UNPACKED = "; if it is your own, save it without compression: numpy.savez"
+
+
 def allowed(size: int) -> int:
     """Bytes that a file of ``size`` bytes may unpack to."""
     return max(HARMLESS, RATIO * size)
 
 
-def check_declared(path: Path, declared: int, what: str) -> None:
+def check_declared(path: Path, declared: int, what: str, instead: str = "") -> None:
     """Refuse a file that says it unpacks to far more than it can hold.
 
     Args:
         path: the file.
         declared: bytes.
         what: names them in the message.
+        instead: what whoever made the file can do.
 
     Raises:
         InputError: it is a bomb.
@@ -38,7 +42,7 @@ def check_declared(path: Path, declared: int, what: str) -> None:
     if declared > allowed(size):
         raise InputError(
             f"{path}: {what} would unpack to {declared:,} bytes from {size:,}: a decompression bomb; allowed are "
-            f"{HARMLESS:,}, or {RATIO} times the file"
+            f"{HARMLESS:,}, or {RATIO} times the file{instead}"
         )
 
 
@@ -49,4 +53,4 @@ def check_npz(path: Path) -> None:
         InputError: it is a bomb.
     """
     with zipfile.ZipFile(path) as archive:
-        check_declared(path, sum(member.file_size for member in archive.infolist()), "its arrays")
+        check_declared(path, sum(member.file_size for member in archive.infolist()), "its arrays", UNPACKED)

@@ -99,16 +99,6 @@ def form_of(path: Path) -> Form | None:
     return next((form for form in FORMS if form.claims(path)), None)
 
 
-def check(path: Path) -> None:
-    """Refuse what the names of files alone show cannot be read, before a large folder is gone through.
-
-    Raises:
-        InputError: see the forms.
-    """
-    if (form := form_of(path)) is not None:
-        form.check(path)
-
-
 def descended(path: Path, depth: int = 3) -> Path:
     """The folder inside ``path`` that holds the set, where ``path`` is only what an archive was unpacked in.
 

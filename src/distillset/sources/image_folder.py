@@ -1,5 +1,6 @@
 """A folder of images: the classes are folders, or a table lists the images with their labels."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,11 @@ from distillset.sources.listed import Listing, open_listed
 from distillset.sources.roles import splits_among
 from distillset.sources.splits import TEST_SPLITS, Split, of_files, unlabelled
 from distillset.sources.tree import Account, Folder, look, many
+
+UNTOLD = (
+    "nothing says of which class each is; needed are one folder of images per class, or a table with a column of "
+    "images and one of labels"
+)
 
 
 def open_image_folder(
@@ -46,6 +52,27 @@ def open_image_folder(
     if found is None:
         return _refuse(tree, account, listed) if tree.count() else None
     return _with_line(_of_layout(found, path), account, found.notes)
+
+
+def check_flat(path: Path) -> None:
+    """Refuse a folder of nothing but images, by names alone: there may be a million.
+
+    Raises:
+        InputError: it is one.
+    """
+    images = 0
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if kinds.silent(entry.name):
+                    continue
+                if kinds.suffix_of(entry.name) not in kinds.COMMON or entry.is_dir():
+                    return
+                images += 1
+    except OSError:
+        return
+    if images:
+        raise InputError(f"{path}: {many(images, 'images')}, but {UNTOLD}")
 
 
 def open_table(path: Path, allow_outside: bool = False) -> dict[str, Split]:
@@ -129,7 +156,4 @@ def _refuse(tree: Folder, account: Account, listed: Listing) -> NoReturn:
     tables = [f"{path.name}: {why}" for path, why in listed.why.items() if why]
     left = account.said()
     said = f" ({'; '.join(tables[:3])})" if tables else f" (there are {left})" if left else ""
-    raise InputError(
-        f"{tree.path}: {many(tree.count(), 'images')}, but nothing says of which class each is{said}; needed are one "
-        "folder of images per class, or a table with a column of images and one of labels"
-    )
+    raise InputError(f"{tree.path}: {many(tree.count(), 'images')}, but {UNTOLD.replace(';', f'{said};', 1)}")

@@ -166,7 +166,7 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag:
         found = _under(folder, name, known)
         found = None if found is None else forms.descended(found).resolve()
         if found is not None:
-            forms.check(found)
+            _check_names(found)
         return Place(name, found, known, folder)
     path = expanded(name)
     if not there(path) and folder is not None and name and there(folder / name):
@@ -184,8 +184,20 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag:
             + (instead or f"allowed are {', '.join(FILES)}, idx files and folders")
         )
     path = forms.descended(path)
-    forms.check(path)
+    _check_names(path)
     return Place(path.stem if path.is_file() else path.name, path, None)
+
+
+def _check_names(path: Path) -> None:
+    """Refuse what the names of files alone show cannot be read, before a large folder is gone through.
+
+    Raises:
+        InputError: see `forms.Form.check` and `image_folder.check_flat`.
+    """
+    if (form := forms.form_of(path)) is not None:
+        form.check(path)
+    elif path.is_dir():
+        image_folder.check_flat(path)
 
 
 def _under(folder: Path, name: str, known: Known) -> Path | None:

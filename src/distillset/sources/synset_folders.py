@@ -9,13 +9,14 @@ is the papers' order.
 import csv
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
 
 from distillset.errors import InputError
-from distillset.sources.kinds import suffixes
+from distillset.sources.kinds import COMMON, suffixes
 from distillset.sources.matlab import read_mat
 from distillset.sources.raw_arrays import names_under, whole_file
 from distillset.sources.splits import Split, of_files
@@ -37,7 +38,7 @@ def is_synsets(folder: Path) -> bool:
     root = _root(folder)
     if root is None:
         return False
-    return root != folder or (not _classes(root / "val") and _flat(root / "val") is not None)
+    return root != folder or _is_flat(root / "val")
 
 
 def _root(folder: Path) -> Path | None:
@@ -114,6 +115,21 @@ def _images(folder: Path) -> list[str]:
     return [f"{folder}{os.sep}{name}" for name in names if os.path.splitext(name)[1].lower() in suffixes()]  # noqa: PTH122
 
 
+def _is_flat(folder: Path) -> bool:
+    """Whether a folder has images and no classes, by the first of its names."""
+    if _classes(folder):
+        return False
+    for place in (folder, folder / "images"):
+        try:
+            with os.scandir(place) as entries:
+                names = [entry.name for entry in islice(entries, 100)]
+        except OSError:
+            continue
+        if any(os.path.splitext(name)[1].lower() in COMMON for name in names):  # noqa: PTH122
+            return True
+    return False
+
+
 def _flat(folder: Path) -> list[str] | None:
     """The images of a folder that has them all in one place."""
     return _images(folder) or _images(folder / "images") or None
@@ -130,11 +146,11 @@ def check_synsets(folder: Path) -> None:
         InputError: there is no list of a known name.
     """
     root = _root(folder)
-    if root is not None and not _classes(root / "val") and (flat := _flat(root / "val")) is not None:
-        _list_of(folder, root / "val", len(flat))
+    if root is not None and _is_flat(root / "val"):
+        _list_of(folder, root / "val", _flat(root / "val") or ())
 
 
-def _list_of(given: Path, folder: Path, count: int) -> Path:
+def _list_of(given: Path, folder: Path, files: Sequence[str]) -> Path:
     """The list of the classes of flat validation images."""
     places = (folder, folder.parent, given, given / "ILSVRC2012_devkit_t12" / "data", folder.parent / "devkit" / "data")
     for name in (*PAIRS, *ORDERED, DEVKIT):
@@ -142,14 +158,14 @@ def _list_of(given: Path, folder: Path, count: int) -> Path:
             if (place / name).is_file():
                 return place / name
     raise InputError(
-        f"{folder}: {count} images without folders of classes, and no list of their classes; one of these beside them "
-        f"would do: {LISTS}; or give --data {folder.parent / 'train'}, of which 20% are then held out"
+        f"{folder}: {len(files):,} images without folders of classes, and no list of their classes; one of these would "
+        f"do beside them: {LISTS}; or give --data {folder.parent / 'train'}, of which 20% are then held out"
     )
 
 
 def _listed(given: Path, folder: Path, files: list[str], wnids: list[str]) -> Split:
     """Flat validation images by the list of their classes, in the order of the list."""
-    path = _list_of(given, folder, len(files))
+    path = _list_of(given, folder, files)
     if path.name in PAIRS:
         return _split(folder, *_pairs(path, files, wnids), wnids)
     read = _of_devkit if path.name == DEVKIT else _ordered
