@@ -190,6 +190,21 @@ READ = [
     ),
     case("numbers", of([str(n) for n in range(12)], 3), "|".join(map(str, range(12))), 2, 1),
     case(
+        "splits in classes",
+        build(
+            *(
+                pictures(f"{name}/{split}", each, number)
+                for number, name in enumerate(("cat", "dog"))
+                for split, each in (("train", 6), ("test", 3))
+            )
+        ),
+        TWO,
+        6,
+        3,
+        r"took 18 images out of 4 folders$",
+    ),
+    case("folders in folders", of(at="/".join(f"d{n}" for n in range(60))), TWO),
+    case(
         "numbers in splits",
         build(*(of([str(n) for n in range(12)], each, at=name) for name, each in (("train", 3), ("test", 2)))),
         "|".join(map(str, range(12))),

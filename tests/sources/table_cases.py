@@ -412,11 +412,59 @@ READ = [
 ]
 
 
+READ += [
+    case(
+        "a table of one class of several",
+        build(of(), rows_of("file,label", *(f"cat/{n:03}.png,cat" for n in range(6)))),
+        TWO,
+        5,
+        1,
+        r"1 \.csv file \(train\.csv: all its rows are of one class\)",
+    ),
+    case(
+        "a table that says otherwise than its folders",
+        build(
+            of(),
+            rows_of(
+                "file,label",
+                *(f"{c}/{n:03}.png,{'dog' if c == 'cat' else 'cat'}" for c in TWO.split("|") for n in range(6)),
+            ),
+        ),
+        "dog|cat",
+        5,
+        1,
+        r"train\.csv: 12 images lie in folders called like another class \(.*cat/000\.png\); the table is believed",
+    ),
+    case(
+        "a column of splits of another kind",
+        table("path,label,fold", "images/{name}.png,{label},{seed}"),
+        TWO,
+        5,
+        1,
+        r"train\.csv: column fold names no splits that are known; it is not heeded",
+    ),
+    case(
+        "spaces in paths",
+        build(pictures("my pics", 12), text("train.txt", "".join(f"my pics/{n:03}.png {n % 2}\n" for n in range(12)))),
+        NUMBERS,
+    ),
+]
+
 REFUSED = [
+    case(
+        "floats as labels",
+        table("path,label", "images/{name}.png,{number}.5"),
+        refused=r"row 0: label 0\.5 \(column label\)",
+    ),
     case(
         "an image that is missing",
         table("path,label", "images/{name}.png,{label}", last="images/999.png,cat"),
         refused=r"train\.csv, row 12: No such file: images/999\.png",
+    ),
+    case(
+        "images that are missing",
+        table("path,label", "images/{name}.png,{label}", last="images/999.png,cat\nimages/998.png,dog"),
+        refused=r"train\.csv: 2 rows cannot be used: row 12: No such file: images/999\.png.*; row 13: No such file",
     ),
     case(
         "a label that is missing",

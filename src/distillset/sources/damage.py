@@ -26,7 +26,7 @@ def all_damaged(
         stop: asked between blocks whether to look no further.
         pool: threads to decode in.
     """
-    found: list[str] = []
+    found: list[DamagedError] = []
     whole = True
     for block, row in blocks:
         if len(found) >= MOST or (found and stop()):
@@ -35,17 +35,23 @@ def all_damaged(
         if isinstance(block, Tensor):
             continue
 
-        def damage(position: int, block: Block = block, row: Callable[[int], str] = row) -> str | None:
+        def damage(position: int, block: Block = block, row: Callable[[int], str] = row) -> DamagedError | None:
             picture: Picture = block[position]
             try:
                 decoded(picture, row, position)
-            except DamagedError as error:
-                return str(error)
+            except DamagedError as damaged:
+                return damaged
             return None
 
-        found += [said for said in (pool.map if pool else map)(damage, range(len(block))) if said is not None]
+        found += [error for error in (pool.map if pool else map)(damage, range(len(block))) if error is not None]
     if len(found) == 1:
-        return InputError(found[0])
-    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        return found[0]
     count = f"{len(found)}" if whole else f"at least {len(found)}"
-    return InputError(f"{count} images cannot be used: {'; '.join(found[:NAMED])}{more}")
+    reasons: dict[str, list[str]] = {}
+    for error in found[:NAMED]:
+        reasons.setdefault(error.why, []).append(error.row)
+    said = "; ".join(
+        f"{rows[0]}: {why}" + (f" (also {', '.join(rows[1:])})" if rows[1:] else "") for why, rows in reasons.items()
+    )
+    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return InputError(f"{count} images cannot be used: {said}{more}")

@@ -41,11 +41,18 @@ def open_image_folder(
     """
     tree, account = look(path)
     leave_masks(tree, account)
+    before = dict(account.left)
     listed = open_listed(tree, _tables_above(tree), account, allow_outside, guess=False)
+    if listed.splits and listed.single():
+        # It may list one class of several; if there are no folders of classes either, it is looked at again.
+        account.left = before
+        listed = Listing(why=dict.fromkeys(listed.used, "all its rows are of one class"))
     found = None if listed.splits else layout(tree, account, wanted)
-    if not listed.splits and found is None:
+    if not listed.splits and (found is None or found.single()):
         everywhere = [folder.path / name for folder in tree.walk() for name in folder.tables]
         listed = open_listed(tree, everywhere, account, allow_outside, guess=True)
+        if found is not None and not listed.splits and any(listed.why.values()):
+            _refuse(tree, account, listed)
     _leave_tables(tree, listed, account)
     if listed.splits:
         return _with_line(listed.splits, account, [])

@@ -43,6 +43,10 @@ class Layout:
     splits: dict[str, SplitFolder]
     notes: list[str]
 
+    def single(self) -> bool:
+        """Whether all images are of one class."""
+        return len({name for split in self.splits.values() for name in (*split.classes, *split.absent)}) < 2
+
 
 def layout(top: Folder, account: Account, wanted: Sequence[str] | None = None) -> Layout | None:
     """The splits and classes of a tree; None where there are no folders of classes.
@@ -57,7 +61,8 @@ def layout(top: Folder, account: Account, wanted: Sequence[str] | None = None) -
     """
     leave_masks(top, account)
     top = _unwrapped(top, stop_at_splits=True)
-    found = _splits(top, account, wanted)
+    inside = _splits_inside(top)
+    found = inside or _splits(top, account, wanted)
     if found is None:
         return None
     notes: list[str] = []
@@ -65,7 +70,8 @@ def layout(top: Folder, account: Account, wanted: Sequence[str] | None = None) -
     nested = {key: folder for key, folder in found.items() if folder.filled()}
     if not nested:
         return None
-    inner, note = _reading([kid for folder in nested.values() for kid in folder.filled()], top.path, wanted)
+    kids = [kid for folder in nested.values() for kid in folder.filled()]
+    inner, note = (False, None) if inside else _reading(kids, top.path, wanted)
     notes += [note] if note else []
     splits = {}
     for key, folder in found.items():
@@ -97,6 +103,21 @@ def _unwrapped(folder: Folder, stop_at_splits: bool = False) -> Folder:
             return folder
         folder = kid
     return folder
+
+
+def _splits_inside(top: Folder) -> dict[str, Folder] | None:
+    """Splits that lie inside the classes, as ``cat/train`` and ``cat/test``; None where there are none."""
+    kids = top.filled()
+    parts: dict[str, list[Folder]] = {}
+    for kid in kids:
+        named = roles.splits_among([inner.name for inner in kid.filled()])
+        if kid.images or len(set(named.values())) < 2 or len(named) < len(kid.filled()):
+            return None
+        for inner in kid.filled():
+            parts.setdefault(named[inner.name], []).append(Folder(kid.path, folders=[inner]))
+    if len(kids) < 2 or roles.splits_among([kid.name for kid in kids]):
+        return None
+    return {role: Folder(top.path / f"*/{role}", folders=folders) for role, folders in parts.items()}
 
 
 def _splits(top: Folder, account: Account, wanted: Sequence[str] | None) -> dict[str, Folder] | None:

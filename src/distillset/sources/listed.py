@@ -25,6 +25,9 @@ PATH_NAMES = (
 SUBMISSION = "submission"
 """In the name of a table that a competition gives as a form to fill in: its labels are none."""
 
+NAMED = 5
+"""Rows without an image that are named in full."""
+
 HALF = 0.5
 """The share of its cells that a column must find among the images to be the one that names them."""
 
@@ -60,6 +63,10 @@ class Listing:
     used: set[Path] = field(default_factory=set)
     why: dict[Path, str] = field(default_factory=dict)
 
+    def single(self) -> bool:
+        """Whether all rows with a label are of one class."""
+        return len({label for split in self.splits.values() for label in split.labels.unique().tolist()} - {-1}) < 2
+
 
 class _Unclear(InputError):
     """A table lists images, but it is not clear which."""
@@ -90,7 +97,7 @@ def open_listed(tree: Folder, tables: Sequence[Path], account: Account, allow_ou
         except _Unclear:
             raise
         except InputError as error:
-            why[path] = str(error).removeprefix(f"{path}: ")
+            why[path] = str(error).removeprefix(str(path)).lstrip(":, ")
             continue
         if isinstance(listed, str):
             why[path] = listed
@@ -120,7 +127,7 @@ def _listed(path: Path, files: NamedFiles, guess: bool) -> Listed | str:
     if table is None:
         return ""
     if not len(table):
-        return "it has no rows"
+        return "" if path.suffix.lower() == ".txt" else "it has no rows"
     role = roles.role_of(path.stem)
     best: tuple[float, int, Listed] | None = None
     tied: InputError | None = None
@@ -208,12 +215,7 @@ def _parts(listed: Listed, files: NamedFiles, several: bool, guess: bool) -> lis
         InputError: an image is not there, or it is not clear which column holds the labels.
     """
     table = listed.table
-    paths: list[Path] = []
-    for row, cell in enumerate(listed.cells):
-        try:
-            paths.append(files.path(cell, listed.base))
-        except InputError as error:
-            raise InputError(f"{table.path}, row {row}: {error}") from None
+    paths = _paths(listed, files)
     split = table_columns.split_column(table)
     named = roles.role_of(table.path.stem)
     of_rows = split[1] if split else _roles_of(paths, files.top, several and named is not None)
@@ -236,12 +238,36 @@ def _parts(listed: Listed, files: NamedFiles, several: bool, guess: bool) -> lis
         )
     notes = [f"{table.path}: {table.note}"] if table.note else []
     notes += _twice(table.path, paths, labels)
+    notes += _unlike_folders(table.path, paths, labels, names)
+    if split is None and (unheeded := table_columns.unheeded_split(table)) is not None:
+        notes.append(f"{table.path}: column {unheeded} names no splits that are known; it is not heeded")
     parts = []
     for role in dict.fromkeys(of_rows or [own]):
         rows = [row for row in range(len(paths)) if not of_rows or of_rows[row] == role]
         part = [paths[row] for row in rows]
         parts.append(_Part(table, role, rows, part, labels[rows], names, notes))
     return parts
+
+
+def _paths(listed: Listed, files: NamedFiles) -> list[Path]:
+    """The images of all rows.
+
+    Raises:
+        InputError: some are not there, or not to be read; the first ones are named.
+    """
+    paths: list[Path] = []
+    wrong: list[str] = []
+    for row, cell in enumerate(listed.cells):
+        try:
+            paths.append(files.path(cell, listed.base))
+        except InputError as error:
+            wrong.append(f"row {row}: {error}")
+    if len(wrong) > 1:
+        more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        raise InputError(f"{listed.table.path}: {len(wrong)} rows cannot be used: {'; '.join(wrong[:NAMED])}{more}")
+    if wrong:
+        raise InputError(f"{listed.table.path}, {wrong[0]}")
+    return paths
 
 
 def _roles_of(paths: Sequence[Path], top: Path, named: bool) -> list[str] | None:
@@ -268,6 +294,21 @@ def _twice(path: Path, paths: Sequence[Path], labels: torch.Tensor) -> list[str]
     other = [image for image, found in seen.items() if len(found) > 1]
     more = f", {len(other)} of them with different labels ({other[0].name})" if other else ""
     return [f"{path}: {again} rows name an image of another row again{more}; each row counts as an image"]
+
+
+def _unlike_folders(
+    path: Path, paths: Sequence[Path], labels: torch.Tensor, names: tuple[str, ...] | None
+) -> list[str]:
+    """What is said where images lie in folders that are called like other classes of the table."""
+    known = {roles.plain(name).casefold(): label for label, name in enumerate(names or ())}
+    other = [
+        image
+        for image, label in zip(paths, labels.tolist(), strict=True)
+        if known.get(roles.plain(image.parent.name).casefold(), label) != label
+    ]
+    if not other:
+        return []
+    return [f"{path}: {len(other)} images lie in folders called like another class ({other[0]}); the table is believed"]
 
 
 def _leave_unlisted(tree: Folder, parts: Sequence[_Part], account: Account) -> None:

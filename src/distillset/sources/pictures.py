@@ -33,7 +33,11 @@ class Wider(Exception):
 
 
 class DamagedError(InputError):
-    """A picture cannot be decoded."""
+    """A picture cannot be decoded: which, and why."""
+
+    def __init__(self, row: str, why: str) -> None:
+        super().__init__(f"{row}: {why}")
+        self.row, self.why = row, why
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def decoded(picture: Picture, row: Callable[[int], str], position: int) -> Tenso
     try:
         return _pixels(picture)
     except InputError as error:
-        raise DamagedError(f"{row(position)}: {error}") from None
+        raise DamagedError(row(position), str(error)) from None
 
 
 def _pixels(picture: Picture) -> Tensor:

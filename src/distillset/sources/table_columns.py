@@ -1,5 +1,6 @@
 """Which columns of a table of text are the labels and the splits, and what their cells mean."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -39,6 +40,11 @@ def split_column(table: Table) -> tuple[str, list[str]] | None:
         ):
             return name, [roles.TRAIN if str(cell).lower() in ("1", "true") else roles.TEST for cell in cells]
     return None
+
+
+def unheeded_split(table: Table) -> str | None:
+    """A column that is called like one of splits, but says other things."""
+    return next((name for name in table.columns if name.strip().lower() in SPLIT_NAMES), None)
 
 
 def label_column(table: Table, used: Sequence[str], guess: bool) -> str | Mapping[str, Sequence[Cell]] | None:
@@ -99,11 +105,20 @@ def labels_of(table: Table, column: str | Mapping[str, Sequence[Cell]]) -> tuple
         if known[0] != 1 or known[-1] != len(known):
             return torch.tensor(numbers, dtype=torch.int64), None
         return torch.tensor([max(number - 1, -1) for number in numbers]), tuple(map(str, known))
+    if found and all(map(_FLOAT.fullmatch, found)) and not all(map(_WHOLE.fullmatch, found)):
+        row = next(row for row, cell in enumerate(cells) if cell is not None and not _WHOLE.fullmatch(cell))
+        raise InputError(
+            f"{table.path}, row {row}: label {cells[row]} (column {column}); whole numbers or names are needed"
+        )
     one_hot = _one_hot(found)
     if one_hot is not None:
         return torch.tensor([-1 if cell is None else one_hot[cell] for cell in cells]), None
     order = {name: number for number, name in enumerate(sorted(found))}
     return torch.tensor([-1 if cell is None else order[cell] for cell in cells], dtype=torch.int64), tuple(order)
+
+
+_WHOLE = re.compile(r"[-+]?\d+(\.0*)?")
+_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def _one_hot(found: set[str]) -> dict[str, int] | None:

@@ -128,9 +128,14 @@ def _from_text(path: Path, text: str, note: str | None, is_image: Callable[[str]
         if len(row) != width:
             if path.suffix.lower() == ".txt":
                 return None  # prose
-            raise InputError(f"{path}, row {number}: {len(row)} cells; the first line has {width} ({', '.join(names)})")
+            raise InputError(f"{path}, row {number}: {len(row)} cells; the first line has {width} ({_short(names)})")
     cells = [[cell.strip() or None for cell in column] for column in zip(*rows, strict=True)] or [[] for _ in names]
     return Table(path, _named(names, cells), note)
+
+
+def _short(names: Sequence[str]) -> str:
+    """The first few names of columns, cut short, for a message."""
+    return ", ".join(name[:30] for name in names[:4]) + (", ..." if len(names) > 4 else "")
 
 
 def _from_objects(path: Path, text: str, note: str | None, suffix: str) -> Table | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from distillset.errors import InputError
 from distillset.sources import kinds
 
-DEPTH = 32
+DEPTH = 100
 VISITS = 8
 """How often one folder may be reached by links."""
 
@@ -116,7 +116,7 @@ def _look(path: str, account: Account, above: tuple[str, ...], visits: dict[str,
     folder, real = Folder(Path(path)), os.path.realpath(path)
     visits[real] = visits.get(real, 0) + 1
     if real in above or len(above) > DEPTH or visits[real] > VISITS:
-        account.leave("folders", folder.path, "a link that leads round")
+        account.leave("folders", folder.path, "a link that leads round" if len(above) <= DEPTH else "too deep")
         return folder
     try:
         with os.scandir(path) as found:
