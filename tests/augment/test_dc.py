@@ -18,11 +18,17 @@ WORDS = Key(5).words()[None]
 WAYS = pytest.mark.parametrize("on_host", [False, True], ids=["table", "on_host"])
 
 
-def rows(operation: str, *parameters: Sequence[float], on_host: bool = False) -> DCTable:
+class Rows:
     """A row for each pair of parameters, in one batch."""
-    number = OPERATIONS.index(operation)
-    numbers = [[number, *pair, *[0] * (2 - len(pair))] for pair in parameters]
-    return DCTable(torch.tensor(numbers, dtype=torch.float64), WORDS, OPERATIONS, on_host)
+
+    def __init__(self, operation: str, *parameters: Sequence[float], on_host: bool = False) -> None:
+        number = OPERATIONS.index(operation)
+        numbers = [[number, *pair, *[0] * (2 - len(pair))] for pair in parameters]
+        self.numbers, self.on_host = torch.tensor(numbers, dtype=torch.float64), on_host
+
+    def apply(self, images: Tensor) -> Tensor:
+        channels, height, width = images.shape[1:]
+        return DCTable(self.numbers, WORDS, (channels, height, width), OPERATIONS, self.on_host).apply(images)
 
 
 IMAGE = torch.arange(100.0).reshape(1, 1, 10, 10)
@@ -30,8 +36,8 @@ IMAGE = torch.arange(100.0).reshape(1, 1, 10, 10)
 
 @WAYS
 def test_crop_fills_with_the_mean(on_host: bool) -> None:
-    assert torch.equal(rows("crop", (4, 4), on_host=on_host).apply(IMAGE), IMAGE)
-    moved = rows("crop", (2, 7), on_host=on_host).apply(IMAGE)  # the window starts 2 rows above, 3 columns right
+    assert torch.equal(Rows("crop", (4, 4), on_host=on_host).apply(IMAGE), IMAGE)
+    moved = Rows("crop", (2, 7), on_host=on_host).apply(IMAGE)  # the window starts 2 rows above, 3 columns right
     assert torch.equal(moved[0, 0, 2:, :7], IMAGE[0, 0, :8, 3:])
     assert (moved[0, 0, :2] == 49.5).all()
     assert (moved[0, 0, :, 7:] == 49.5).all()
@@ -40,7 +46,7 @@ def test_crop_fills_with_the_mean(on_host: bool) -> None:
 @WAYS
 def test_crop_fills_each_channel_with_its_mean_over_the_batch(on_host: bool) -> None:
     images = torch.arange(400.0).reshape(2, 2, 10, 10)
-    moved = rows("crop", (2, 7), (4, 4), on_host=on_host).apply(images)
+    moved = Rows("crop", (2, 7), (4, 4), on_host=on_host).apply(images)
     # channel 0 holds 0..99 and 200..299, channel 1 is 100 more: means 149.5 and 249.5
     assert (moved[0, 0, :2] == 149.5).all()
     assert (moved[0, 1, :, 7:] == 249.5).all()
@@ -49,10 +55,10 @@ def test_crop_fills_each_channel_with_its_mean_over_the_batch(on_host: bool) -> 
 
 @WAYS
 def test_scale_is_nearest_on_zeros(on_host: bool) -> None:
-    smaller = rows("scale", (8, 10), on_host=on_host).apply(IMAGE)  # 8 rows: one of zeros above and below
+    smaller = Rows("scale", (8, 10), on_host=on_host).apply(IMAGE)  # 8 rows: one of zeros above and below
     assert (smaller[0, 0, [0, 9]] == 0).all()
     assert torch.equal(smaller[0, 0, 1:9], IMAGE[0, 0, [0, 1, 2, 3, 5, 6, 7, 8]])  # floor(i * 10 / 8)
-    larger = rows("scale", (10, 12), on_host=on_host).apply(IMAGE)  # 12 columns, of which the middle ten stay
+    larger = Rows("scale", (10, 12), on_host=on_host).apply(IMAGE)  # 12 columns, of which the middle ten stay
     assert torch.equal(larger[0, 0], IMAGE[0, 0][:, [0, 1, 2, 3, 4, 5, 5, 6, 7, 8]])  # floor((i + 1) * 10 / 12)
 
 
@@ -63,7 +69,7 @@ def test_the_published_centre_of_odd_differences(on_host: bool) -> None:
     """
     nine = [0, 1, 2, 3, 4, 5, 6, 7, 8]  # floor(i * 10 / 9)
     eleven = [0, 0, 1, 2, 3, 4, 5, 6, 7, 8]  # floor(i * 10 / 11)
-    found = rows("scale", (9, 10), (9, 11), (11, 10), on_host=on_host).apply(IMAGE.expand(3, -1, -1, -1))[:, 0]
+    found = Rows("scale", (9, 10), (9, 11), (11, 10), on_host=on_host).apply(IMAGE.expand(3, -1, -1, -1))[:, 0]
     assert torch.equal(found[0, :9], IMAGE[0, 0, nine])
     assert (found[0, 9] == 0).all()
     assert (found[1, 0] == 0).all()
@@ -75,7 +81,7 @@ def test_the_published_centre_of_odd_differences(on_host: bool) -> None:
 def test_all_sizes_of_the_published_scale(on_host: bool) -> None:
     sizes = [(h, w) for h in range(22, 34) for w in range(22, 34)]  # floor(28 f), f in [0.8, 1.2)
     images = torch.randn(len(sizes), 1, 28, 28, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    found = rows("scale", *sizes, on_host=on_host).apply(images)
+    found = Rows("scale", *sizes, on_host=on_host).apply(images)
     for image, made, size in zip(images.numpy(), found.numpy(), sizes, strict=True):
         assert np.array_equal(made, oracle.scale(image, *size)), size
 
@@ -86,7 +92,7 @@ def test_all_sizes_of_the_published_scale(on_host: bool) -> None:
 def test_all_angles_of_the_published_rotation(shape: tuple[int, int, int], dtype: torch.dtype, on_host: bool) -> None:
     angles = range(-45, 45) if shape[1] == shape[2] else range(-20, 20)  # the canvas is nowhere below the image
     images = torch.randn(len(angles), *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.5
-    found = rows("rotate", *[(a,) for a in angles], on_host=on_host).apply(images.to(dtype))
+    found = Rows("rotate", *[(a,) for a in angles], on_host=on_host).apply(images.to(dtype))
     fill = float(images.mean())
     expected = np.stack([oracle.rotate(image, fill, a) for image, a in zip(images.numpy(), angles, strict=True)])
     torch.testing.assert_close(
@@ -98,7 +104,7 @@ def test_all_angles_of_the_published_rotation(shape: tuple[int, int, int], dtype
 def test_all_windows_of_the_published_crop(on_host: bool) -> None:
     windows = [(r, c) for r in range(8) for c in range(8)]
     images = torch.randn(len(windows), 2, 9, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    found = rows("crop", *windows, on_host=on_host).apply(images)
+    found = Rows("crop", *windows, on_host=on_host).apply(images)
     means = images.mean((0, 2, 3)).numpy()
     for image, made, window in zip(images.numpy(), found.numpy(), windows, strict=True):
         assert np.array_equal(made, oracle.crop(image, means, *window))
@@ -107,8 +113,8 @@ def test_all_windows_of_the_published_crop(on_host: bool) -> None:
 def test_rotation_turns_against_the_clock_and_fills_with_the_mean() -> None:
     image = torch.zeros(1, 1, 11, 11)
     image[0, 0, 5, 8] = 121.0  # right of the centre; the mean of the image is 1
-    torch.testing.assert_close(rows("rotate", (0,)).apply(image), image, rtol=0, atol=1e-4)
-    turned_image = rows("rotate", (45,)).apply(image)
+    torch.testing.assert_close(Rows("rotate", (0,)).apply(image), image, rtol=0, atol=1e-4)
+    turned_image = Rows("rotate", (45,)).apply(image)
     row, column = divmod(int(turned_image[0, 0].argmax()), 11)
     # Up and right by 3 / sqrt(2) from the canvas's centre 7.5, of whose 16 pixels 2 are cut: (3.4, 7.6).
     assert (row, column) == (3, 8)
@@ -124,7 +130,7 @@ def test_a_spline_goes_through_its_pixels() -> None:
 @WAYS
 def test_noise_is_normal_of_a_thousandth(on_host: bool) -> None:
     images = torch.zeros(64, 3, 32, 32)
-    table = rows("noise", *[(0, 0)] * 64, on_host=on_host)
+    table = Rows("noise", *[(0, 0)] * 64, on_host=on_host)
     noise = table.apply(images)
     assert abs(float(noise.std()) - 0.001) < 2e-5  # of 196,608: 12 standard errors
     assert abs(float(noise.mean())) < 1e-5
@@ -192,5 +198,22 @@ def test_it_writes_to_nothing(name: str, on_host: bool) -> None:
     assert made.dtype == images.dtype
     assert torch.equal(images, before)
     assert not torch.equal(made, images)
+
+
+def test_a_table_refuses_what_it_was_not_drawn_for() -> None:
+    table = DCAugmentation().draw(Key(1).words(), (1, 28, 28), 20)
     with pytest.raises(InputError, match="images: 19 of them"):
-        table.apply(images[:19])
+        table.apply(torch.zeros(19, 1, 28, 28))
+    with pytest.raises(InputError, match="images: 2 of them"):
+        DCAugmentation().draw(Key(1).words(), (1, 28, 28), 1).apply(torch.zeros(2, 1, 28, 28))
+    with pytest.raises(InputError, match="images: shape"):
+        table.apply(torch.zeros(20, 1, 28, 29))
+    with pytest.raises(InputError, match="uint8"):
+        table.apply(torch.zeros(20, 1, 28, 28, dtype=torch.uint8))
+
+
+@WAYS
+def test_half_precision_is_that_of_float_rounded(on_host: bool) -> None:
+    images = torch.randn(20, 1, 12, 12, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    table = DCAugmentation().draw(Key(1).words(), (1, 12, 12), 20, on_host)
+    assert torch.equal(table.apply(images), table.apply(images.float()).to(torch.bfloat16))

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from distillset.augment.splines import turned
-from distillset.errors import InputError
+from distillset.augment.table import Shape, check_images
 from distillset.keys import fold, normal, uniform
 
 CROP, SCALE, ROTATE, NOISE = 4, 0.2, 45, 0.001
@@ -46,41 +46,46 @@ class DCTable:
         numbers: float64 ``[k * count, 3]``: the operation, and for crop the row and column in the frame at which the
             window begins, for scale the height and width, for rotate the degrees and 0, for noise zeros.
         words: the streams of the noise, int64 ``[k, 2]``, one a batch.
+        shape: (C, H, W) of the images it was drawn for.
         strategy: the operations that may be among them.
         on_host: whether the host may read which they are, so that only those are done, to each image its own.
     """
 
     numbers: Tensor
     words: Tensor
+    shape: Shape
     strategy: tuple[str, ...] = OPERATIONS
     on_host: bool = False
 
     def apply(self, images: Tensor) -> Tensor:
         """The augmented images ``[k * count, C, H, W]``; the input is never written to.
 
+        Half precision is computed in float32.
+
         Raises:
-            InputError: another number of images.
+            InputError: the images' shape, number or type is not what this table was drawn for.
         """
-        if len(images) != len(self.numbers):
-            raise InputError(f"images: {len(images)} of them, but this draw has parameters for {len(self.numbers)}")
+        check_images(images, self.shape, len(self.numbers))
+        dtype, images = images.dtype, images if images.dtype in (torch.float32, torch.float64) else images.float()
         batches = images.unflatten(0, (len(self.words), -1))
         means = batches.mean((1, 3, 4))[:, None].expand(batches.shape[:3]).flatten(0, 1)
         arguments = images, means, self.numbers.to(images.device, non_blocking=True)
-        operations, result = arguments[2][:, 0], images
+        operations, result = self.numbers[:, 0], images
         if "noise" in self.strategy:
             noise = normal(self.words.to(images.device), batches.shape[1:]).flatten(0, 1).to(images)
-            result = torch.where((operations == 3)[:, None, None, None], images + NOISE * noise, images)
+            noisy = (operations == 3).to(images.device)
+            result = torch.where(noisy[:, None, None, None], images + NOISE * noise, images)
         if "crop" in self.strategy or "scale" in self.strategy:
             result = self._where(operations < 2, _nearest, result, arguments)
         if "rotate" in self.strategy:
             result = self._where(operations == 2, _rotated, result, arguments)
-        return result
+        return result.to(dtype)
 
     def _where(self, chosen: Tensor, function: Augment, result: Tensor, arguments: tuple[Tensor, ...]) -> Tensor:
         """``function`` of the chosen rows of the arguments, and the rest of ``result``."""
         if not self.on_host:
-            return torch.where(chosen[:, None, None, None], function(*arguments), result)
-        (rows,) = chosen.nonzero(as_tuple=True)
+            return torch.where(chosen.to(result.device)[:, None, None, None], function(*arguments), result)
+        rows = chosen.nonzero(as_tuple=True)[0].to(result.device)
         return result.index_copy(0, rows, function(*(each[rows] for each in arguments)))
 
 
@@ -97,15 +102,15 @@ class DCAugmentation:
     def __str__(self) -> str:
         return "dc/" + "_".join(self.strategy)
 
-    def draw(self, words: Tensor, shape: tuple[int, int, int], count: int, on_host: bool = False) -> DCTable:
+    def draw(self, words: Tensor, shape: Shape, count: int, on_host: bool = False) -> DCTable:
         """Parameters for ``count`` images of each stream.
 
         Args:
             words: int64 ``[2]`` or ``[k, 2]``, the streams.
             shape: (C, H, W) of the images.
             count: images of a batch.
-            on_host: let the host read the operations when they are applied, which is faster on a CPU. Without, nothing
-                asks the host.
+            on_host: let the host read the operations when they are applied, of words on a CPU: faster where nothing is
+                compiled. Without, nothing asks the host.
         """
         words = words.reshape(-1, 2)
         choice, first, second = uniform(words, (count, 3), dtype=torch.float64).flatten(0, 1).unbind(1)
@@ -119,14 +124,14 @@ class DCAugmentation:
             operations = torch.where(names == number, OPERATIONS.index(name), operations)
             if name != "noise":
                 pairs = torch.where(names == number, _parameters(name, drawn, shape), pairs)
-        return DCTable(torch.stack((operations, *pairs), 1), fold(words, 0), self.strategy, on_host)
+        return DCTable(torch.stack((operations, *pairs), 1), fold(words, 0), shape, self.strategy, on_host)
 
 
 DC_AUGMENTATIONS = {str(each): each for each in (DCAugmentation(), DCAugmentation(("crop", "noise")))}
 """Those of the DC paper's evaluation, by their names in a recipe."""
 
 
-def _parameters(operation: str, uniforms: Tensor, shape: tuple[int, int, int]) -> Tensor:
+def _parameters(operation: str, uniforms: Tensor, shape: Shape) -> Tensor:
     """``[2, n]`` of uniform numbers ``[2, n]``."""
     if operation == "crop":
         return (uniforms * (2 * CROP)).floor()

@@ -56,11 +56,13 @@ class Operation:
 
     Attributes:
         group: the columns it sets: `GRID`, `COLOR` or `BOX`.
+        parameters: what they are called.
         sample: (uniform numbers in [0, 1), `UNIFORMS` tensors of one shape; height and width) -> parameters.
         columns: (parameters, height and width) -> the columns that are not neutral.
     """
 
     group: slice
+    parameters: tuple[str, ...]
     sample: Callable[[Sequence[Tensor], Size], tuple[Tensor, ...]]
     columns: Callable[[Sequence[Tensor], Size], Columns]
 
@@ -141,11 +143,11 @@ def _rotate(parameters: Sequence[Tensor], size: Size) -> Columns:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "color": Operation(COLOR, _sample_color, _color),
-    "crop": Operation(GRID, _sample_crop, _crop),
-    "cutout": Operation(BOX, _sample_cutout, _cutout),
-    "flip": Operation(GRID, _sample_flip, _flip),
-    "scale": Operation(GRID, _sample_scale, _scale),
-    "rotate": Operation(GRID, _sample_rotate, _rotate),
+    "color": Operation(COLOR, ("brightness", "saturation", "contrast"), _sample_color, _color),
+    "crop": Operation(GRID, ("down", "right"), _sample_crop, _crop),
+    "cutout": Operation(BOX, ("row", "column"), _sample_cutout, _cutout),
+    "flip": Operation(GRID, ("mirrored",), _sample_flip, _flip),
+    "scale": Operation(GRID, ("rows", "columns"), _sample_scale, _scale),
+    "rotate": Operation(GRID, ("radians",), _sample_rotate, _rotate),
 }
 """The augmentations by name, in the papers' order."""

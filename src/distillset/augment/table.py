@@ -15,7 +15,7 @@ from torch import Tensor
 from distillset.augment.by_operation import by_operation
 from distillset.augment.color import blanked, colored
 from distillset.augment.operations import BOX, COLOR, GRID, NEUTRAL, OPERATIONS, Columns
-from distillset.augment.sampling import sample
+from distillset.augment.sampling import REACH, sample
 from distillset.errors import InputError
 
 Shape = tuple[int, int, int]
@@ -40,6 +40,22 @@ def augment(images: Tensor, numbers: Tensor, groups: Sequence[slice] = ALL) -> T
     if BOX in groups:
         exact = blanked(exact, numbers[:, BOX])
     return exact.to(images.dtype)
+
+
+def check_images(images: Tensor, shape: Shape, rows: int | None) -> None:
+    """Whether ``rows`` that were drawn for images of ``shape`` fit ``images``; None is one row for any number of them.
+
+    Raises:
+        InputError: the images' shape, number or type is another.
+    """
+    if images.dim() != 4 or tuple(images.shape[1:]) != tuple(shape):
+        raise InputError(
+            f"images: shape {list(images.shape)}, but this draw was made for [n, {', '.join(map(str, shape))}]"
+        )
+    if rows not in (None, images.shape[0]):
+        raise InputError(f"images: {images.shape[0]} of them, but this draw has parameters for {rows}")
+    if not images.is_floating_point():
+        raise InputError(f"images: type {images.dtype}, but augmentation needs floats (normalise the pixels first)")
 
 
 def numbers_of(columns: Columns, like: Tensor) -> Tensor:
@@ -78,9 +94,19 @@ class Table:
         """One row with parameters of one's own.
 
         color: the brightness offset, the factors of saturation and contrast. crop: the shifts in rows and columns.
-        cutout: the centre's row and column. flip: 1 or 0. scale: the factors of the sampling grid in rows and columns.
-        rotate: radians.
+        cutout: the centre's row and column. flip: 1 or 0. scale: the factors of the sampling grid in rows and columns,
+        above 2/3. rotate: radians.
+
+        Raises:
+            InputError: no such operation, other parameters than it has, or a scale that is too small for `sample`.
         """
+        if operation not in OPERATIONS:
+            raise InputError(f"operation: {operation!r}; allowed are {', '.join(OPERATIONS)}")
+        names = OPERATIONS[operation].parameters
+        if len(parameters) != len(names):
+            raise InputError(f"parameters: {len(parameters)} of them, but {operation} has {', '.join(names)}")
+        if operation == "scale" and min(parameters) * REACH <= 1:
+            raise InputError(f"parameters: {min(parameters)}; a scale must be above {1 / REACH:.4g}")
         values = torch.tensor([parameters], dtype=torch.float64)
         columns = OPERATIONS[operation].columns(values.unbind(1), (shape[1], shape[2]))
         numbers = numbers_of(columns, values[:, 0])
@@ -115,7 +141,7 @@ class Table:
         Raises:
             InputError: the images' shape, number or type is not what this table was drawn for.
         """
-        self._check(images)
+        check_images(images, self.shape, None if len(self) == 1 else len(self))
         if not self.strategy or len(images) == 0:
             return images
         if self.kinds is not None and self.numbers.device.type == "cpu":
@@ -124,11 +150,3 @@ class Table:
         # The type first: some devices have no float64.
         numbers = self.numbers.to(images.dtype if images.dtype == torch.float64 else torch.float32)
         return augment(images, numbers.to(images.device, non_blocking=True), groups)
-
-    def _check(self, images: Tensor) -> None:
-        if images.dim() != 4 or tuple(images.shape[1:]) != self.shape:
-            raise InputError(f"images: shape {list(images.shape)}, but this draw was made for [n, *{self.shape}]")
-        if len(self) not in (1, images.shape[0]):
-            raise InputError(f"images: {images.shape[0]} of them, but this draw has parameters for {len(self)}")
-        if not images.is_floating_point():
-            raise InputError(f"images: type {images.dtype}, but augmentation needs floats (normalise the pixels first)")
