@@ -322,10 +322,10 @@ def _sides(resize: Any) -> tuple[int, int]:
 def _listed(classes: Any) -> list[str | int]:
     """Classes by name or number, numbers as Python's own."""
     try:
-        found = [] if isinstance(classes, str) else list(classes)
+        found = None if isinstance(classes, str) else list(classes)
     except TypeError:  # also of a tensor with a single number
-        found = []
-    if not found:
+        found = None
+    if found is None:
         raise InputError(f"classes: {shown(classes)}; needed is a list of names or numbers")
     return [str(item) if isinstance(item, str) else whole("--classes", item) for item in found]
 
