@@ -32,6 +32,7 @@ class NamedFiles:
         self._paths: dict[str, Path] = {}
         self._stems: dict[str, list[str]] = {}
         self._names: dict[str, list[str]] = {}
+        self._real: dict[Path, str] = {}
         self._real_top = Path(os.path.realpath(tree.path))
         for folder in tree.walk():
             inside = _key(os.path.relpath(folder.path, tree.path))
@@ -150,7 +151,13 @@ class NamedFiles:
         Raises:
             InputError: it leads outside the folder.
         """
-        if not self.allow_outside and not os.path.realpath(path).startswith(str(self._real_top) + os.sep):
+        if self.allow_outside:
+            return path
+        folder = path.parent
+        if folder not in self._real:  # of 100,000 images in a folder, each part of its path is looked at once
+            self._real[folder] = os.path.realpath(folder)
+        real = os.path.realpath(path) if path.is_symlink() else os.path.join(self._real[folder], path.name)  # noqa: PTH118
+        if not real.startswith(str(self._real_top) + os.sep):
             raise InputError(f"{path} is a link that leads outside the data's folder; --allow-outside follows it")
         return path
 
