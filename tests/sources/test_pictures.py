@@ -130,5 +130,15 @@ def test_no_card_has_a_home_looked_through(source: str) -> None:
     assert check_named_by_card("cifar10", "source") == "cifar10"
 
 
+def test_a_home_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell expands ``--out ~/x``, but not ``--out=~/x``, and a program nothing."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(folders(tmp_path / "d"))
+    assert main(["select", "random", "--data=~/d", "--test=~/d", "--ipc=1", "--out=~/o"]) == 0
+    assert (tmp_path / "o").is_dir()
+    assert not (tmp_path / "d" / "~").exists()
+    assert len(quietly(Path("~/d")).train) == len(load("~/d", announce=lambda note: None).train) == 10
+
+
 def test_a_folder_of_another_is_read_where_a_card_names_it(tmp_path: Path) -> None:
     assert check_named_by_card(str(write(tmp_path / "d" / "x.png", 0).parent), "source") == str(tmp_path / "d")

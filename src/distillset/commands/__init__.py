@@ -113,6 +113,10 @@ def _run(given: list[str]) -> int:
         _complain(refused)
         return 2
     options = parser(next((word for word in given if not word.startswith("-")), "")).parse_args(given)
+    for name, value in vars(options).items():
+        if isinstance(value, Path):
+            with suppress(RuntimeError):  # there may be no such home
+                setattr(options, name, value.expanduser())  # a shell leaves the ~ of --out=~/run as it is
     try:
         with warnings.catch_warnings(), _terminable():
             # Of odd images; those that cannot be used are named in an error, and the others are none of the user's.
