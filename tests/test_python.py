@@ -16,6 +16,7 @@ import distillset as ds
 from distillset.data import arrays
 from distillset.export import export, read_pt
 from distillset.report import report
+from distillset.studies import compare, continual, nas
 from tests import toys
 
 LABELS = np.arange(40) % 2
@@ -438,4 +439,25 @@ def test_odd_arguments_are_taken_or_named_in_a_line(name: str, tmp_path: Path, m
         except ds.InputError as error:
             assert "\n" not in str(error)  # noqa: PT017 (what is taken is right as well)
             assert len(str(error)) < 600 + (len(odd) if isinstance(odd, str) else 0)  # noqa: PT017
+    assert not list(tmp_path.iterdir())
+
+
+def test_studies_take_and_name_what_the_others_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    two: dict[str, Any] = {**SHORT, "repeats": np.int64(2), "epochs": np.int64(0)}
+    assert len(compare({"a": CHOSEN}, (IMAGES, LABELS), **two).rows) == 1
+    calls: list[tuple[Callable[[], object], str]] = [
+        (lambda: compare([CHOSEN], DATA), "compare: artifacts .*: must be a mapping of names to sets"),  # type: ignore[arg-type]
+        (lambda: compare({"a": CHOSEN}, DATA.train), "data: a RealSet found"),
+        (lambda: compare({"a": CHOSEN}, DATA, repeats=2.5), "--repeats 2.5: must be a whole number"),  # type: ignore[arg-type]
+        (lambda: continual(None, ["random"], "out"), "data: NoneType found"),
+        (lambda: continual(DATA, ["random"], "out", seeds=0), "--seeds 0: must be a list"),  # type: ignore[arg-type]
+        (lambda: continual(DATA, ["random"], "out", steps=1.5), "--steps 1.5: must be a whole number"),  # type: ignore[arg-type]
+        (lambda: nas(DATA, "random", "out"), "--proxy 'random': must be a list"),
+        (lambda: nas(DATA, ["random"], "out", count="3"), "--count '3': must be a whole number"),  # type: ignore[arg-type]
+        (lambda: nas(3, ["random"], "out"), "data: int found"),
+    ]
+    for call, told in calls:
+        with pytest.raises(ds.InputError, match=told):
+            call()
     assert not list(tmp_path.iterdir())

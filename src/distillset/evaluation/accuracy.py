@@ -12,7 +12,6 @@ from torch import nn
 
 from distillset.arguments import function, of_kind, path_of, text, truth, whole
 from distillset.coresets import Expert, expert, told_twice
-from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute, Work
 from distillset.errors import InputError, shown
@@ -25,7 +24,7 @@ from distillset.evaluation.snapshots import VALIDATION, VALIDATION_KEY, trial
 from distillset.evaluation.subjects import Subject, alike, of_random, of_set, of_whole
 from distillset.mesh import join
 from distillset.nets import Network, Source, pool
-from distillset.sources.load import Data, given
+from distillset.sources.load import Data, with_test
 from distillset.sources.picture_sets import holds_pictures, read_pictures
 
 
@@ -92,7 +91,7 @@ def evaluate(
         InputError: an argument out of its range, or a test or training set that does not fit the synthetic one.
         DivergedError: the logits of all networks of a row are not finite; of some, the row says how many.
     """
-    data = _tested_on(data, announce)
+    data = with_test(data, announce)
     synthetic, artifact = _artifact(synthetic, artifact, data, announce)
     repeats, seed = whole("--repeats", repeats, 1), whole("--seed", seed)
     _check_kinds(protocol, augment, select, (hard_labels, own, baseline, soft_random, with_whole, best_on_test))
@@ -192,17 +191,6 @@ def _artifact(
     if holds_pictures(path):
         return read_pictures(path, data.train.spec, announce), name
     return SyntheticSet.load(path), name
-
-
-def _tested_on(data: Any, announce: Callable[[str], None]) -> Data:
-    """Data with a test set.
-
-    Raises:
-        InputError: a `RealSet`, of which nothing says whether it was trained on.
-    """
-    if isinstance(data, RealSet):
-        raise InputError("data: a RealSet found; needed are a training and a test set: Data(train, test, name)")
-    return given(data, announce)
 
 
 def _own(

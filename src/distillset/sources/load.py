@@ -177,6 +177,17 @@ def given(data: Any, announce: Callable[[str], None] | None = None) -> Data:
     return load(data, announce=announce)
 
 
+def with_test(data: Any, announce: Callable[[str], None] | None = None) -> Data:
+    """What `given` makes of data that need a test set.
+
+    Raises:
+        InputError: a `RealSet`, which has none; or see `load`.
+    """
+    if isinstance(data, RealSet):
+        raise InputError("data: a RealSet found; needed are a training and a test set: Data(train, test, name)")
+    return given(data, announce)
+
+
 @dataclass(frozen=True)
 class _Shape:
     """What is to be made of a source."""

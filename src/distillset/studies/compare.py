@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
+from distillset.arguments import of_kind, whole
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.evaluation import Ledger, Row, choose, evaluate
 from distillset.evaluation.bench import Report
 from distillset.evaluation.checks import check_fit
 from distillset.nets import Source
-from distillset.sources.load import Data
+from distillset.sources.load import with_test
 
 LEVEL = 0.05
 """Chance, over all pairs together, that a difference is announced where there is none."""
@@ -95,9 +96,9 @@ class Comparison:
 
 def compare(
     artifacts: Mapping[str, SyntheticSet],
-    data: Data,
+    data: Any,
     *,
-    networks: Sequence[Source] = ("convnet",),
+    networks: Source | Sequence[Source] = ("convnet",),
     repeats: int = 5,
     protocol: str = "auto",
     epochs: int | None = None,
@@ -122,6 +123,8 @@ def compare(
     Raises:
         InputError: no artifact, one network only, or an artifact that the data do not fit.
     """
+    of_kind("compare: artifacts", artifacts, Mapping, "a mapping of names to sets")
+    data, repeats = with_test(data), whole("--repeats", repeats)
     if not artifacts:
         raise InputError("compare: no artifact; at least one is needed")
     if repeats < 2:

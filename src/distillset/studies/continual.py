@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from distillset.arguments import path_of
+from distillset.arguments import path_of, several, whole
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet, versions
 from distillset.engine import Compute
@@ -28,7 +28,7 @@ from distillset.evaluation import Ledger, Row, choose, evaluate
 from distillset.keys import Key, integers
 from distillset.loop import Watcher
 from distillset.nets import Network
-from distillset.sources.load import Data
+from distillset.sources.load import Data, with_test
 from distillset.store import write_json
 from distillset.studies.folder import ACCURACIES, opened
 from distillset.studies.makers import Maker, seconds
@@ -144,7 +144,7 @@ class _Measured:
 
 
 def continual(
-    data: Data,
+    data: Any,
     memories: Sequence[str],
     out: str | Path,
     *,
@@ -186,7 +186,13 @@ def continual(
         InputError: an argument is out of its range, or contradicts the study in ``out``.
         InterruptedRun: the watcher asked to stop.
     """
-    train, watcher = data.train, watcher or Watcher()
+    data, watcher = with_test(data), watcher or Watcher()
+    train, seeds = data.train, [whole("--seeds", seed) for seed in several("--seeds", seeds)]
+    steps, ipc, repeats = whole("--steps", steps), whole("--ipc", ipc), whole("--repeats", repeats)
+    epochs, distill_steps = (
+        None if value is None else whole(flag, value)
+        for flag, value in (("--epochs", epochs), ("--distill-steps", distill_steps))
+    )
     makers = {name: Maker(name, distill_steps, network, device, precision, compile) for name in dict.fromkeys(memories)}
     _check(train, makers, steps, ipc, seeds, repeats)
     Network.of(network, train.spec)

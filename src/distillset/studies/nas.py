@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
-from distillset.arguments import path_of
+from distillset.arguments import number as plain_number
+from distillset.arguments import path_of, several, text
+from distillset.arguments import whole as whole_number
 from distillset.coresets import SELECTORS
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet, versions
@@ -31,7 +33,7 @@ from distillset.loop import Watcher
 from distillset.methods import METHODS
 from distillset.nets import Network
 from distillset.nets.convnet import ConvNetConfig
-from distillset.sources.load import Data
+from distillset.sources.load import Data, with_test
 from distillset.store import write_json
 from distillset.studies.correlation import correlate, difference, top
 from distillset.studies.folder import ACCURACIES, opened
@@ -49,7 +51,7 @@ WHOLE_BATCH = 64
 
 
 def nas(
-    data: Data,
+    data: Any,
     proxies: Sequence[str],
     out: str | Path,
     *,
@@ -95,7 +97,13 @@ def nas(
         InputError: an argument is out of its range, or contradicts the study in ``out``.
         InterruptedRun: the watcher asked to stop.
     """
-    watcher, proxies = watcher or Watcher(), list(dict.fromkeys(proxies))
+    data, watcher = with_test(data), watcher or Watcher()
+    proxies = list(dict.fromkeys(text("--proxy", proxy) for proxy in several("--proxy", proxies)))
+    count, ipc, seed = whole_number("--count", count), whole_number("--ipc", ipc), whole_number("--seed", seed)
+    epochs, repeats = whole_number("--epochs", epochs), whole_number("--repeats", repeats)
+    proxy_epochs, fraction = whole_number("--proxy-epochs", proxy_epochs), plain_number("--top", fraction)
+    images = None if images is None else whole_number("--images", images)
+    distill_steps = None if distill_steps is None else whole_number("--distill-steps", distill_steps)
     if repeats < 1:
         raise InputError(f"--repeats {repeats}: must be at least 1")
     if not 0 < fraction <= 1:
