@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from distillset import load, select
+from distillset import evaluate, load, select
 from distillset.commands import main
 from distillset.engine import Compute, measure, room
 from distillset.engine.compute import Work
@@ -136,6 +136,12 @@ def test_a_large_image_is_measured_by_its_shapes() -> None:
     assert found.activations == one.activations * 1024
     assert found.held - 10 == (one.held - 10) * 1024
     assert found.flops == pytest.approx(one.flops * 1024)
+
+
+def test_a_row_of_too_many_networks() -> None:
+    """A list as long was made before the first one was trained, until the system ended the process."""
+    with pytest.raises(InputError, match="--repeats 1000000000: must be at most 100000"):
+        evaluate(distil(ipc=1, steps=0), toys.toy_data(), repeats=10**9, **toys.EAGER)
 
 
 class TestMemoryThatRanOut:

@@ -27,6 +27,9 @@ from distillset.nets import Network, Source, pool
 from distillset.sources.load import Data, with_test
 from distillset.sources.picture_sets import holds_pictures, read_pictures
 
+MOST_REPEATS = 100_000
+"""Networks a row: what each of them found is kept until the last."""
+
 
 def evaluate(
     synthetic: SyntheticSet | str | PathLike[str],
@@ -93,7 +96,7 @@ def evaluate(
     """
     data = with_test(data, announce)
     synthetic, artifact = _artifact(synthetic, artifact, data, announce)
-    repeats, seed = whole("--repeats", repeats, 1), whole("--seed", seed)
+    repeats, seed = _networks(repeats), whole("--seed", seed)
     _check_kinds(protocol, augment, select, (hard_labels, own, baseline, soft_random, with_whole, best_on_test))
     _check_places(snapshots, ledger, report, announce)
     epochs = None if epochs is None else whole("--epochs", epochs)
@@ -252,3 +255,15 @@ def _others(
         return [*found, of_whole(real)] if with_whole else found
 
     return subjects
+
+
+def _networks(repeats: int) -> int:
+    """``repeats``, checked.
+
+    Raises:
+        InputError: it is no whole number from 1 to `MOST_REPEATS`.
+    """
+    found = whole("--repeats", repeats, 1)
+    if found > MOST_REPEATS:
+        raise InputError(f"--repeats {found}: must be at most {MOST_REPEATS}")
+    return found
