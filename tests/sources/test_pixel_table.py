@@ -112,3 +112,9 @@ def test_tables_that_cannot_be_used_are_one_short_line(tmp_path: Path, content: 
         quietly(tmp_path / "train.csv")
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 600
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(csv(TRAIN).encode().replace(b"pixel3,", b"pixel\xff,"))
+    with pytest.raises(InputError, match=r"train\.csv: it is no table \('utf-8' codec"):
+        quietly(tmp_path / "train.csv")

@@ -73,8 +73,7 @@ def open_pixel_table(path: Path) -> dict[str, Split]:
 def _open(path: Path, split: str) -> dict[str, Split]:
     cells = header(path)
     named = not all(_is_number(cell) for cell in cells)
-    table = _read(path, named, len(cells))
-    columns = {name.strip(): table.column(place) for place, name in enumerate(table.column_names)}
+    columns = _read(path, named, len(cells))
     if named and IN_ONE in map(str.lower, columns):
         return _in_one(path, columns, split)
     label = _label(list(columns)) if named else next(iter(columns))
@@ -114,7 +113,8 @@ def _in_one(path: Path, columns: Mapping[str, Any], split: str) -> dict[str, Spl
     return found
 
 
-def _read(path: Path, named: bool, width: int) -> Any:
+def _read(path: Path, named: bool, width: int) -> dict[str, Any]:
+    """The columns of a table by name, in their order."""
     from pyarrow import csv
 
     if path.stat().st_size > LARGEST:
@@ -126,7 +126,8 @@ def _read(path: Path, named: bool, width: int) -> Any:
         column_names=None if named else [f"c{number}" for number in range(width)],
     )
     try:
-        return csv.read_csv(path, read_options=options, parse_options=csv.ParseOptions(delimiter=delimiter))
+        table = csv.read_csv(path, read_options=options, parse_options=csv.ParseOptions(delimiter=delimiter))
+        return {name.strip(): table.column(place) for place, name in enumerate(table.column_names)}
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: it is no table ({reason(error, 160)})") from None
 
