@@ -64,6 +64,17 @@ def test_cifar_as_later_protocols_write_it(tmp_path: Path, protocol: int) -> Non
     check(quietly(tmp_path / "c"), train, test, tuple(TEN))
 
 
+@pytest.mark.parametrize("name", ["CIFAR10", "cifar-10", "Cifar_10"])
+def test_a_known_name_is_known_however_it_is_spelt(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test = published.cifar10_python(tmp_path / "sets" / name)
+    data = quietly(name, data_dir=tmp_path / "sets")
+    check(data, train, test, tuple(TEN))
+    assert (data.source, data.train.spec.mean) == ("cifar10", KNOWN["cifar10"].mean)
+    # a folder of that name where the command runs is a path
+    monkeypatch.chdir(tmp_path / "sets")
+    assert quietly(name).train.spec.mean != KNOWN["cifar10"].mean
+
+
 def test_rows_of_cifar_are_named_by_their_file(tmp_path: Path) -> None:
     published.cifar10_binary(tmp_path / "c")
     batch = tmp_path / "c" / "data_batch_3.bin"

@@ -159,6 +159,9 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag:
     folder = expanded(given) if given else None
     if data_dir and (folder is None or not folder.is_dir()):
         raise InputError(f"--data-dir {data_dir}: no such folder")
+    if isinstance(data, str) and name not in KNOWN and os.sep not in name and not there(expanded(name)):
+        # CIFAR-10 and Fashion-MNIST are names of theirs, whatever a folder below --data-dir is called
+        name = next((known for known in KNOWN if forms.plain(known) == forms.plain(name)), name)
     if name in KNOWN and isinstance(data, str):
         known = KNOWN[name]
         if folder is None or known.hub is None:
