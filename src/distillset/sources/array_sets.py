@@ -65,7 +65,7 @@ def array_set(
         arrays.channels_first(torch.empty(tuple(images.shape), dtype=kind, device="meta"), what)
     else:
         arrays.channels_first(images, what)
-    numbers, named = arrays.labels(plain_labels(labels, what_labels), what_labels)
+    numbers, named = arrays.labels(_flat(labels), what_labels)
     if len(images) != len(numbers):
         counts = f"{len(images)} images but {len(numbers)} labels"
         raise InputError(f"{what}: {counts} ({what_labels}); there must be one label per image")
@@ -77,28 +77,11 @@ def array_set(
     return Split(what, numbers, named or class_names, read, lambda row: f"{what}, row {row}")
 
 
-def plain_labels(labels: Any, what: str) -> Any:
-    """Labels [N, 1, 1] as [N], whole numbers stored as floats or truth values as integers, bytes as text."""
-    if isinstance(labels, Tensor):
-        labels = labels.detach().cpu()
-        return labels.reshape(len(labels)) if labels.ndim > 2 and labels.numel() == len(labels) else labels
-    array = np.asarray(labels)
-    if array.ndim > 2 and array.size == len(array):
-        array = array.reshape(-1)
-    if array.dtype.kind == "S":
-        try:
-            return np.char.decode(array, "utf-8")
-        except UnicodeDecodeError:
-            raise InputError(f"{what}: bytes that are not text (UTF-8)") from None
-    if array.dtype.kind == "b":
-        return array.astype(np.int64)
-    if array.dtype.kind == "f" and array.size == len(array) and _whole(array):
-        return array.astype(np.int64)
-    return array
-
-
-def _whole(array: NDArray[Any]) -> bool:
-    return bool((np.isfinite(array) & (np.floor(array) == array) & (np.abs(array) < 2**53)).all())
+def _flat(labels: Any) -> Any:
+    """Labels [N, 1, 1, 1] as [N], as PatchCamelyon has them; others as they are."""
+    array = labels if isinstance(labels, Tensor) else np.asarray(labels)
+    size = array.numel() if isinstance(array, Tensor) else array.size
+    return array.reshape(-1) if array.ndim > 2 and size == len(array) else array
 
 
 def _rows(source: Any, rows: Sequence[int]) -> NDArray[Any]:
