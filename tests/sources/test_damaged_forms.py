@@ -27,8 +27,8 @@ def arrays(folder: Path) -> None:
 
 def npy(folder: Path) -> None:
     folder.mkdir()
-    np.save(folder / "images.npy", published.images(6, 5, 5))
-    np.save(folder / "labels.npy", np.arange(6) % 2)
+    np.save(folder / "images.npy", published.images(6, 5, 5), allow_pickle=False)
+    np.save(folder / "labels.npy", np.arange(6) % 2, allow_pickle=False)
 
 
 def table(folder: Path) -> None:

@@ -378,7 +378,7 @@ def test_a_pipe_in_place_of_a_file_is_never_waited_for(tmp_path: Path, name: str
         published.svhn(folder)
     else:
         folder.mkdir()
-        np.save(folder / "labels.npy", np.arange(4))
+        np.save(folder / "labels.npy", np.arange(4), allow_pickle=False)
         (folder / "images.npy").touch()
     (folder / name).unlink()
     os.mkfifo(folder / name)
