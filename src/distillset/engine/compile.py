@@ -48,6 +48,15 @@ def compiled(function: Callable[..., Any], compute: Compute, second: bool = Fals
     return with_kernels
 
 
+def compiled_apart(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` compiled in full precision, with recompilations counted for itself."""
+
+    def run(*arguments: Any) -> Any:
+        return function(*arguments)
+
+    return torch.compile(_own_code(run), dynamic=False)
+
+
 def _exact(result: torch.Tensor) -> torch.Tensor:
     return result.float() if result.dtype in (torch.bfloat16, torch.float16) else result
 

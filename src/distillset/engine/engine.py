@@ -11,6 +11,7 @@ from torch.func import grad_and_value
 
 from distillset.engine.adjoint import pulled_back
 from distillset.engine.captured import Launch
+from distillset.engine.compile import compiled_apart
 from distillset.engine.compute import Compute
 from distillset.engine.micro_batches import MicroBatches
 
@@ -61,7 +62,7 @@ class Engine(MicroBatches):
         Compiled where a whole step is, so that hundreds of small operations are a few; on a CPU compiling would cost
         more than it saves.
         """
-        return torch.compile(function, dynamic=False) if self.defers and self.compute.compile else function
+        return compiled_apart(function) if self.defers and self.compute.compile else function
 
     def pixel_gradient(
         self, seen: Callable[..., Tensor], loss: Callable[..., Tensor], second: bool = False

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from distillset.augment import Augmentation, augment
+from distillset.augment import Augmentation, Table
 from distillset.data.real import RealSet
 from distillset.engine import Engine, FlatLoss, Launch, Slopes
 from distillset.errors import DivergedError, InputError, InterruptedRun
@@ -32,7 +32,7 @@ from distillset.keys import Key
 from distillset.mesh import Mesh, Solo
 from distillset.nets import fresh, mixes_images
 from distillset.store import locked, sweep
-from distillset.training.sessions import Numbers, TrainingSet
+from distillset.training.sessions import Drawing, Numbers, TrainingSet
 from distillset.training.trajectories import ExpertSetting, Layout, Trajectories
 
 OVERHEAD = 600
@@ -85,11 +85,10 @@ class ExpertTrainer:
         self.engine, self.module, self.real, self.setting = engine, module, real, setting
         self.layout = Layout(module)
         self.slopes = Slopes(engine, flat_loss(module, self.layout), mixes_images(module))
-        self.augmentation = Augmentation.parse(setting.augment)
+        self.drawing = Drawing(engine, Augmentation.parse(setting.augment))
         self.labels = real.labels.to(engine.device)
         self._vector = torch.zeros(self.layout.size, device=engine.device)
         self._total = torch.zeros((), device=engine.device)
-        self._augment = engine.draws(augment)
         self._captures = engine.defers and real.resident(engine.device)
         self._launches: dict[int, Launch] = {}
 
@@ -109,7 +108,7 @@ class ExpertTrainer:
             [TrainingSet(self._images, self.labels, self.key(expert))],
             self.setting.batch,
             epoch + 1,
-            self.augmentation,
+            self.drawing,
             self.real.spec.shape,
             self.engine.device,
             on_host=not self._captures,
@@ -117,11 +116,12 @@ class ExpertTrainer:
         for update in numbers.of(epoch):
             rows, (table,) = update.rows[0], update.tables
             if not self._captures:
+                assert isinstance(table, Table)
                 self._update(rows, table.apply(self._images(rows)))
                 continue
             if len(rows) not in self._launches:
                 self._launches[len(rows)] = self.engine.launch(self._captured)
-            self._launches[len(rows)](rows, table.numbers)
+            self._launches[len(rows)](rows, table)
         return self._vector.clone(), float(self._total) / len(self.real)
 
     def _images(self, rows: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class ExpertTrainer:
 
     def _captured(self, rows: Tensor, numbers: Tensor) -> None:
         images = self._images(rows)
-        self._update(rows, self._augment(images, numbers) if self.augmentation.strategy else images)
+        self._update(rows, self.drawing.augment(images, numbers) if self.drawing.augmentation.strategy else images)
 
     def _update(self, rows: Tensor, images: Tensor) -> None:
         """A step on the mean loss of augmented images, whose loss is added up."""

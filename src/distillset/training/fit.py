@@ -13,7 +13,7 @@ from distillset.engine import SGD, Engine, Loss, State, logits
 from distillset.errors import DivergedError, InputError
 from distillset.keys import Key, words
 from distillset.nets import Fill, drawn, draws, mixes_images
-from distillset.training.sessions import Examples, Session, TrainingSet
+from distillset.training.sessions import Drawing, Examples, Session, TrainingSet
 
 After = Callable[[int, State], None]
 """Called with the number of an epoch and the state after it."""
@@ -81,7 +81,8 @@ class Trainer:
     def __init__(self, engine: Engine, module: nn.Module, recipe: Recipe) -> None:
         self.engine, self.module, self.recipe = engine, module, recipe
         self.trainable = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
-        self.augmentation = DC_AUGMENTATIONS.get(recipe.augmentation) or Augmentation.parse(recipe.augmentation)
+        augmentation = DC_AUGMENTATIONS.get(recipe.augmentation) or Augmentation.parse(recipe.augmentation)
+        self.drawing = Drawing(engine, augmentation)
         self.mixes = mixes_images(module)
         self._gradient = engine.gradient(cross_entropy(module), self.mixes)
         self._predict = engine.rowwise(logits(module))
@@ -112,7 +113,7 @@ class Trainer:
         parameters = [state[name] for state in states for name in self.trainable]
         optimiser = SGD(parameters, recipe.rate, recipe.momentum, recipe.weight_decay)
         return Session(
-            self.engine, self._gradient, self.trainable, states, sets, optimiser, recipe.batch, self.augmentation,
+            self.engine, self._gradient, self.trainable, states, sets, optimiser, recipe.batch, self.drawing,
             shape, self._draws,
         )  # fmt: skip
 

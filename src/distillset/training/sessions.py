@@ -56,8 +56,9 @@ class Update:
     Args:
         epoch, start: its place in the training.
         rows: int64 ``[k, n]``.
-        streams: of their augmentation, int64 ``[k, 2]``.
-        tables: how their images are augmented, network by network; empty for an augmentation that is no strategy.
+        streams: of an augmentation that is no strategy, int64 ``[k, 2]``.
+        tables: how their images are augmented, network by network, or only the numbers of that; empty for an
+            augmentation that is no strategy.
         crops: how their canvases are cropped, network by network; empty where there are none.
     """
 
@@ -65,8 +66,40 @@ class Update:
     start: int
     rows: Tensor
     streams: Tensor
-    tables: list[Table]
+    tables: list[Table | Tensor]
     crops: list[Crop]
+
+
+def draw_orders(words: Tensor, epochs: Tensor, count: int) -> Tensor:
+    """The orders of streams ``[k, 2]`` in some epochs: int64 ``[k, epochs, count]``."""
+    return permutation(fold(words[:, None], epochs), count, count)
+
+
+def draw_tables(
+    words: Tensor, updates: Tensor, augmentation: Augmentation, shape: tuple[int, int, int], batch: int
+) -> Tensor:
+    """The rows of streams ``[k, 2]`` in some updates of ``batch`` images: ``[k * updates * batch, columns]``."""
+    return augmentation.draw(fold(words[:, None], updates).flatten(0, 1), shape, batch).numbers
+
+
+class Drawing:
+    """How a trainer draws and augments, compiled where that is worth it; kept from one training to the next.
+
+    Args:
+        engine: says how.
+        augmentation: a strategy, whose tables are drawn for many updates at once, or another one.
+    """
+
+    def __init__(self, engine: Engine, augmentation: Augmentation | DCAugmentation) -> None:
+        self.augmentation = augmentation
+        self.orders, self.tables = engine.draws(draw_orders), engine.draws(draw_tables)
+        self.augment, self.otherwise = engine.draws(augment), engine.draws(self._otherwise)
+
+    def _otherwise(self, images: Tensor, stream: Tensor, on_host: bool = False) -> Tensor:
+        """By an augmentation that is no strategy."""
+        assert isinstance(self.augmentation, DCAugmentation)
+        count, channels, height, width = images.shape
+        return self.augmentation.draw(stream, (channels, height, width), count, on_host).apply(images)
 
 
 class Numbers:
@@ -76,7 +109,7 @@ class Numbers:
         sets: one a network, of one size.
         batch: most images of an update.
         epochs: in all.
-        augmentation: a strategy, whose tables are drawn, or another one.
+        drawing: how.
         shape: (C, H, W) of what a network sees.
         device: where they are drawn.
         on_host: whether the host may look at what was drawn.
@@ -87,12 +120,12 @@ class Numbers:
         sets: Sequence[TrainingSet],
         batch: int,
         epochs: int,
-        augmentation: Augmentation | DCAugmentation,
+        drawing: Drawing,
         shape: tuple[int, int, int],
         device: torch.device,
         on_host: bool,
     ) -> None:
-        self.sets, self.epochs, self.augmentation = sets, epochs, augmentation
+        self.sets, self.epochs, self.drawing = sets, epochs, drawing
         self.device, self.on_host = device, on_host
         self.count = len(sets[0].labels)
         self.batch = min(batch, self.count)
@@ -105,7 +138,7 @@ class Numbers:
         updates = len(self.starts)
         for first in range(0, self.epochs, self.ahead):
             last = min(first + self.ahead, self.epochs)
-            orders = permutation(self._streams("order", first, last), self.count, self.count)
+            orders = self._orders(first, last)
             if self.ahead == 1:
                 yield self.of(first, orders[:, 0])
                 continue
@@ -116,7 +149,7 @@ class Numbers:
     def of(self, epoch: int, order: Tensor | None = None) -> Iterator[Update]:
         """The updates of one epoch, drawn for some of them at a time."""
         if order is None:
-            order = permutation(self._streams("order", epoch, epoch + 1), self.count, self.count)[:, 0]
+            order = self._orders(epoch, epoch + 1)[:, 0]
         updates = len(self.starts)
         ahead = max(1, AHEAD // (len(self.sets) * self.batch))
         for first in range(0, updates, ahead):
@@ -126,26 +159,38 @@ class Numbers:
     def _drawn(self, orders: Tensor, first: int, last: int) -> Iterator[Update]:
         """The updates ``first`` to ``last - 1`` of the whole training; ``orders`` are those of their epochs."""
         updates, batch = len(self.starts), self.batch
-        tables, crops = None, None
-        streams = self._streams("augment", first, last)
-        if isinstance(self.augmentation, Augmentation):
-            tables = self.augmentation.draw(streams.flatten(0, 1), self.shape, batch, on_host=self.on_host)
+        augmentation, crops = self.drawing.augmentation, None
+        tables: Table | Tensor | None = None
+        streams = self._words("augment")
+        numbers = torch.arange(first, last, device=self.device)
+        if isinstance(augmentation, Augmentation) and self.on_host:
+            each = fold(streams[:, None], numbers).flatten(0, 1)
+            tables = augmentation.draw(each, self.shape, batch, on_host=True)
+        elif isinstance(augmentation, Augmentation):
+            tables = self.drawing.tables(streams, numbers, augmentation, self.shape, batch)
         if (canvas := self.sets[0].canvas) > 1:
-            crops = Crop.draw(self._streams("crop", first, last).flatten(0, 1), batch, self.shape[1:], canvas)
+            each = fold(self._words("crop")[:, None], numbers).flatten(0, 1)
+            crops = Crop.draw(each, batch, self.shape[1:], canvas)
+        streams = fold(streams[:, None], numbers) if tables is None else streams[:, None].expand(-1, last - first, -1)
         for number in range(first, last):
             epoch, update = divmod(number, updates)
             start = self.starts[update]
             rows = orders[:, epoch - first // updates, start : start + batch]
             at = [(network * (last - first) + number - first) * batch for network in range(len(self.sets))]
             parts = [slice(begin, begin + rows.shape[1]) for begin in at]
-            own = [] if tables is None else [tables[part] for part in parts]
+            own: list[Table | Tensor] = [] if tables is None else [tables[part] for part in parts]
             cut = [] if crops is None else [replace(crops, corners=crops.corners[part]) for part in parts]
             yield Update(epoch, start, rows, streams[:, number - first], own, cut)
 
-    def _streams(self, name: str, first: int, last: int) -> Tensor:
-        """``[networks, last - first, 2]``."""
-        own = words([each.key(name) for each in self.sets], self.device)
-        return fold(own[:, None], torch.arange(first, last, device=self.device))
+    def _orders(self, first: int, last: int) -> Tensor:
+        orders: Tensor = self.drawing.orders(
+            self._words("order"), torch.arange(first, last, device=self.device), self.count
+        )
+        return orders
+
+    def _words(self, name: str) -> Tensor:
+        """``[networks, 2]``."""
+        return words([each.key(name) for each in self.sets], self.device)
 
 
 Gradient = Callable[[State, Sequence[str], Sequence[Tensor], Tensor, int], State]
@@ -162,7 +207,7 @@ class Session:
         sets: one for each.
         optimiser: of the parameters of all, network by network.
         batch: most images of an update.
-        augmentation: of their images.
+        drawing: how their images are augmented.
         shape: (C, H, W) of what a network sees.
         draws: whether the network draws random numbers when it is trained; then nothing is captured.
     """
@@ -176,24 +221,22 @@ class Session:
         sets: Sequence[TrainingSet],
         optimiser: SGD,
         batch: int,
-        augmentation: Augmentation | DCAugmentation,
+        drawing: Drawing,
         shape: tuple[int, int, int],
         draws: bool,
     ) -> None:
         self.engine, self.gradient, self.trainable, self.states = engine, gradient, trainable, states
         self.sets = [replace(own, labels=own.labels.to(engine.device)) for own in sets]
-        self.optimiser, self.batch, self.augmentation = optimiser, batch, augmentation
+        self.optimiser, self.batch, self.drawing = optimiser, batch, drawing
         self.shape, self.draws = shape, draws
         self.captures = engine.defers and not draws and all(own.on_device for own in sets)
-        self._augment = engine.draws(augment)
-        self._augment_otherwise = engine.draws(self._otherwise)
         self._launches: dict[tuple[int, float], Launch] = {}
         self._weights: dict[int, Tensor] = {}
 
     def numbers(self, keys: Sequence[Key], epochs: int) -> Numbers:
         """The random numbers of a training of so many epochs."""
         sets = [replace(own, key=key) for own, key in zip(self.sets, keys, strict=True)]
-        return Numbers(sets, self.batch, epochs, self.augmentation, self.shape, self.engine.device, not self.captures)
+        return Numbers(sets, self.batch, epochs, self.drawing, self.shape, self.engine.device, not self.captures)
 
     def update(self, numbers: Update, keys: Sequence[Key]) -> None:
         """One update of every network."""
@@ -203,8 +246,7 @@ class Session:
         at = numbers.rows.shape[1], self.optimiser.lr
         if at not in self._launches:
             self._launches[at] = self.engine.launch(self._captured)
-        tables = [table.numbers for table in numbers.tables]
-        self._launches[at](numbers.rows, numbers.streams, tables, [crop.corners for crop in numbers.crops])
+        self._launches[at](numbers.rows, numbers.streams, numbers.tables, [crop.corners for crop in numbers.crops])
 
     def gradients(self, numbers: Update, keys: Sequence[Key]) -> list[Tensor]:
         """The gradients of an update, network by network."""
@@ -222,15 +264,18 @@ class Session:
         images = self.sets[number].images(numbers.rows[number])
         if numbers.crops:
             images = numbers.crops[number].apply(images)
-        if numbers.tables:
-            return numbers.tables[number].apply(images)
-        return self._otherwise(images, numbers.streams[number], on_host=True)
+        seen: Tensor
+        if not numbers.tables:
+            seen = self.drawing.otherwise(images, numbers.streams[number], not self.captures)
+        elif isinstance(table := numbers.tables[number], Table):
+            seen = table.apply(images)
+        else:
+            seen = self._augmented(images, table)
+        return seen
 
-    def _otherwise(self, images: Tensor, stream: Tensor, on_host: bool = False) -> Tensor:
-        """By an augmentation that is no strategy."""
-        assert isinstance(self.augmentation, DCAugmentation)
-        count, channels, height, width = images.shape
-        return self.augmentation.draw(stream, (channels, height, width), count, on_host).apply(images)
+    def _augmented(self, images: Tensor, numbers: Tensor) -> Tensor:
+        seen: Tensor = self.drawing.augment(images, numbers) if self.drawing.augmentation.strategy else images
+        return seen
 
     def _captured(self, rows: Tensor, streams: Tensor, tables: list[Tensor], corners: list[Tensor]) -> None:
         calls = [partial(self._one, number, rows, streams, tables, corners) for number in range(len(self.states))]
@@ -244,10 +289,7 @@ class Session:
         if corners:
             height, width = images.shape[2] // own.canvas, images.shape[3] // own.canvas
             images = Crop(corners[number], (height, width)).apply(images)
-        if not tables:
-            images = self._augment_otherwise(images, streams[number])
-        elif self.augmentation.strategy:
-            images = self._augment(images, tables[number])
+        images = self._augmented(images, tables[number]) if tables else self.drawing.otherwise(images, streams[number])
         return self._gradient(number, rows[number], images)
 
     def _gradient(self, number: int, rows: Tensor, images: Tensor) -> list[Tensor]:

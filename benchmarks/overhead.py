@@ -1,0 +1,73 @@
+"""``python -m benchmarks.overhead``: what a step of DM takes where the network costs next to nothing.
+
+`ConvNetD1W4`, 16x16 pixels, 4 real images a class, one synthetic, eager, fp32, one thread: what is left is drawing,
+augmenting, handing over and logging. In processor time, which other processes hardly change.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distillset import DM, RealSet, Spec, distill
+from distillset.loop import Watcher
+from distillset.reproduction.record import provenance
+
+NETWORK, SIZE, BATCH, EACH = "ConvNetD1W4", 16, 4, 20
+
+
+class Times(Watcher):
+    """When each step was done, in this process's processor time."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def step(self, step: int, steps: int, loss: float) -> None:
+        self.times.append(time.process_time())
+
+
+def a_set(classes: int) -> RealSet:
+    """Random pixels, `EACH` images a class."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (classes * EACH, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
+    spec = Spec("overhead", 3, SIZE, SIZE, tuple(map(str, range(classes))), (0.5,) * 3, (0.25,) * 3)
+    return RealSet(pixels, torch.arange(classes * EACH) % classes, spec)
+
+
+def measure(classes: int, steps: int) -> dict[str, Any]:
+    """Milliseconds a step: the median and the least."""
+    watcher = Times()
+    distill(
+        a_set(classes), DM(batch_real=BATCH), 1, steps=steps, network=NETWORK, device="cpu", compile="off",
+        precision="fp32", watcher=watcher,
+    )  # fmt: skip
+    took = [b - a for a, b in zip(watcher.times[steps // 5 :], watcher.times[steps // 5 + 1 :], strict=False)]
+    return {
+        "classes": classes,
+        "median_ms": round(1e3 * statistics.median(took), 2),
+        "least_ms": round(1e3 * min(took), 2),
+    }
+
+
+def main() -> None:
+    """Print a line for each number of classes."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__)
+    parser.add_argument("classes", nargs="*", type=int, default=[10, 100, 1000])
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = [measure(classes, options.steps) for classes in options.classes]
+    for row in rows:
+        print(json.dumps(row), flush=True)
+    if options.out:
+        record = {"rows": rows, "steps": options.steps, **provenance(torch.device("cpu"))}
+        options.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
