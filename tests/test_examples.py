@@ -52,7 +52,7 @@ def test_the_method_is_no_longer_than_it_says() -> None:
 
 def test_continual_learning(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Two classes first, all ten at last; two are easily told apart, where luck is half."""
-    curves = run("continual_learning.py", "--steps", "2", "--epochs", "20", "--orders", "1")
+    curves = run("continual_learning.py", "--steps", "2", "--epochs", "40", "--orders", "1")
     for points in curves.values():
         assert [point.classes for point in points] == [2, 4, 6, 8, 10]
         assert points[0].mean > 0.6

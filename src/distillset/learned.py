@@ -7,7 +7,7 @@ now and then and still finds the state of the last whole episode.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -59,7 +59,7 @@ class Learned:
 
     def __init__(self, leaves: Mapping[str, Leaf], limit: float, patience: int, defers: bool = False) -> None:
         self.leaves = {name: leaf.start.detach().clone() for name, leaf in leaves.items()}
-        self.how = dict(leaves)
+        self.how = {name: replace(leaf, start=leaf.start.new_empty(0)) for name, leaf in leaves.items()}  # not held twice
         self.limit, self.patience, self.defers = limit, patience, defers
         self.momenta = {name: torch.zeros_like(self.leaves[name]) for name, leaf in leaves.items() if leaf.momentum}
         self.averages = {name: self.leaves[name].clone() for name, leaf in leaves.items() if leaf.average}

@@ -59,7 +59,7 @@ def test_again_trains_nothing_unless_asked_to(
     def fit(*arguments: object) -> object:
         raise AssertionError("trained")
 
-    monkeypatch.setattr(Trainer, "fit", fit)
+    monkeypatch.setattr(Trainer, "fit_together", fit)
     assert main(command(artifact, "--json", "--seed", "41")) == 0
     assert capsys.readouterr().out == first
     with pytest.raises(AssertionError, match="trained"):

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from distillset.errors import InputError
-from distillset.keys.streams import bits
+from distillset.keys.streams import bits, broadcast
 
 SORTED = 128
 LARGEST = 2**28
@@ -104,7 +104,7 @@ def permutation(words: Tensor, n: int, size: int | Sizes) -> Tensor:
     sizes = size if isinstance(size, Sizes) else Sizes(size)
     if not 0 <= n <= sizes.smallest:
         raise InputError(f"n={n}: the smallest of these permutations has {sizes.smallest} values")
-    words = words.expand((*torch.broadcast_shapes(words.shape[:-1], sizes.batch), 2))
+    words = words.expand((*broadcast(words.shape[:-1], sizes.batch), 2))
     if sizes.largest <= SORTED:
         return _sorted(words, n, sizes)
     values = _walked(words, n, sizes)

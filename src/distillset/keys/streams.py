@@ -13,6 +13,20 @@ _FOLD = 1  # the last counter word: 0 for the numbers of a stream, 1 for the str
 _CHUNK = 8192  # counters worked on at a time on a CPU: their tensors of 128 KiB stay in its cache
 
 
+def broadcast(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    """The shape that two shapes broadcast to. PyTorch's `broadcast_shapes` imports SymPy, which takes as long as a run.
+
+    Raises:
+        InputError: they do not.
+    """
+    length = max(len(one), len(other))
+    pairs = zip([1] * (length - len(one)) + list(one), [1] * (length - len(other)) + list(other), strict=True)
+    sides = list(pairs)
+    if any(a != b and 1 not in (a, b) for a, b in sides):
+        raise InputError(f"shapes {list(one)} and {list(other)}: a batch of streams and what it meets must broadcast")
+    return [b if a == 1 else a for a, b in sides]
+
+
 def fold(words: Tensor, number: int | Tensor) -> Tensor:
     """The streams below these with integers for names.
 
@@ -37,7 +51,7 @@ def fold(words: Tensor, number: int | Tensor) -> Tensor:
         number = torch.full((), number, dtype=torch.int64, device=words.device)
     elif number.dtype != torch.int64:
         raise InputError(f"number of dtype {number.dtype}: streams are numbered by int64")
-    batch = torch.broadcast_shapes(words.shape[:-1], number.shape)
+    batch = broadcast(words.shape[:-1], number.shape)
     number = number.expand(batch).reshape(-1, 1)
     rows = words.expand((*batch, 2)).reshape(-1, 2)
     c0, _, c2, _ = philox(number & MASK, (number >> 32) & MASK, 0, _FOLD, rows)

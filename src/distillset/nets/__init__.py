@@ -7,7 +7,6 @@ every network.
 
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from distillset.data.spec import Spec
@@ -16,7 +15,7 @@ from distillset.errors import InputError, shown
 from distillset.keys import Key
 from distillset.nets import alexnet, convnet, lenet, mlp, own, resnet, vgg
 from distillset.nets.batch_norm import calibrated, mixes_images
-from distillset.nets.fill import Fill, drawn, draws, fresh, seeded
+from distillset.nets.fill import Blank, Fill, drawn, draws, fresh, seeded
 from distillset.nets.names import Family
 from distillset.nets.own import Factory
 from distillset.nets.pools import POOLS, pool
@@ -70,9 +69,9 @@ class Network:
         function: nn.Module | Factory | None = own.named(source) if isinstance(source, str) else source
         if function is None:
             family, fields = _parsed(str(source))
-            with torch.device("meta"):  # layers would draw their parameters from the global stream, the caller's
+            with Blank():  # layers would draw their parameters from the global stream, the caller's
                 module = family.make(spec, fields)
-            module.to_empty(device="cpu").load_state_dict(fresh(module, Key(0)))
+            module.load_state_dict(fresh(module, Key(0)))
             return cls(str(source), family.canonical(fields), module)
         with seeded(Key(0)):
             title = source if isinstance(source, str) else getattr(source, "__qualname__", type(source).__name__)

@@ -10,9 +10,11 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from distillset.engine import State
 from distillset.keys import Key, uniform
@@ -136,6 +138,16 @@ def seeded(key: Key) -> Iterator[None]:
     with _LOCK, torch.random.fork_rng(devices=devices):
         torch.manual_seed(key.integer())
         yield
+
+
+class Blank(TorchFunctionMode):
+    """Layers that are made here keep what lies in their memory: nothing is drawn for them."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (Tensor.uniform_, Tensor.normal_) or getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs.get("tensor", args[0] if args else None)
+        return func(*args, **kwargs)
 
 
 def draws(module: nn.Module, shape: tuple[int, int, int]) -> bool:
