@@ -12,7 +12,7 @@ from distillset.arguments import path_of
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError, shown
-from distillset.keys import Key, normal
+from distillset.keys import Key, fold, normal
 
 KMEANS_SAMPLE = 5000
 
@@ -29,7 +29,11 @@ def real_rows(real: RealSet, ipc: int, key: Key) -> Tensor:
 
 def from_noise(real: RealSet, ipc: int, key: Key) -> Tensor:
     """Standard normal noise in normalised space, as in DC (ICLR 2021, section 4.1)."""
-    return normal(key.words(), (real.spec.classes * ipc, *real.spec.shape))
+    images = torch.empty(real.spec.classes * ipc, *real.spec.shape)
+    streams = fold(key.words(), torch.arange(real.spec.classes))
+    for part, stream in zip(images.split(ipc), streams, strict=True):  # class by class, to hold it once
+        part.copy_(normal(stream, part.shape))
+    return images
 
 
 def from_kmeans(real: RealSet, ipc: int, key: Key) -> Tensor:

@@ -59,7 +59,8 @@ class Learned:
 
     def __init__(self, leaves: Mapping[str, Leaf], limit: float, patience: int, defers: bool = False) -> None:
         self.leaves = {name: leaf.start.detach().clone() for name, leaf in leaves.items()}
-        self.how = {name: replace(leaf, start=leaf.start.new_empty(0)) for name, leaf in leaves.items()}  # not held twice
+        # Without their starts: large sets are not held twice.
+        self.how = {name: replace(leaf, start=leaf.start.new_empty(0)) for name, leaf in leaves.items()}
         self.limit, self.patience, self.defers = limit, patience, defers
         self.momenta = {name: torch.zeros_like(self.leaves[name]) for name, leaf in leaves.items() if leaf.momentum}
         self.averages = {name: self.leaves[name].clone() for name, leaf in leaves.items() if leaf.average}
