@@ -156,6 +156,7 @@ def distill(
             loop.meet()
             loop.run(steps, checkpoint_seconds, snapshots, evaluate, evaluate_every)
             synthetic = _with_real_images(loop.synthetic(), task, init, method, data)
+            loop.forget()  # nor while they are saved
             if folder:
                 synthetic.save(folder.folder)
         return synthetic

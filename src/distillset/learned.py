@@ -87,6 +87,11 @@ class Learned:
         """The state after the last whole episode."""
         return self._whole or self.state()
 
+    def forget(self) -> None:
+        """Let go of all tensors."""
+        for tensors in (self.leaves, self.momenta, self.averages, self._whole):
+            tensors.clear()
+
     def count_from(self, skipped: int, in_a_row: int) -> None:
         """Go on from these counts."""
         self._numbers.zero_()

@@ -286,6 +286,10 @@ class Loop:
         found = {**self.learned.leaves, **self.learned.averages}
         return {name: leaf.softmax(1) if name == "labels" else leaf for name, leaf in found.items()}
 
+    def forget(self) -> None:
+        """Let go of the state: the run is over."""
+        self.learned.forget()
+
     def restore(self, stored: Checkpoint) -> None:
         """Take up a checkpoint: leaves, momentum, step and time.
 
