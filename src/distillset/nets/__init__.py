@@ -42,7 +42,7 @@ class Network:
         title: as it was asked for; for what has no name, `name`.
         name: what identifies it in checkpoints, ledgers and random streams: the canonical spelling of a published name;
             for a user's own, its name with a hash of its structure.
-        module: the structure. Its own parameters are arbitrary: see `fresh`.
+        module: the structure. Its own parameters are zero, or a user's: see `fresh`.
     """
 
     title: str
@@ -71,7 +71,8 @@ class Network:
             family, fields = _parsed(str(source))
             with Blank():  # layers would draw their parameters from the global stream, the caller's
                 module = family.make(spec, fields)
-            module.load_state_dict(fresh(module, Key(0)))
+            for tensor in module.state_dict().values():
+                tensor.zero_()
             return cls(str(source), family.canonical(fields), module)
         with seeded(Key(0)):
             title = source if isinstance(source, str) else getattr(source, "__qualname__", type(source).__name__)
