@@ -68,12 +68,14 @@ def path_of(flag: str, value: Any) -> Path:
     text = os.fspath(value)
     if not isinstance(text, str):
         raise InputError(f"{flag} {shown(value)}: must be a path as text, not as bytes")
+    why = "it has a zero byte" if "\0" in text else ""
     try:
-        longest = max(map(len, os.fsencode(text).split(b"/")), default=0)
+        if max(map(len, os.fsencode(text).split(b"/")), default=0) > LONGEST:
+            why = f"a part of it is too long (at most {LONGEST} bytes)"
     except UnicodeEncodeError:
-        longest = LONGEST + 1
-    if "\0" in text or longest > LONGEST:
-        raise InputError(f"{flag} {shown(value)}: is no path that a file system takes")
+        why = "it has characters that no file system has"
+    if why:
+        raise InputError(f"{flag} {shown(text)}: is no path that a file system takes; {why}")
     try:
         return Path(text).expanduser()
     except RuntimeError:  # no home for that name

@@ -82,7 +82,7 @@ RESULTS = [
     out("a folder below a file", lambda folder: artifacts.plain_file(folder) / "x", r"/file/x: cannot be written"),
     out("a folder of other things", artifacts.strangers, r"--out .*holds other files \(such as thesis\.tex\)"),
     out("a folder that cannot be made", lambda folder: Path("/proc/nowhere"), "/proc/nowhere: cannot be written"),
-    out("a folder of too long a name", lambda folder: folder / ("x" * 300), "x{300}: .*too long"),
+    out("a folder of too long a name", lambda folder: folder / ("x" * 300), "--out .*xxx.* too long"),
     out("a run whose checkpoints are damaged", artifacts.damaged_run, "none of the 1 checkpoints can be read"),
     Case(
         "no such selector",

@@ -46,7 +46,8 @@ def contents(*roots: Path) -> dict[str, str]:
     """Every file, link and folder below, with a digest of what is in it."""
     found = {}
     for root in roots:
-        for path in sorted(path for path in root.rglob("*") if path.name != ".lock"):
+        # The folder of remembered accuracies may be made, and hold nothing.
+        for path in sorted(path for path in root.rglob("*") if path.name not in (".lock", "accuracies")):
             link = f"link to {path.readlink()}" if path.is_symlink() else ""
             found[str(path)] = link or (hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder")
     return found

@@ -156,10 +156,12 @@ def check_room(options: argparse.Namespace) -> None:
     own = ":" in options.network or options.network.startswith("timm/")  # built once, for the images that there are
     if own or options.resize is None or math.prod(options.resize) < LARGE:
         return
+    from distillset.data.resize import Resize
     from distillset.data.spec import Spec
     from distillset.engine import Compute, measure
     from distillset.nets import build
 
+    Resize(*options.resize)  # a slip of the pen is said as such
     spec = Spec("blank", 1, options.resize[0], options.resize[1], ("a", "b"), (0.5,), (0.25,))
     with torch.device("meta"):
         work = measure(build(options.network, spec), spec.shape, 1.0)

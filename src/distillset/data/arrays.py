@@ -89,7 +89,8 @@ def labels(values: Any, what: str = "labels") -> tuple[Tensor, tuple[str, ...] |
 def _columns(values: Any, what: str) -> Any:
     """A list of single labels as it is, what pandas has as an array, everything else as an array too."""
     if isinstance(values, list | tuple) and all(
-        isinstance(value, list | tuple) and len(value) == 1 for value in values
+        isinstance(value, list | tuple) and len(value) == 1 and not isinstance(value[0], list | tuple)
+        for value in values
     ):
         values = [value[0] for value in values]  # as an array, numbers among names would become names
     listed = isinstance(values, list | tuple) and not any(
