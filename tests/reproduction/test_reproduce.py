@@ -182,7 +182,7 @@ def test_a_row_that_fails_does_not_keep_the_others(call: Any, tmp_path: Path) ->
 
 
 def test_a_diverged_row_leaves_no_result(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distillset.loop.LARGEST", 0.0)
+    monkeypatch.setattr("distillset.learned.LARGEST", 0.0)
     with pytest.raises(DivergedError):
         call(*plans("dm-mnist-1"))
     assert not (tmp_path / "results").exists()

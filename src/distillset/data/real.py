@@ -279,7 +279,9 @@ def held_out_rows(labels: Tensor, classes: int, fraction: float, key: Key) -> Te
         rows = (labels == label).nonzero().squeeze(1)
         count = min(max(1, math.floor(fraction * len(rows) + 0.5)), len(rows) - 1)
         if count > 0:
-            held[rows[permutation(key(label).words(), count, len(rows))]] = True
+            # By a generator of PyTorch's, as ever: the split is part of published numbers.
+            generator = torch.Generator().manual_seed(key(label).integer())
+            held[rows[torch.randperm(len(rows), generator=generator)[:count]]] = True
     return held
 
 
