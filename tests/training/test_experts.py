@@ -15,7 +15,7 @@ from distillset.data.whiten import Whitening
 from distillset.engine import Engine
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.keys import Key, fold, permutation
-from distillset.nets import build
+from distillset.nets import build, fresh
 from distillset.store import locked, read_json
 from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
 from distillset.training.experts import ExpertTrainer
@@ -253,7 +253,7 @@ def test_whitened_data_are_seen_whitened(tmp_path: Path) -> None:
 def test_vectors_and_states_are_the_same_numbers() -> None:
     module = build("ConvNetD2W4", REAL.spec)
     layout = Layout(module)
-    state = {name: value.detach() for name, value in module.named_parameters()}
+    state = fresh(module, Key(0))
     vector = layout.flatten(state)
     assert vector.shape == (layout.size,)
     assert all(torch.equal(layout.unflatten(vector)[name], value) for name, value in state.items())
