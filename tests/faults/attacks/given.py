@@ -125,6 +125,7 @@ def tables(arena: Arena, draw: random.Random) -> Attack:
 def parquets(arena: Arena, draw: random.Random) -> Attack:
     """A parquet file whose bytes were changed, or whose cells hold other things."""
     import pyarrow as pa
+    import pyarrow.parquet
 
     folder = arena.copy("parquet")
     for path in folder.iterdir():

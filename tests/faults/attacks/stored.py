@@ -213,7 +213,8 @@ def checkpoints(arena: Arena, draw: random.Random) -> Attack:
         elif told == "compute":
             meta["settings"]["compute"][draw.choice(sorted(meta["settings"]["compute"]))] = _plain(draw)
         elif told == "fields":
-            meta = _or_so(mutated(draw, meta), meta)
+            changed = _or_so(mutated(draw, meta), meta)
+            meta = changed if isinstance(changed, dict) else {"step": changed}
         write_tensors(path, tensors, meta)
         if told == "bytes":
             path.write_bytes(corrupted(draw, path.read_bytes()))
