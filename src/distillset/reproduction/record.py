@@ -1,5 +1,6 @@
 """A measured result as one JSON file, and the folder of them."""
 
+import copy
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -174,6 +175,8 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._known: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {}
+        """What was read and checked, by the file's number, size and time."""
 
     def path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
@@ -187,6 +190,13 @@ class Results:
         path = self.path(name)
         if not path.is_file():
             return None
+        state = path.stat()
+        now = state.st_ino, state.st_size, state.st_mtime_ns
+        if name not in self._known or self._known[name][0] != now:
+            self._known[name] = now, self._checked(path)
+        return copy.deepcopy(self._known[name][1])
+
+    def _checked(self, path: Path) -> dict[str, Any]:
         found = read_json(path)
         for field in NEEDED:
             nothing = field != "published"
