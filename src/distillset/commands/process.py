@@ -1,6 +1,5 @@
 """What a command sets for its own process. The library sets none of it: a process that imports it is its user's."""
 
-import ctypes
 import functools
 import os
 import sys
@@ -52,6 +51,8 @@ def keep_memory() -> bool:
     """
     if not sys.platform.startswith("linux") or any(name.startswith("MALLOC_") for name in os.environ):
         return False
+    import ctypes  # where it is needed: `distillset --version` is quicker than it
+
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     taken = [mallopt(name, value) for name, value in MALLOC.items()] if mallopt else [0]
     return all(taken)
