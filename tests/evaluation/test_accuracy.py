@@ -277,3 +277,17 @@ def test_baselines_under_another_whitening_are_not_the_cached_ones(tmp_path: Pat
     known = len(list(tmp_path.iterdir()))
     run(synthetic, ledger=ledger, repeats=1)
     assert len(list(tmp_path.iterdir())) == known + 2
+
+
+def test_what_other_streams_gave_is_measured_anew(
+    fits: list[Fitted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An accuracy remembered before random streams, or a network, became others is not one of theirs."""
+    ledger = Ledger(tmp_path)
+    run(ledger=ledger, baseline=False)
+    trained = len(fits)
+    run(ledger=ledger, baseline=False)
+    assert len(fits) == trained
+    monkeypatch.setattr("distillset.evaluation.bench.STREAMS", 1)
+    run(ledger=ledger, baseline=False)
+    assert len(fits) == 2 * trained > 0

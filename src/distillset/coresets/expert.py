@@ -23,7 +23,7 @@ from distillset.data.real import RealSet
 from distillset.data.synthetic import versions
 from distillset.engine import Compute, Engine, embedding, measure
 from distillset.errors import InputError
-from distillset.keys import Key
+from distillset.keys import STREAMS, Key
 from distillset.mesh import Mesh, Solo
 from distillset.nets import Network, Source, State, fresh
 from distillset.store import cache_folder, read_tensors, write_tensors
@@ -121,6 +121,7 @@ def expert(
         "network": asked.name,
         "recipe": asdict(recipe),
         "seed": seed,
+        "streams": STREAMS,
         "precision": compute.precision,
         "versions": versions(),
         **({} if real.whitening is None else {"whitening": real.whitening.fingerprint()}),

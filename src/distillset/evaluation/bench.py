@@ -19,7 +19,7 @@ from distillset.errors import DivergedError
 from distillset.evaluation.ledger import Ledger
 from distillset.evaluation.row import Row
 from distillset.evaluation.subjects import Subject
-from distillset.keys import Key
+from distillset.keys import STREAMS, Key
 from distillset.mesh import Mesh, Solo
 from distillset.nets import Network, State
 from distillset.store import write_tensors
@@ -190,6 +190,7 @@ class Bench:
             "precision": compute.precision,
             "seed": self.seed,
             "i": i,
+            "streams": STREAMS,
             **purpose,
             **({} if self.test.whitening is None else {"whitening": self.test.whitening.fingerprint()}),
         }

@@ -23,4 +23,7 @@ from distillset.keys.key import Key, words
 from distillset.keys.permutations import Sizes, permutation
 from distillset.keys.streams import bits, fold
 
-__all__ = ["Key", "Sizes", "bits", "fold", "integers", "normal", "permutation", "uniform", "words"]
+STREAMS = 2
+"""Counts the changes after which streams, or the networks they fill, are others: what was remembered is not of them."""
+
+__all__ = ["STREAMS", "Key", "Sizes", "bits", "fold", "integers", "normal", "permutation", "uniform", "words"]
