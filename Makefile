@@ -28,7 +28,7 @@ test: $(READY) ## Run the tests (ARGS="-k name" goes to pytest)
 test-slow: $(READY) ## Run the tests that take longer
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-lint: $(READY) ## Check style, types, the floors, and that nothing can load a pickle
+lint: $(READY) ## Check style, types, layers (which module may import which), and that nothing can load a pickle
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy $(CODE)

@@ -18,10 +18,10 @@ from distillset import DC, DM, MTT, RealSet, Spec, distill
 from distillset.augment import default_strategy
 from distillset.engine import Compute, Engine
 from distillset.keys import Key, normal
-from distillset.loop import Watcher
 from distillset.methods import Method
 from distillset.nets import build, fresh
 from distillset.training import ExpertSetting, ExpertTrainer, Layout, Recipe, Trainer, TrainingSet, Trajectories
+from distillset.watch import Watcher
 
 CLASSES, IPC, BATCH, SIZE = 10, 10, 256, 32
 STRATEGY = default_strategy(flip=True)

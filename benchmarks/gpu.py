@@ -22,11 +22,11 @@ from benchmarks.cases import BATCH, STRATEGY, real_set, segment
 from distillset import DC, DM, DSA, MTT, distill
 from distillset.engine import Compute, Engine
 from distillset.keys import Key, normal
-from distillset.loop import Watcher
 from distillset.methods import Method
 from distillset.nets import build
 from distillset.reproduction.record import provenance
 from distillset.training import ExpertSetting, ExpertTrainer, Layout, Recipe, Trainer, TrainingSet, Trajectories
+from distillset.watch import Watcher
 
 WHOLE, SMALL = 50_000, 2_000
 """Real images: CIFAR-10's, and those of a trial."""

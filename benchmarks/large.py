@@ -54,7 +54,7 @@ class Anonymous:
 def measured(source: str, ipc: int, network: str) -> dict[str, Any]:
     """A run of two steps in this process: seconds from the imports to the first step, and its memory."""
     from distillset import DM, distill, load
-    from distillset.loop import Loop
+    from distillset.distillation.loop import Loop
 
     watched, start, began = Anonymous(), time.monotonic(), 0.0
     run = Loop.run

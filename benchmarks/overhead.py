@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from distillset import DM, RealSet, Spec, distill
-from distillset.loop import Watcher
 from distillset.reproduction.record import provenance
+from distillset.watch import Watcher
 
 NETWORK, SIZE, BATCH, EACH = "ConvNetD1W4", 16, 4, 20
 

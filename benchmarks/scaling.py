@@ -22,13 +22,13 @@ import torch
 from benchmarks.large import large
 from distillset import DC, DM, DSA, RealSet, Spec, distill, evaluate, select
 from distillset.engine import Compute, Engine
-from distillset.loop import Watcher
 from distillset.mesh import join, leave
 from distillset.methods import Method
 from distillset.nets import build
 from distillset.reproduction.record import provenance
 from distillset.sources.load import Data
 from distillset.training import ExpertSetting, train_experts
+from distillset.watch import Watcher
 
 EAGER: dict[str, Any] = {"device": "cpu", "compile": "off"}
 NARROW = "ConvNetW32"

@@ -12,9 +12,9 @@ from distillset import distill as make
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine import State
-from distillset.loop import Watcher
 from distillset.methods import DM, Inputs, Leaf, Leaves, Matcher, Piece, Task
 from distillset.store import read_tensors
+from distillset.watch import Watcher
 from tests import toys
 
 METHOD = DM(batch_real=6)

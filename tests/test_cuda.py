@@ -10,10 +10,10 @@ from torch.func import grad
 from distillset import DC, DM, DSA, MTT, distill, evaluate
 from distillset.engine import Compute, Engine, Slopes
 from distillset.keys import Key
-from distillset.loop import Watcher
 from distillset.methods import Method
 from distillset.nets import build, fresh
 from distillset.training import Layout, Recipe, Trainer, TrainingSet, cross_entropy, flat_loss
+from distillset.watch import Watcher
 from tests import toys
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")

@@ -15,9 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from distillset import DC, DM, DSA, InterruptedRun, SyntheticSet
 from distillset.data.real import RealSet
+from distillset.distillation.learned import KEPT, Learned
 from distillset.engine import Engine, Launch
 from distillset.errors import DivergedError
-from distillset.learned import KEPT, Learned
 from distillset.methods import Leaf, Method, Task
 from distillset.nets import build
 from tests import toys
@@ -98,7 +98,7 @@ def test_steps_are_told_one_by_one_and_read_seldom(monkeypatch: pytest.MonkeyPat
         return read(self)
 
     monkeypatch.setattr(Learned, "read", counted)
-    monkeypatch.setattr("distillset.loop.READ_SECONDS", 1e9)
+    monkeypatch.setattr("distillset.distillation.loop.READ_SECONDS", 1e9)
     watcher = Recorder()
     deferred(method=PLAIN["dm"], steps=100, watcher=watcher)
     assert [step for step, _, _ in watcher.steps] == list(range(1, 101))
@@ -106,8 +106,8 @@ def test_steps_are_told_one_by_one_and_read_seldom(monkeypatch: pytest.MonkeyPat
 
 
 def test_more_steps_than_are_kept_between_readings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distillset.loop.KEPT", 4)
-    monkeypatch.setattr("distillset.learned.KEPT", 4)
+    monkeypatch.setattr("distillset.distillation.loop.KEPT", 4)
+    monkeypatch.setattr("distillset.distillation.learned.KEPT", 4)
     watcher, plain = Recorder(), Recorder()
     deferred(method=PLAIN["dm"], steps=30, watcher=watcher)
     distil(method=PLAIN["dm"], steps=30, watcher=plain)

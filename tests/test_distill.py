@@ -155,8 +155,8 @@ def test_accuracy_is_logged_and_changes_nothing(tmp_path: Path, uninterrupted: P
 
 def test_the_memory_of_a_run_is_not_that_of_evaluations_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     most = [70]
-    monkeypatch.setattr("distillset.loop.peak", lambda device: most[-1])
-    monkeypatch.setattr("distillset.loop.forget_peak", lambda device: most.append(50))
+    monkeypatch.setattr("distillset.distillation.loop.peak", lambda device: most[-1])
+    monkeypatch.setattr("distillset.distillation.loop.forget_peak", lambda device: most.append(50))
 
     def accuracy(synthetic: SyntheticSet) -> float:
         most.append(900)

@@ -11,8 +11,8 @@ from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.data.whiten import Whitening
+from distillset.distillation.initial import INITS, initial
 from distillset.errors import InputError
-from distillset.initial import INITS, initial
 from distillset.keys import Key
 from tests import toys
 

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from distillset.data.synthetic import CARD, SyntheticSet
+from distillset.distillation.run_folder import RunFolder
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.methods import DM, DSA, Method
 from distillset.nets import Source
-from distillset.run import RunFolder
 from distillset.store import locked
 from tests import toys
 from tests.nets import own
@@ -67,7 +67,7 @@ def test_a_run_stopped_within_an_episode_does_that_episode_again(tmp_path: Path,
 
 def test_the_most_memory_is_that_of_all_sittings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for memory, stop in ((7_000, 2), (9_000, 2), (8_000, STEPS)):
-        monkeypatch.setattr("distillset.loop.peak", lambda device, now=memory: now)
+        monkeypatch.setattr("distillset.distillation.loop.peak", lambda device, now=memory: now)
         with pytest.raises(InterruptedRun) if stop < STEPS else nullcontext():
             distil(tmp_path / "run", watcher=Recorder(stop_after=stop))
     assert SyntheticSet.load(tmp_path / "run").card["metrics"]["memory"] == 9_000

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from distillset.distillation.run_folder import Checkpoint, RunFolder, check_same, resolve_compute
 from distillset.engine import Compute, Work
 from distillset.errors import InputError
-from distillset.run import Checkpoint, RunFolder, check_same, resolve_compute
 
 WORK = Work(flops=1e6)
 

@@ -11,10 +11,10 @@ import pytest
 from distillset import load, select
 from distillset.commands import main
 from distillset.data.synthetic import SyntheticSet
+from distillset.distillation.verify import verify
 from distillset.errors import InputError
 from distillset.methods import MTT
 from distillset.store import read_tensors, write_sealed, write_tensors
-from distillset.verify import verify
 from tests import toys
 from tests.bad_input import artifacts
 from tests.runs import STEPS, distil

@@ -17,10 +17,10 @@ from distillset import MTT, distill, evaluate, load
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import DistillsetError
 from distillset.evaluation import Ledger
-from distillset.loop import Watcher
 from distillset.presets import PRESETS, Preset, candidates, variants
 from distillset.reproduction import Results, result_of
 from distillset.store import read_json, write_json
+from distillset.watch import Watcher
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "ablations"
 ROWS = "rows.json"

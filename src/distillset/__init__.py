@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from distillset.errors import DistillsetError, DivergedError, InputError, InterruptedRun
     from distillset.evaluation import Protocol, Row, evaluate
     from distillset.keys import Key
-    from distillset.loop import Watcher
     from distillset.methods import DC, DM, DSA, MTT
     from distillset.sources.load import Data, load
+    from distillset.watch import Watcher
 
 _HOMES = {
     "distillset.coresets": ("select",),
@@ -34,7 +34,7 @@ _HOMES = {
     "distillset.errors": ("DistillsetError", "DivergedError", "InputError", "InterruptedRun"),
     "distillset.evaluation": ("Protocol", "Row", "evaluate"),
     "distillset.keys": ("Key",),
-    "distillset.loop": ("Watcher",),
+    "distillset.watch": ("Watcher",),
     "distillset.methods": ("DC", "DM", "DSA", "MTT"),
 }
 """Where the public names live. They are imported at their first use, so that ``distillset --help`` needs no PyTorch."""

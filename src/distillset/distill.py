@@ -17,22 +17,23 @@ from distillset.coresets import told_twice
 from distillset.data.origin import real_images
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
+from distillset.distillation.initial import initial, named, real_rows
+from distillset.distillation.loop import CHECKPOINT_SECONDS, Loop
+from distillset.distillation.run_folder import Checkpoint, RunFolder, check_same, resolve_compute
+from distillset.distillation.whitening import chosen, keep, whitened
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak
 from distillset.engine.room import check_disk, check_memory, size
 from distillset.errors import InputError, shown
-from distillset.initial import initial, named, real_rows
 from distillset.keys import Key
-from distillset.loop import CHECKPOINT_SECONDS, Loop, Watcher, watching
 from distillset.mesh import Mesh, join
 from distillset.methods import Method, Prepares, Task, canvas, formation, method_of
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.nets.layers import STRIDES, strided
 from distillset.nets.twice import check_twice, math_attention
-from distillset.run import Checkpoint, RunFolder, check_same, resolve_compute
 from distillset.sources.load import Data, given
-from distillset.whitened import chosen, keep, whitened
+from distillset.watch import Watcher, watching
 
 
 def distill(

@@ -9,6 +9,7 @@ import torch
 from distillset import DM, evaluate
 from distillset.augment import check_formation, deformed, formed
 from distillset.data.synthetic import CARD, TENSORS, SyntheticSet
+from distillset.distillation.verify import verify
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation.protocol import PROTOCOLS
 from distillset.evaluation.subjects import of_set
@@ -16,7 +17,6 @@ from distillset.export import export
 from distillset.keys import Key
 from distillset.sources.load import Data
 from distillset.store import read_tensors, write_tensors
-from distillset.verify import verify
 from tests import toys
 from tests.oracles import formation_oracle as oracle
 from tests.runs import Recorder, assert_same_end, distil

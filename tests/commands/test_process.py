@@ -11,9 +11,9 @@ import torch
 
 from distillset.commands import main
 from distillset.data.synthetic import SyntheticSet
+from distillset.distillation.run_folder import threads_before, threads_of
 from distillset.engine import Compute, Engine
 from distillset.errors import InterruptedRun
-from distillset.run import threads_before, threads_of
 from tests.runs import METHOD, STEPS, Recorder, assert_same_end, distil, steps_logged
 from tests.toys import NETWORK
 

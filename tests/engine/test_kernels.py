@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from distillset.distillation.run_folder import resolve_compute
 from distillset.engine import Compute, Work, compiler
 from distillset.engine.kernels import FLAGS, available, library, sources
 from distillset.errors import InputError
-from distillset.run import resolve_compute
 from tests.engine import test_normed, test_winograd
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")

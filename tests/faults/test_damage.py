@@ -121,7 +121,7 @@ def test_a_checkpoint_with_other_tensors_is_named(tmp_path: Path, change: dict[s
 def test_a_log_of_anything_is_rewound(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
     out = tmp_path_factory.mktemp("log") / "run"
     out.mkdir()
-    from distillset.run import RunFolder
+    from distillset.distillation.run_folder import RunFolder
 
     (out / "metrics.jsonl").write_bytes(b'{"step": 1}\n' + b"\n".join(lines))
     RunFolder(out).rewind(2)

@@ -16,9 +16,9 @@ import torch
 from distillset.commands import main
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import DiskError, InputError
-from distillset.loop import Watcher
 from distillset.store import LOCK, locked, read_json, sweep, write_atomically, write_json
 from distillset.training import ExpertSetting, train_experts
+from distillset.watch import Watcher
 from tests import toys
 from tests.bad_input.case import EAGER
 from tests.faults.folders import half_written, temporaries

@@ -173,7 +173,7 @@ class TestMemoryThatRanOut:
         capsys: pytest.CaptureFixture[str],
         how: Callable[[], object],
     ) -> None:
-        monkeypatch.setattr("distillset.loop.Loop._pilot", lambda *_: how())
+        monkeypatch.setattr("distillset.distillation.loop.Loop._pilot", lambda *_: how())
         assert distill(toy_npz, tmp_path / "run") == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("distillset: error: out of memory")
@@ -187,7 +187,7 @@ class TestMemoryThatRanOut:
         def fail(*_: object) -> None:
             raise RuntimeError("a mistake of ours")
 
-        monkeypatch.setattr("distillset.loop.Loop._pilot", fail)
+        monkeypatch.setattr("distillset.distillation.loop.Loop._pilot", fail)
         with pytest.raises(RuntimeError, match="a mistake of ours"):
             distill(toy_npz, tmp_path / "run")
 

@@ -11,8 +11,8 @@ import torch
 from distillset import Data, load, store
 from distillset.commands import main
 from distillset.data.synthetic import SyntheticSet
+from distillset.distillation.run_folder import RunFolder
 from distillset.errors import DiskError, InputError, InterruptedRun
-from distillset.run import RunFolder
 from distillset.sources import decode, pictures
 from distillset.store import write_json, write_sealed
 from tests.bad_input.case import EAGER

@@ -9,10 +9,10 @@ import pytest
 
 from distillset import SyntheticSet, load, select
 from distillset.commands import main
+from distillset.distillation.verify import verify
 from distillset.errors import InputError
 from distillset.export.hub import push
 from distillset.report.gather import gather
-from distillset.verify import verify
 from tests import toys
 from tests.bad_input.case import EAGER
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from distillset.loop import Watcher
 from distillset.nets import build
 from distillset.training import train_experts
+from distillset.watch import Watcher
 from tests import toys
 from tests.methods.small_mtt import REAL, SETTING
 

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from distillset import SyntheticSet, distill
-from distillset.loop import Watcher
 from distillset.methods import MTT, Task
 from distillset.methods.mtt import TrajectoryMatching
 from distillset.nets import build, canonical
 from distillset.training import ExpertSetting
+from distillset.watch import Watcher
 from tests import toys
 
 REAL = toys.toy()

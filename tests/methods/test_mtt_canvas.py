@@ -11,9 +11,9 @@ from torch import Tensor
 
 from distillset import SyntheticSet, evaluate
 from distillset.augment import Augmentation, Crop, Table
+from distillset.distillation.initial import from_real
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import read_snapshots
-from distillset.initial import from_real
 from distillset.keys import Key, fold, permutation
 from distillset.methods import MTT
 from tests import toys

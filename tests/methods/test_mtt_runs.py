@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from distillset.distillation.run_folder import RunFolder
 from distillset.engine import Compute, Engine
 from distillset.errors import DivergedError, InterruptedRun
 from distillset.evaluation import read_snapshots
-from distillset.loop import Watcher
 from distillset.nets import build
-from distillset.run import RunFolder
 from distillset.store import read_tensors
 from distillset.training import train_experts
+from distillset.watch import Watcher
 from tests import toys
 from tests.methods.small_mtt import FULL, METHOD, REAL, SETTING, Losses, Stopping, distil, matcher_of
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from distillset.errors import InputError
-from distillset.loop import Watcher
 from distillset.reproduction import Budget, side_by_side
+from distillset.watch import Watcher
 
 
 class Noting(Watcher):

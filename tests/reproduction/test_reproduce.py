@@ -12,10 +12,10 @@ import torch
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Ledger
-from distillset.loop import Watcher
 from distillset.presets import Preset
 from distillset.reproduction import Budget, Machine, Outcome, Plan, Results, choose, reproduce
 from distillset.reproduction.budget import OutOfTime
+from distillset.watch import Watcher
 from tests import toys
 from tests.runs import Recorder
 
@@ -182,7 +182,7 @@ def test_a_row_that_fails_does_not_keep_the_others(call: Any, tmp_path: Path) ->
 
 
 def test_a_diverged_row_leaves_no_result(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distillset.learned.LARGEST", 0.0)
+    monkeypatch.setattr("distillset.distillation.learned.LARGEST", 0.0)
     with pytest.raises(DivergedError):
         call(*plans("dm-mnist-1"))
     assert not (tmp_path / "results").exists()

@@ -14,9 +14,9 @@ from distillset.commands.progress import Terminal
 from distillset.data.grid import GRID
 from distillset.data.synthetic import SyntheticSet
 from distillset.distill import distill
+from distillset.distillation.run_folder import threads_before
 from distillset.evaluation import evaluate
 from distillset.methods import METHODS, field_type
-from distillset.run import threads_before
 
 
 def add(verbs: Any) -> None:

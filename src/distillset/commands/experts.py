@@ -8,6 +8,8 @@ from distillset.augment import default_strategy
 from distillset.commands.options import add_compute, add_data, add_whiten, check_room, load_data
 from distillset.commands.process import compute_with
 from distillset.commands.progress import Terminal
+from distillset.distillation.run_folder import resolve_compute, threads_of
+from distillset.distillation.whitening import chosen, whitened
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.room import check_disk
 from distillset.errors import InputError
@@ -16,11 +18,9 @@ from distillset.methods import MTT
 from distillset.methods.mtt_settings import reach
 from distillset.nets import Network
 from distillset.nets.twice import check_twice, math_attention
-from distillset.run import resolve_compute, threads_of
 from distillset.sources.load import Data
 from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
 from distillset.training.trajectories import CARD
-from distillset.whitened import chosen, whitened
 
 EPOCHS = 50
 """Published."""

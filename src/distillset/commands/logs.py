@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from distillset.errors import InputError
-from distillset.loop import Watcher
 from distillset.store import read_json, write_json
+from distillset.watch import Watcher
 
 WANDB = "wandb.json"
 """In the run's folder: which run of Weights & Biases it is, so that a resumed one goes on there."""

@@ -11,7 +11,7 @@ from typing import Any
 from distillset.commands.ranks import speaks
 from distillset.errors import DiskError, InterruptedRun
 from distillset.escapes import printable
-from distillset.loop import Watcher
+from distillset.watch import Watcher
 
 
 def note(line: str) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 from distillset.commands.options import add_data, load_data
 from distillset.commands.progress import note
 from distillset.data.synthetic import SyntheticSet
+from distillset.distillation.verify import Check, verify
 from distillset.errors import InputError, unwritable
 from distillset.sources.cache import STAGE
 from distillset.store import cache_folder
-from distillset.verify import Check, verify
 
 SIGNS = {True: "ok", False: "FAILED", None: "-"}
 

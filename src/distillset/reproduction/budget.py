@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 from distillset.errors import DiskError, InputError
-from distillset.loop import Watcher
+from distillset.watch import Watcher
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 RING_AGAIN = 2.0

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import IO
 
 from distillset.errors import InputError
-from distillset.loop import Watcher
 from distillset.reproduction.budget import Budget
+from distillset.watch import Watcher
 
 PATIENCE = 60.0
 """Seconds that a process that was asked to stop is given to save."""

@@ -7,10 +7,10 @@ from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InterruptedRun
 from distillset.evaluation import Ledger, Row
 from distillset.evaluation import evaluate as evaluate_set
-from distillset.loop import Watcher
 from distillset.reproduction.budget import Budget, OutOfTime
 from distillset.reproduction.plan import Plan
 from distillset.sources.load import Data
+from distillset.watch import Watcher
 
 
 class Networks:

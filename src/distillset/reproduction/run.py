@@ -8,17 +8,17 @@ from typing import Any
 from distillset.coresets import select
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.distill import distill
+from distillset.distillation.run_folder import RunFolder
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Ledger, Row
-from distillset.loop import Watcher
 from distillset.methods import METHODS
 from distillset.reproduction.budget import Budget, OutOfTime, Sitting
 from distillset.reproduction.networks import Networks
 from distillset.reproduction.plan import Plan
 from distillset.reproduction.record import Results, ours, result_of
-from distillset.run import RunFolder
 from distillset.sources.load import Data, load
 from distillset.store import held
+from distillset.watch import Watcher
 
 
 @dataclass(frozen=True)

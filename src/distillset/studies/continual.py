@@ -26,13 +26,13 @@ from distillset.engine import Compute
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import Ledger, Row, choose, evaluate
 from distillset.keys import Key, integers
-from distillset.loop import Watcher
 from distillset.nets import Network
 from distillset.sources.load import Data, with_test
 from distillset.store import write_json
 from distillset.studies.folder import ACCURACIES, opened
 from distillset.studies.makers import Maker, seconds
 from distillset.studies.plot import curves
+from distillset.watch import Watcher
 
 RESULT = "continual.json"
 PLOT = "continual.png"

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from distillset.distillation.run_folder import check_same
 from distillset.errors import InputError, unwritable
-from distillset.run import check_same
 from distillset.store import held, read_json, write_sealed
 
 STUDY = "study.json"

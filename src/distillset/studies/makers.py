@@ -9,9 +9,9 @@ from distillset.data.spec import Spec
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.distill import distill
 from distillset.errors import InputError
-from distillset.loop import Watcher
 from distillset.methods import METHODS
 from distillset.nets import Network
+from distillset.watch import Watcher
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ from distillset.evaluation.bench import Bench
 from distillset.evaluation.checks import check_fit
 from distillset.evaluation.subjects import Subject, of_set, of_whole
 from distillset.keys import Key
-from distillset.loop import Watcher
 from distillset.methods import METHODS
 from distillset.nets import Network
 from distillset.nets.convnet import ConvNetConfig
@@ -41,6 +40,7 @@ from distillset.studies.makers import Maker, seconds
 from distillset.studies.plot import scatter
 from distillset.studies.space import sample, space
 from distillset.training import Recipe
+from distillset.watch import Watcher
 
 RESULT = "nas.json"
 PLOT = "nas.png"

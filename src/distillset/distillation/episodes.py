@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distillset.distillation.learned import Learned
 from distillset.engine import State
 from distillset.engine.read_ahead import ReadAhead
 from distillset.keys import Key
-from distillset.learned import Learned
 from distillset.mesh import Mesh
 from distillset.methods import Inputs, Matcher, Task
 

@@ -14,8 +14,8 @@ from distillset.data.measure import content_fingerprint
 from distillset.data.real import RealSet
 from distillset.data.rows import ACCURACY, read_rows, stale
 from distillset.data.synthetic import CARD, SyntheticSet
+from distillset.distillation.run_folder import RunFolder
 from distillset.errors import InputError
-from distillset.run import RunFolder
 from distillset.store import SEAL, read_json, read_tensors
 
 
