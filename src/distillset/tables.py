@@ -1,0 +1,182 @@
+"""Tables that other packages can extend: name to row, with the library's rows and those of installed packages.
+
+A package adds a row by an entry point in its ``pyproject.toml``, and nothing of this library changes::
+
+    [project.entry-points."distillset.selectors"]
+    outermost = "my_package.selectors:OUTERMOST"
+
+The names of such rows are read from the metadata of installed packages, without importing these; a row is imported when
+it is asked for. What a package gets wrong costs its own row only.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import EntryPoint, distributions, entry_points
+from typing import Any, Generic, TypeVar, cast
+
+from distillset.errors import InputError, nearest, reason, shown
+
+Row = TypeVar("Row")
+
+Check = Callable[[str, Any], str | None]
+"""(name, row) to what is wrong with the row of a package, as the end of a sentence; None where nothing is."""
+
+
+class PluginWarning(UserWarning):
+    """A row of another package is left out; the message names the package, its entry point and the reason."""
+
+
+def instance_of(kind: type) -> Check:
+    """The check for tables whose rows are objects of ``kind``."""
+    return lambda name, row: None if isinstance(row, kind) else f"needed is an object of {kind.__name__}"
+
+
+def subclass_of(kind: type) -> Check:
+    """The check for tables whose rows are classes derived from ``kind``."""
+    return lambda name, row: (
+        None if isinstance(row, type) and issubclass(row, kind) else f"needed is a class derived from {kind.__name__}"
+    )
+
+
+class PluginTable(Mapping[str, Row], Generic[Row]):
+    """A read-only mapping of name to row: the rows that stand here, then those of other packages by name.
+
+    Args:
+        noun: what a row is called in messages, such as ``selector``.
+        group: of the entry points, such as ``distillset.selectors``.
+        built_in: the library's own rows.
+        check: what a row of another package has to be: `instance_of`, `subclass_of`, or a function of its own.
+
+    >>> table = PluginTable("colour", "distillset.doctest", {"dark-red": 1, "blue": 2}, instance_of(int))
+    >>> table["blue"], list(table), table.resolve("Dark_Red")
+    (2, ['dark-red', 'blue'], 'dark-red')
+    """
+
+    def __init__(self, noun: str, group: str, built_in: Mapping[str, Row], check: Check) -> None:
+        self.noun, self.group, self.check = noun, group, check
+        self.built_in = dict(built_in)
+        self._rows: dict[EntryPoint, Row] = {}
+        self._said: set[str] = set()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.built_in, *self._plugins()])
+
+    def __len__(self) -> int:
+        return len(self.built_in) + len(self._plugins())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.built_in or name in self._plugins()
+
+    def __getitem__(self, name: str) -> Row:
+        """The row, imported if another package has it.
+
+        Raises:
+            KeyError: no such name; `resolve` says so in a line for users.
+            InputError: the row of another package cannot be imported or is of the wrong kind, or two packages have it.
+        """
+        if name in self.built_in:
+            return self.built_in[name]
+        points = self._plugins()[name]
+        if len(points) > 1:
+            raise InputError(
+                f"{self.noun} {name!r}: several packages have one: {', '.join(map(_told, points))}; uninstall all but "
+                "one"
+            )
+        if points[0] not in self._rows:
+            self._rows[points[0]] = self._load(name, points[0])
+        return self._rows[points[0]]
+
+    def resolve(self, name: object) -> str:
+        """The table's spelling of a name, whatever its capitals, dashes and underscores.
+
+        Raises:
+            InputError: no row has this name.
+        """
+        if isinstance(name, str):
+            for known in self:
+                if _plain(known) == _plain(name):
+                    return known
+        near = nearest(name.lower(), self) if isinstance(name, str) else ""
+        raise InputError(f"{self.noun} {shown(name)}: choose one of {', '.join(self)}{near}")
+
+    def loaded(self) -> dict[str, Row]:
+        """Every row that can be imported; of each of the others a `PluginWarning`."""
+        rows = {}
+        for name in self:
+            try:
+                rows[name] = self[name]
+            except InputError as error:
+                self._say(str(error))
+        return rows
+
+    def package(self, name: str) -> str | None:
+        """The package that a row comes from, with its version; None for the library's own rows."""
+        if name in self.built_in:
+            return None
+        return _package(self._plugins()[name][0])
+
+    def _plugins(self) -> dict[str, list[EntryPoint]]:
+        """Name to its entry points, of which there should be one; without those whose name the library has."""
+        ours = {_plain(name) for name in self.built_in}
+        rows: dict[str, list[EntryPoint]] = {}
+        for point in _entry_points(self.group, tuple(sys.path)):
+            if _plain(point.name) in ours:
+                self._say(
+                    f"{self.noun} {point.name!r} of {_told(point)} is left out: distillset has one of this name; "
+                    "another name is needed"
+                )
+            else:
+                rows.setdefault(point.name, []).append(point)
+        return dict(sorted(rows.items()))
+
+    def _load(self, name: str, point: EntryPoint) -> Row:
+        try:
+            row = point.load()
+        except (Exception, SystemExit) as error:  # whatever the package's code raises
+            why = f"{type(error).__name__}: {reason(error)}"
+            raise InputError(f"{self.noun} {name!r} of {_told(point)} cannot be loaded: {why}") from error
+        if (wrong := self.check(name, row)) is not None:
+            raise InputError(f"{self.noun} {name!r} of {_told(point)} is {shown(row)}; {wrong}")
+        return cast(Row, row)
+
+    def _say(self, line: str) -> None:
+        if line not in self._said:  # once a process
+            self._said.add(line)
+            warnings.warn(line, PluginWarning, stacklevel=3)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def _told(point: EntryPoint) -> str:
+    return f"package {_package(point)} (entry point {point.name} = {point.value})"
+
+
+def _package(point: EntryPoint) -> str:
+    try:
+        return "?" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    except Exception:  # metadata that cannot be read
+        return "?"
+
+
+@cache
+def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of a group in the packages that are installed on ``path``, which is `sys.path`."""
+    try:
+        points = list(entry_points(group=group))
+    except Exception:  # the metadata of one package, which may be any, cannot be read
+        points = _readable(group)
+    return tuple({(point.name, point.value): point for point in reversed(points)}.values())
+
+
+def _readable(group: str) -> list[EntryPoint]:
+    """The entry points of a group in all packages whose metadata can be read."""
+    points: list[EntryPoint] = []
+    for package in distributions():
+        with suppress(Exception):  # whatever a malformed file makes the parser raise
+            points += package.entry_points.select(group=group)
+    return points
