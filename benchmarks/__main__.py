@@ -14,6 +14,7 @@ import torch
 from benchmarks.cases import CASES, memory, state_bytes, times
 from distillset.commands.process import keep_memory
 from distillset.engine import Compute
+from distillset.machine import Machine
 from distillset.reproduction.record import provenance
 
 
@@ -34,7 +35,7 @@ def main() -> int:
     if options.memory_of:
         print(json.dumps(memory(options.cases[0], options.memory_of)))
         return 0
-    compute = Compute.resolve(compile="on")
+    compute = Compute.resolve(Machine(compile="on"))
     made_with = {"compute": compute.to_json(), **provenance(torch.device(compute.device))}
     for case in options.cases:
         row = {

@@ -16,6 +16,7 @@ from torch import Tensor
 from distillset import DM, RealSet, load
 from distillset.engine import Compute, Engine
 from distillset.keys import Key
+from distillset.machine import Machine
 from distillset.methods import Task
 from distillset.nets import build
 from distillset.reproduction.record import provenance
@@ -23,7 +24,7 @@ from distillset.reproduction.record import provenance
 NETWORKS = "ConvNet ConvNetBN AlexNet AlexNetBN VGG11 VGG11BN ResNet18 ResNet18BN ResNet18_AP ResNet18BN_AP MLP LeNet"
 CLASSES = ["0", "1"]
 BATCH_REAL = 64
-COMPUTE = Compute.resolve(device="cpu", precision="fp32", compile="off")
+COMPUTE = Compute.resolve(Machine("cpu", "fp32", "off"))
 
 
 def gradients(name: str, real: RealSet, ipc: int, count: int) -> Tensor:

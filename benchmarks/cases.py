@@ -18,6 +18,7 @@ from distillset import DC, DM, MTT, RealSet, Spec, distill
 from distillset.augment import default_strategy
 from distillset.engine import Compute, Engine
 from distillset.keys import Key, normal
+from distillset.machine import Machine
 from distillset.methods import Method
 from distillset.nets import build, fresh
 from distillset.training import ExpertSetting, ExpertTrainer, Layout, Recipe, Trainer, TrainingSet, Trajectories
@@ -25,6 +26,7 @@ from distillset.watch import Watcher
 
 CLASSES, IPC, BATCH, SIZE = 10, 10, 256, 32
 STRATEGY = default_strategy(flip=True)
+COMPILED = Machine(compile="on")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 """Where both loops run: what ``--device auto`` takes."""
 
@@ -55,16 +57,14 @@ class Between(Watcher):
 
 def distil(method: Method, ipc: int, steps: int, call: Callable[[], object]) -> None:
     """A real run of the library, with ``call`` after every step."""
-    distill(real_set(), method, ipc, steps=steps, compile="on", watcher=Between(call))
+    distill(real_set(), method, ipc, steps=steps, machine=COMPILED, watcher=Between(call))
 
 
 def train(steps: int, call: Callable[[], object]) -> None:
     """A real training of the library, with ``call`` after every step (one epoch is one step)."""
     images, labels = synthetic_set()
     spec = real_set(CLASSES).spec
-    trainer = Trainer(
-        Engine(Compute.resolve(compile="on")), build("convnet", spec), Recipe(steps, augmentation=STRATEGY)
-    )
+    trainer = Trainer(Engine(Compute.resolve(COMPILED)), build("convnet", spec), Recipe(steps, augmentation=STRATEGY))
     state = fresh(trainer.module, Key(0)("network"), DEVICE)
 
     def after(epoch: int, state: dict[str, Tensor]) -> None:
@@ -93,7 +93,7 @@ def match(steps: int, ipc: int, runs: int, call: Callable[[], object]) -> None:
             experts=str(trajectories.folder), syn_steps=steps, max_start=1, expert_epochs=1, batch_syn=0, limit=1e9,
             lr=100.0, lr_start=0.01, lr_lr=1e-7,
         )  # fmt: skip
-        distill(real, method, ipc, steps=runs, compile="on", watcher=Between(call))
+        distill(real, method, ipc, steps=runs, machine=COMPILED, watcher=Between(call))
 
 
 def textbook_mtt(steps: int, ipc: int) -> Callable[[int], float]:
@@ -111,7 +111,7 @@ def train_expert(epochs: int, call: Callable[[], object]) -> None:
     """A real expert of the library, with ``call`` after every epoch."""
     real = real_set(EPOCH)
     setting = ExpertSetting(real.fingerprint(), "none", "convnet", augment=STRATEGY)
-    trainer = ExpertTrainer(Engine(Compute.resolve(compile="on")), build("convnet", real.spec), real, setting)
+    trainer = ExpertTrainer(Engine(Compute.resolve(COMPILED)), build("convnet", real.spec), real, setting)
     vector = trainer.start(0)
     for epoch in range(epochs):
         vector, _ = trainer.epoch(vector, 0, epoch)
@@ -173,7 +173,7 @@ def five(side_by_side: bool) -> Callable[[], object]:
     """Five networks trained on one set, side by side where the library would do so, or one after the other."""
     images, labels = synthetic_set()
     spec = real_set(CLASSES).spec
-    trainer = Trainer(Engine(Compute.resolve(compile="on")), build("convnet", spec), Recipe(EPOCHS))
+    trainer = Trainer(Engine(Compute.resolve(COMPILED)), build("convnet", spec), Recipe(EPOCHS))
     size = trainer.together(spec.shape, len(labels)) if side_by_side else 1
     keys = [Key(i) for i in range(NETWORKS)]
 

@@ -22,6 +22,7 @@ from benchmarks.cases import BATCH, STRATEGY, real_set, segment
 from distillset import DC, DM, DSA, MTT, distill
 from distillset.engine import Compute, Engine
 from distillset.keys import Key, normal
+from distillset.machine import Machine
 from distillset.methods import Method
 from distillset.nets import build
 from distillset.reproduction.record import provenance
@@ -73,7 +74,7 @@ def step_of(method: Method, ipc: int) -> Callable[[int, int, str], float]:
 
     def run(images: int, steps: int, device: str) -> float:
         watcher = Ends()
-        distill(real_set(images), method, ipc, steps=steps, device=device, compile="on", watcher=watcher)
+        distill(real_set(images), method, ipc, steps=steps, machine=Machine(device, compile="on"), watcher=watcher)
         return watcher.seconds(min(8, steps // 2))
 
     return run
@@ -95,7 +96,7 @@ def step_of_mtt(student_steps: int, ipc: int) -> Callable[[int, int, str], float
                 experts=str(trajectories.folder), syn_steps=student_steps, max_start=1, expert_epochs=1, batch_syn=0,
                 limit=1e9, lr=100.0, lr_start=0.01, lr_lr=1e-7,
             )  # fmt: skip
-            distill(real, method, ipc, steps=steps, device=device, compile="on", watcher=watcher)
+            distill(real, method, ipc, steps=steps, machine=Machine(device, compile="on"), watcher=watcher)
         return watcher.seconds(min(5, steps // 2))
 
     return run
@@ -106,7 +107,7 @@ def evaluation(size: int, networks: int) -> Callable[[int, int, str], float]:
 
     def run(images: int, steps: int, device: str) -> float:
         spec, place = real_set(10).spec, torch.device(device)
-        trainer = Trainer(Engine(Compute.resolve(device, compile="on")), build("convnet", spec),
+        trainer = Trainer(Engine(Compute.resolve(Machine(device, compile="on"))), build("convnet", spec),
                           Recipe(steps - 1, augmentation=STRATEGY))  # fmt: skip
         pixels = normal(Key(0)("images").words(), (size, *spec.shape)).to(place)
         labels = torch.arange(10).repeat_interleave(size // 10)
@@ -126,7 +127,9 @@ def expert(images: int, steps: int, device: str) -> float:
     """An epoch of an expert, the median of some."""
     real, place, took = real_set(images), torch.device(device), []
     setting = ExpertSetting(real.fingerprint(), "none", "convnet", augment=STRATEGY)
-    trainer = ExpertTrainer(Engine(Compute.resolve(device, compile="on")), build("convnet", real.spec), real, setting)
+    trainer = ExpertTrainer(
+        Engine(Compute.resolve(Machine(device, compile="on"))), build("convnet", real.spec), real, setting
+    )
     vector = trainer.start(0)
     for epoch in range(steps):
         start = time.perf_counter()

@@ -53,7 +53,7 @@ class Anonymous:
 
 def measured(source: str, ipc: int, network: str) -> dict[str, Any]:
     """A run of two steps in this process: seconds from the imports to the first step, and its memory."""
-    from distillset import DM, distill, load
+    from distillset import DM, Machine, distill, load
     from distillset.distillation.loop import Loop
 
     watched, start, began = Anonymous(), time.monotonic(), 0.0
@@ -69,7 +69,7 @@ def measured(source: str, ipc: int, network: str) -> dict[str, Any]:
     loaded = time.monotonic() - start
     ends: list[float] = []
     distill(
-        data, DM(batch_real=16), ipc, steps=2, network=network, device="cpu", compile="off",
+        data, DM(batch_real=16), ipc, steps=2, network=network, machine=Machine("cpu", compile="off"),
         watcher=lambda step, steps, loss: ends.append(time.monotonic()),
     )  # fmt: skip
     return {

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from distillset import DM, RealSet, Spec, distill
+from distillset.machine import Machine
 from distillset.reproduction.record import provenance
 from distillset.watch import Watcher
 
@@ -42,8 +43,8 @@ def measure(classes: int, steps: int) -> dict[str, Any]:
     """Milliseconds a step: the median and the least."""
     watcher = Times()
     distill(
-        a_set(classes), DM(batch_real=BATCH), 1, steps=steps, network=NETWORK, device="cpu", compile="off",
-        precision="fp32", watcher=watcher,
+        a_set(classes), DM(batch_real=BATCH), 1, steps=steps, network=NETWORK, machine=Machine("cpu", "fp32", "off"),
+        watcher=watcher,
     )  # fmt: skip
     took = [b - a for a, b in zip(watcher.times[steps // 5 :], watcher.times[steps // 5 + 1 :], strict=False)]
     return {

@@ -22,6 +22,7 @@ import torch
 from benchmarks.large import large
 from distillset import DC, DM, DSA, RealSet, Spec, distill, evaluate, select
 from distillset.engine import Compute, Engine
+from distillset.machine import Machine
 from distillset.mesh import join, leave
 from distillset.methods import Method
 from distillset.nets import build
@@ -30,7 +31,7 @@ from distillset.sources.load import Data
 from distillset.training import ExpertSetting, train_experts
 from distillset.watch import Watcher
 
-EAGER: dict[str, Any] = {"device": "cpu", "compile": "off"}
+EAGER = Machine("cpu", compile="off")
 NARROW = "ConvNetW32"
 """A quarter of the published width, so that a thousand classes take seconds; depth follows the image size."""
 
@@ -75,7 +76,7 @@ class Steps(Watcher):
 def seconds(method: Method, real: RealSet, ipc: int, network: str, steps: int) -> float:
     """Seconds a step of a real run of the library."""
     watcher = Steps()
-    distill(real, method, ipc, steps=steps + 1, network=network, init="noise", watcher=watcher, **EAGER)
+    distill(real, method, ipc, steps=steps + 1, network=network, init="noise", watcher=watcher, machine=EAGER)
     return watcher.least
 
 
@@ -133,7 +134,7 @@ def shared_work() -> dict[str, float]:
     mesh = join("cpu")
     real = real_set(10, 32, each=64)
     found = {name: seconds(method, real, 10, "convnet", 4) for name, method in RANKS.items()}
-    module, engine = build("convnet", real.spec), Engine(Compute.resolve(**EAGER))
+    module, engine = build("convnet", real.spec), Engine(Compute.resolve(EAGER))
     setting = ExpertSetting(real.fingerprint(), "none", "convnet")
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(mesh.agree(scratch))
@@ -147,7 +148,7 @@ def shared_work() -> dict[str, float]:
     data, chosen = Data(real, real_set(10, 32, each=8), "scaling"), select(real, "random", 1)
 
     def networks(count: int, epochs: int) -> None:
-        evaluate(chosen, data, repeats=count, epochs=epochs, augment="none", baseline=False, **EAGER)
+        evaluate(chosen, data, repeats=count, epochs=epochs, augment="none", baseline=False, machine=EAGER)
 
     networks(2, 1)
     found["evaluation"] = _timed(lambda: networks(4, 60))
@@ -221,7 +222,7 @@ def main() -> int:
     record = {
         **before,
         **measured,
-        "compute": Compute.resolve(**EAGER).to_json(),
+        "compute": Compute.resolve(EAGER).to_json(),
         **provenance(torch.device("cpu")),
     }
     if options.out:

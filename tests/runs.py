@@ -87,7 +87,7 @@ def distil(out: Path | None = None, **changes: Any) -> SyntheticSet:
     """A small run of which single arguments are changed."""
     arguments: dict[str, Any] = {
         "data": toys.toy_data(), "method": METHOD, "ipc": 2, "steps": STEPS, "network": toys.NETWORK, "out": out,
-        **toys.EAGER, **changes,
+        "machine": toys.EAGER, **changes,
     }  # fmt: skip
     return make(**arguments)
 

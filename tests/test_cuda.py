@@ -10,6 +10,7 @@ from torch.func import grad
 from distillset import DC, DM, DSA, MTT, distill, evaluate
 from distillset.engine import Compute, Engine, Slopes
 from distillset.keys import Key
+from distillset.machine import Machine
 from distillset.methods import Method
 from distillset.nets import build, fresh
 from distillset.training import Layout, Recipe, Trainer, TrainingSet, cross_entropy, flat_loss
@@ -128,21 +129,21 @@ METHODS = [
 def test_every_method_learns_there(method: Method, compiled: str) -> None:
     """Eight steps: two plainly, the rest by graphs."""
     data, notes = toys.toy_data(), list[str]()
-    start = distill(data, method, 2, steps=0, network=toys.NETWORK, device="cpu").images
-    here = distill(data, method, 2, steps=8, network=toys.NETWORK, device="cpu", precision="fp32").images
+    start = distill(data, method, 2, steps=0, network=toys.NETWORK, machine="cpu").images
+    here = distill(data, method, 2, steps=8, network=toys.NETWORK, machine=Machine("cpu", "fp32")).images
 
     class Notes(Watcher):
         def note(self, line: str) -> None:
             notes.append(line)
 
     found = distill(
-        data, method, 2, steps=8, network=toys.NETWORK, device="cuda", precision="fp32", compile=compiled,
+        data, method, 2, steps=8, network=toys.NETWORK, machine=Machine("cuda", "fp32", compiled),
         watcher=Notes(),
     )  # fmt: skip
     assert not [note for note in notes if "CUDA graph" in note], "what our own networks do can be captured"
     # The same streams: the same set, but for rounding.
     assert (found.images - here).norm() < 0.05 * (here - start).norm()
-    row = evaluate(found, data, networks=(toys.NETWORK,), repeats=3, device="cuda", baseline=True)[0]
+    row = evaluate(found, data, networks=(toys.NETWORK,), repeats=3, machine="cuda", baseline=True)[0]
     assert row.n == 3
     assert row.mean > 0.3
 
@@ -150,7 +151,7 @@ def test_every_method_learns_there(method: Method, compiled: str) -> None:
 def test_a_set_that_does_not_fit_is_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("distillset.data.real.RESIDENT", 0.0)
     data = toys.toy_data()
-    here = distill(data, DM(), 2, steps=6, network=toys.NETWORK, device="cpu", precision="fp32").images
-    found = distill(data, DM(), 2, steps=6, network=toys.NETWORK, device="cuda", precision="fp32").images
-    start = distill(data, DM(), 2, steps=0, network=toys.NETWORK, device="cpu").images
+    here = distill(data, DM(), 2, steps=6, network=toys.NETWORK, machine=Machine("cpu", "fp32")).images
+    found = distill(data, DM(), 2, steps=6, network=toys.NETWORK, machine=Machine("cuda", "fp32")).images
+    start = distill(data, DM(), 2, steps=0, network=toys.NETWORK, machine="cpu").images
     assert (found - here).norm() < 0.05 * (here - start).norm()

@@ -167,7 +167,7 @@ def test_the_memory_of_a_run_is_not_that_of_evaluations_in_it(monkeypatch: pytes
 
 def test_it_tells_an_estimate_and_what_auto_chose() -> None:
     watcher = Recorder()
-    distil(watcher=watcher, precision="auto", compile="auto")
+    distil(watcher=watcher, machine="cpu")
     assert watcher.told("estimate: 6 steps of ")
     assert watcher.told("MB")
     assert watcher.told("precision ")

@@ -1,6 +1,7 @@
 """Many classes, many images a class, large images: small versions of what `benchmarks` measures at full size."""
 
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,13 @@ def runs(name: str, size: int, network: str) -> None:
     assert module.classifier.in_features == width * 4 * 4  # type: ignore[union-attr]  # 128 / 2^5, 256 / 2^6
     each = measure(module, real.spec.shape, 1).held * (10 if name == "dm" else 32)
     found = distil(
-        data=real, method=METHODS[name], ipc=2, steps=1, network=network, memory=str(int(1.5 * each)), whiten="none"
+        data=real,
+        method=METHODS[name],
+        ipc=2,
+        steps=1,
+        network=network,
+        whiten="none",
+        machine=replace(toys.EAGER, memory=str(int(1.5 * each))),
     )
     assert found.card["settings"]["compute"]["micro_batch"] == 1
     drawn = distil(data=real, method=METHODS[name], ipc=2, steps=0, network=network, whiten="none").images
@@ -59,11 +66,12 @@ def test_a_large_synthetic_set_is_held_seven_times_at_most(tmp_path: Path) -> No
     Images, momentum, their copies for checkpoints, the gradient; a class at a time of draws, and what saving takes.
     """
     real, cpu = toys.toy([4] * 20, (3, 32, 32)), torch.device("cpu")
-    method, machine = DM(batch_real=4), {"network": "ConvNetW4", "init": "noise", "memory": "10M"}
-    distil(data=real, method=method, ipc=1, steps=2, out=tmp_path / "small", **machine)
+    method, machine = DM(batch_real=4), replace(toys.EAGER, memory="10M")
+    how: dict[str, Any] = {"method": method, "network": "ConvNetW4", "init": "noise", "machine": machine}
+    distil(data=real, ipc=1, steps=2, out=tmp_path / "small", **how)
     forget_peak(cpu)
     before = peak(cpu)
-    found = distil(data=real, method=method, ipc=200, steps=2, snapshots=0, out=tmp_path / "large", **machine)
+    found = distil(data=real, ipc=200, steps=2, snapshots=0, out=tmp_path / "large", **how)
     images = found.images.numel() * 4
     assert images == 4000 * 3 * 32 * 32 * 4
     assert peak(cpu) - before < 7.5 * images

@@ -23,7 +23,7 @@ LABELS = np.arange(40) % 2
 IMAGES = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3)).astype(np.uint8)
 NAMES = np.array(["cat", "dog"])
 QUIET: dict[str, Any] = {"announce": lambda line: None, "progress": False}
-SHORT: dict[str, Any] = {"repeats": 1, "epochs": 1, "networks": toys.NETWORK, "baseline": False, **toys.EAGER}
+SHORT: dict[str, Any] = {"repeats": 1, "epochs": 1, "networks": toys.NETWORK, "baseline": False, "machine": toys.EAGER}
 DATA = ds.load((IMAGES, LABELS), **QUIET)
 FEW = ds.DM(batch_real=4)
 CHOSEN = ds.select(DATA, "random", 1)
@@ -234,9 +234,14 @@ def test_options_of_load(options: dict[str, Any], told: str) -> None:
 def test_numbers_of_numpy_and_of_tensors_are_whole_numbers(tmp_path: Path) -> None:
     method = ds.DM(batch_real=np.int16(4), lr=np.float32(0.5), formation=torch.tensor(1))  # type: ignore[arg-type]
     assert (type(method.batch_real), type(method.lr), type(method.formation)) == (int, float, int)
-    given: dict[str, Any] = {"steps": np.int32(1), "seed": np.int64(3), "snapshots": torch.tensor(1), **toys.EAGER}
+    given: dict[str, Any] = {
+        "steps": np.int32(1),
+        "seed": np.int64(3),
+        "snapshots": torch.tensor(1),
+        "machine": toys.EAGER,
+    }
     made = ds.distill(DATA, method, np.int64(1), out=tmp_path / "run", **given)  # type: ignore[arg-type]
-    plain = ds.distill(DATA, ds.DM(batch_real=4, lr=0.5), 1, steps=1, seed=3, **toys.EAGER)
+    plain = ds.distill(DATA, ds.DM(batch_real=4, lr=0.5), 1, steps=1, seed=3, machine=toys.EAGER)
     assert torch.equal(made.images, plain.images)
     chosen = ds.select(DATA, "random", np.uint8(2), seed=np.int64(5))  # type: ignore[arg-type]
     assert torch.equal(chosen.images, ds.select(DATA, "random", 2, seed=5).images)
@@ -252,7 +257,7 @@ def test_numbers_of_numpy_and_of_tensors_are_whole_numbers(tmp_path: Path) -> No
 WRONG: list[tuple[Callable[[], object], str]] = [
     *(
         (
-            lambda seed=seed: ds.distill(DATA, FEW, 1, steps=1, seed=seed, **toys.EAGER),
+            lambda seed=seed: ds.distill(DATA, FEW, 1, steps=1, seed=seed, machine=toys.EAGER),
             f"--seed {told}: must be a whole",
         )
         for seed, told in ((1.5, "1.5"), ("x", "'x'"), (None, "None"), (True, "True"), (np.bool_(True), ".*True.*"))
@@ -310,10 +315,10 @@ def test_arguments_of_a_wrong_kind_are_named(number: int) -> None:
 
 
 def test_names_paths_and_tuples_in_place_of_objects(tmp_path: Path) -> None:
-    made = ds.distill((IMAGES, LABELS), "dm", 1, steps=1, **toys.EAGER)
-    assert torch.equal(made.images, ds.distill(DATA, ds.DM(), 1, steps=1, **toys.EAGER).images)
-    assert torch.equal(made.images, ds.distill(DATA, ds.DM, 1, steps=1, **toys.EAGER).images)  # type: ignore[arg-type]
-    assert len(ds.distill("digits", "DM", 1, steps=0, **toys.EAGER)) == 10
+    made = ds.distill((IMAGES, LABELS), "dm", 1, steps=1, machine=toys.EAGER)
+    assert torch.equal(made.images, ds.distill(DATA, ds.DM(), 1, steps=1, machine=toys.EAGER).images)
+    assert torch.equal(made.images, ds.distill(DATA, ds.DM, 1, steps=1, machine=toys.EAGER).images)  # type: ignore[arg-type]
+    assert len(ds.distill("digits", "DM", 1, steps=0, machine=toys.EAGER)) == 10
     assert len(ds.select("digits", "random", 2)) == 20
     made.save(tmp_path / "run")
     (by_path,) = ds.evaluate(tmp_path / "run", (IMAGES, LABELS), **SHORT)
@@ -335,13 +340,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_tilde_is_the_home_everywhere(home: Path) -> None:
     np.savez(home / "a.npz", images=IMAGES, labels=LABELS)
     data = ds.load("~/a.npz", **QUIET)
-    made = ds.distill(data, FEW, 1, steps=1, out="~/run", **toys.EAGER)
-    again = ds.distill(data, FEW, 1, steps=0, init="~/run", **toys.EAGER)
+    made = ds.distill(data, FEW, 1, steps=1, out="~/run", machine=toys.EAGER)
+    again = ds.distill(data, FEW, 1, steps=0, init="~/run", machine=toys.EAGER)
     torch.testing.assert_close(again.images, made.images)
     assert len(ds.SyntheticSet.load("~/run")) == 2
     made.save("~/copy")
     assert ds.evaluate("~/run", data, save_networks="~/nets", **SHORT)[0].artifact == "~/run"
-    ds.select(data, "forgetting", 1, epochs=1, cache="~/cache", network=toys.NETWORK, **toys.EAGER)
+    ds.select(data, "forgetting", 1, epochs=1, cache="~/cache", network=toys.NETWORK, machine=toys.EAGER)
     assert sorted(path.name for path in home.iterdir()) == ["a.npz", "cache", "copy", "nets", "run"]
 
 
@@ -355,16 +360,16 @@ def test_more_images_a_class_than_there_are_is_told() -> None:
         def note(self, line: str) -> None:
             notes.append(line)
 
-    ds.distill(DATA, FEW, 30, steps=0, watcher=Told(), **toys.EAGER)
+    ds.distill(DATA, FEW, 30, steps=0, watcher=Told(), machine=toys.EAGER)
     assert notes.count(told) == 2
     ds.evaluate(ds.select(DATA, "random", 17), DATA, announce=notes.append, **{**SHORT, "baseline": True})
     assert notes[-1].startswith("random images: 2 of 2 classes have fewer than 17 images")
 
 
 def test_a_folder_of_another_method_is_named(tmp_path: Path) -> None:
-    ds.distill(DATA, FEW, 1, steps=1, out=tmp_path, **toys.EAGER)
+    ds.distill(DATA, FEW, 1, steps=1, out=tmp_path, machine=toys.EAGER)
     with pytest.raises(ds.InputError, match="--out: this folder holds a dm run; choose another folder for mtt"):
-        ds.distill(DATA, ds.MTT(), 1, steps=1, out=tmp_path, **toys.EAGER)
+        ds.distill(DATA, ds.MTT(), 1, steps=1, out=tmp_path, machine=toys.EAGER)
 
 
 ODD: tuple[Any, ...] = (
@@ -383,24 +388,30 @@ FUNCTIONS: dict[str, Callable[[Any], object]] = {
     "select": lambda odd: ds.select(odd, "random", 1),
     "select selector": lambda odd: ds.select(DATA, odd, 1),
     "select seed": lambda odd: ds.select(DATA, "random", 1, seed=odd),
-    "select device": lambda odd: ds.select(DATA, "random", 1, device=odd),
+    "select machine": lambda odd: ds.select(DATA, "random", 1, machine=odd),
     "select cache": lambda odd: ds.select(DATA, "random", 0, cache=odd),
-    "distill": lambda odd: ds.distill(odd, FEW, 1, steps=0, **toys.EAGER),
+    "distill": lambda odd: ds.distill(odd, FEW, 1, steps=0, machine=toys.EAGER),
     "distill method": lambda odd: ds.distill(DATA, odd, 0),
     **{
-        f"distill {name}": lambda odd, name=name: ds.distill(DATA, FEW, 1, **{"steps": 0, **toys.EAGER, name: odd})  # type: ignore[misc]
-        for name in ("seed", "network", "init", "whiten", "whiten_large", "device", "precision", "compile", "memory",
-                     "evaluate_every", "checkpoint_seconds", "mesh")
+        f"distill {name}": lambda odd, name=name: ds.distill(  # type: ignore[misc]
+            DATA, FEW, 1, **{"steps": 0, "machine": toys.EAGER, name: odd}
+        )
+        for name in ("seed", "network", "init", "whiten", "whiten_large", "machine", "evaluate_every",
+                     "checkpoint_seconds", "mesh")
     },
     "distill ipc": lambda odd: ds.distill(DATA, FEW, odd, steps=-1),
     "distill out": lambda odd: ds.distill(DATA, FEW, 1, steps=0, out=None if isinstance(odd, str) and odd.isascii()
-                                          and "\0" not in odd and len(odd) < 99 else odd, **toys.EAGER),
+                                          and "\0" not in odd and len(odd) < 99 else odd, machine=toys.EAGER),
     "evaluate": lambda odd: ds.evaluate(odd, DATA, **SHORT),
     "evaluate data": lambda odd: ds.evaluate(CHOSEN, odd, **{**SHORT, "own": False}),
     **{
         f"evaluate {name}": lambda odd, name=name: ds.evaluate(CHOSEN, DATA, **{**SHORT, "own": False, name: odd})  # type: ignore[misc]
-        for name in ("artifact", "networks", "protocol", "augment", "hard_labels", "select", "seed", "device",
-                     "precision", "memory", "ledger", "report", "snapshots")
+        for name in ("artifact", "networks", "protocol", "augment", "hard_labels", "select", "seed", "machine",
+                     "ledger", "report", "snapshots")
+    },
+    **{
+        f"Machine {field.name}": lambda odd, field=field: ds.Machine(**{field.name: odd})  # type: ignore[misc]
+        for field in fields(ds.Machine)
     },
     "SyntheticSet.load": ds.SyntheticSet.load,
     "SyntheticSet images": lambda odd: ds.SyntheticSet(odd, CHOSEN.labels, SPEC),

@@ -58,13 +58,13 @@ def test_a_selection_and_a_start_from_real_images_name_them(folder: Path, option
     options = {**options, **({"test": str(folder)} if "test" in options else {})}
     for data in (load(folder, **options), load(folder, **options)):  # decoded, and from the cache
         check(ds.select(data, "random", 2, seed=3), data)
-        check(ds.distill(data, "dm", 2, steps=0, **toys.EAGER), data)
+        check(ds.distill(data, "dm", 2, steps=0, machine=toys.EAGER), data)
 
 
 def test_what_is_not_made_of_real_images_names_none(folder: Path) -> None:
     data = load(folder)
-    assert "real" not in ds.distill(data, "dm", 1, steps=0, init="noise", **toys.EAGER).card
-    tiles = ds.distill(data, ds.DM(formation=2), 1, steps=0, **toys.EAGER).card["real"]
+    assert "real" not in ds.distill(data, "dm", 1, steps=0, init="noise", machine=toys.EAGER).card
+    tiles = ds.distill(data, ds.DM(formation=2), 1, steps=0, machine=toys.EAGER).card["real"]
     assert len(tiles["rows"]) == len(tiles["files"]) == 3 * 4
     assert "files" not in ds.select(toys.toy(), "random", 1).card["real"]
 
@@ -80,10 +80,10 @@ def test_names_of_files_that_are_no_text_are_told_as_escapes(folder: Path, tmp_p
 
 def test_the_names_last_through_a_run_that_goes_on(folder: Path, tmp_path: Path) -> None:
     data = load(folder)
-    ds.distill(data, ds.DM(batch_real=2), 2, steps=1, out=tmp_path / "run", **toys.EAGER)
-    ds.distill(data, ds.DM(batch_real=2), 2, steps=2, out=tmp_path / "run", **toys.EAGER)
+    ds.distill(data, ds.DM(batch_real=2), 2, steps=1, out=tmp_path / "run", machine=toys.EAGER)
+    ds.distill(data, ds.DM(batch_real=2), 2, steps=2, out=tmp_path / "run", machine=toys.EAGER)
     found = ds.SyntheticSet.load(tmp_path / "run").card["real"]
-    assert found == ds.distill(data, "dm", 2, steps=0, **toys.EAGER).card["real"]
+    assert found == ds.distill(data, "dm", 2, steps=0, machine=toys.EAGER).card["real"]
 
 
 @pytest.mark.parametrize("wrong", [{"rows": [-1]}, {"rows": "1"}, {"rows": [1], "files": [3]}, []])

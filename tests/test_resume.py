@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -198,17 +199,17 @@ def test_logging_may_change(tmp_path: Path, uninterrupted: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(InterruptedRun):
         distil(out, watcher=Recorder(stop_after=2), snapshots=0)
-    distil(out, snapshots=3, evaluate=lambda synthetic: 0.5, evaluate_every=5, precision="auto", compile="auto")
+    distil(out, snapshots=3, evaluate=lambda synthetic: 0.5, evaluate_every=5, machine="cpu")
     assert_same_end(out, uninterrupted)
 
 
 def test_what_auto_chose_is_used_again(tmp_path: Path) -> None:
     with pytest.raises(InterruptedRun):
-        distil(tmp_path / "run", watcher=Recorder(stop_after=2), precision="bf16")
+        distil(tmp_path / "run", watcher=Recorder(stop_after=2), machine=replace(toys.EAGER, precision="bf16"))
     watcher = Recorder()
-    synthetic = distil(tmp_path / "run", precision="auto", compile="auto", watcher=watcher)
+    synthetic = distil(tmp_path / "run", machine="cpu", watcher=watcher)
     assert synthetic.card["settings"]["compute"]["precision"] == "bf16"
-    assert torch.equal(synthetic.images, distil(precision="bf16").images)
+    assert torch.equal(synthetic.images, distil(machine=replace(toys.EAGER, precision="bf16")).images)
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------
@@ -274,7 +275,7 @@ def test_a_foreign_folder_is_refused(tmp_path: Path) -> None:
     "changes",
     [
         {"ipc": 0}, {"steps": -1}, {"snapshots": -1}, {"evaluate_every": -1}, {"network": "perceptron"},
-        {"network": "ConvNetD9"}, {"init": "nowhere"}, {"device": "tpu"}, {"precision": "fp8"}, {"compile": "maybe"},
+        {"network": "ConvNetD9"}, {"init": "nowhere"}, {"machine": "tpu"},
     ],
 )  # fmt: skip
 def test_wrong_input_leaves_no_folder(tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import torch
 from distillset.distillation.run_folder import Checkpoint, RunFolder, check_same, resolve_compute
 from distillset.engine import Compute, Work
 from distillset.errors import InputError
+from distillset.machine import Machine
 
 WORK = Work(flops=1e6)
 
@@ -91,24 +92,24 @@ def stored(**changes: Any) -> dict[str, Any]:
 
 
 def test_compute_is_taken_from_the_run() -> None:
-    found = resolve_compute("auto", "auto", "auto", Work(flops=1e30), stored(precision="bf16"))
+    found = resolve_compute(Machine(), Work(flops=1e30), stored(precision="bf16"))
     if found.device == "cpu":
         assert found.to_json() == stored(precision="bf16", threads=torch.get_num_threads())["compute"]
-    found = resolve_compute("cpu", "fp32", "off", WORK, stored())
+    found = resolve_compute(Machine("cpu", "fp32", "off"), WORK, stored())
     assert found.to_json() == stored(threads=torch.get_num_threads())["compute"]
-    assert resolve_compute("cpu", "fp32", "off", WORK, None) == Compute.resolve("cpu", "fp32", "off", WORK)
+    assert resolve_compute(Machine("cpu", "fp32", "off"), WORK, None) == Compute.resolve(
+        Machine("cpu", "fp32", "off"), WORK
+    )
 
 
 def test_compute_that_contradicts_the_run_is_refused() -> None:
     with pytest.raises(InputError, match="--precision bf16: the run was started with fp32"):
-        resolve_compute("cpu", "bf16", "off", WORK, stored())
+        resolve_compute(Machine("cpu", "bf16", "off"), WORK, stored())
     with pytest.raises(InputError, match="--compile off: the run was started with on"):
-        resolve_compute("cpu", "auto", "off", WORK, stored(compile=True))
-    with pytest.raises(InputError, match="--precision fp8"):
-        resolve_compute("cpu", "fp8", "off", WORK, None)
+        resolve_compute(Machine("cpu", "auto", "off"), WORK, stored(compile=True))
 
 
 def test_another_device_chooses_anew() -> None:
     """The precision stays, as far as the result is defined by it; batches are the new device's."""
-    found = resolve_compute("cpu", "auto", "off", WORK, stored(device="cuda", compile=True, micro_batch=4096))
+    found = resolve_compute(Machine("cpu", "auto", "off"), WORK, stored(device="cuda", compile=True, micro_batch=4096))
     assert (found.device, found.precision, found.compile, found.micro_batch) == ("cpu", "fp32", False, 32)

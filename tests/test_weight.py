@@ -40,15 +40,19 @@ print(sorted(heavy & set(sys.modules) - before))
     assert told(script) == "[]"
 
 
+def test_a_machine_needs_no_pytorch() -> None:
+    assert told("import sys, distillset; distillset.Machine('cpu'); print('torch' in sys.modules)") == "False"
+
+
 def test_a_short_run_does_not_import_the_compiler() -> None:
     """It takes as long as the run: PyTorch's optimisers and its counter of operations bring it."""
     script = """
 import sys
 import distillset as ds
 from tests import toys
-data = toys.toy_data()
-made = ds.distill(data.train, ds.DM(batch_real=4), 1, steps=2, network=toys.NETWORK, compile="off", device="cpu")
-ds.evaluate(made, data, networks=[toys.NETWORK], repeats=1, epochs=1, compile="off", device="cpu")
+data, cpu = toys.toy_data(), ds.Machine("cpu", compile="off")
+made = ds.distill(data.train, ds.DM(batch_real=4), 1, steps=2, network=toys.NETWORK, machine=cpu)
+ds.evaluate(made, data, networks=[toys.NETWORK], repeats=1, epochs=1, machine=cpu)
 print(sorted({'sympy', 'torch._dynamo', 'torch._inductor'} & set(sys.modules)))
 """
     assert told(script) == "[]"

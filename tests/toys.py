@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +11,11 @@ from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.engine import Compute, Engine
 from distillset.engine.kernels import available
+from distillset.machine import Machine
 from distillset.sources.load import Data
 
 NETWORK = "ConvNetD1W8"
-EAGER: dict[str, Any] = {"device": "cpu", "precision": "fp32", "compile": "off"}
+EAGER = Machine("cpu", "fp32", "off")
 """Compute choices that no machine's hardware changes."""
 
 

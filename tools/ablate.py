@@ -17,6 +17,7 @@ from distillset import MTT, distill, evaluate, load
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import DistillsetError
 from distillset.evaluation import Ledger
+from distillset.machine import Machine
 from distillset.presets import PRESETS, Preset, candidates, variants
 from distillset.reproduction import Results, result_of
 from distillset.store import read_json, write_json
@@ -40,7 +41,7 @@ class Told(Watcher):
 def run(options: argparse.Namespace, preset: Preset) -> None:
     """Distil and evaluate the variants."""
     data = load(preset.data, data_dir=options.data_dir)
-    compute = {"device": options.device, "precision": options.precision, "compile": options.compile}
+    machine = Machine(options.device, options.precision, options.compile)
     for name, fields in chosen(options, variants(preset, options.steps)).items():
         experts = options.flat_experts if "sam" in fields else options.experts
         if experts is None:
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace, preset: Preset) -> None:
             network=preset.network,
             out=out,
             watcher=Told(),
-            **compute,
+            machine=machine,
         )
         rows = evaluate(
             made,
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace, preset: Preset) -> None:
             baseline=False,
             seed=options.seed,
             ledger=Ledger(options.out / "accuracies"),
-            **compute,
+            machine=machine,
         )
         write_json(out / ROWS, [row.to_json() for row in rows])
         print(f"{name}: {rows[0].mean:.2%} +- {rows[0].std:.2%}", flush=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from distillset.errors import DistillsetError, DivergedError, InputError, InterruptedRun
     from distillset.evaluation import Protocol, Row, evaluate
     from distillset.keys import Key
+    from distillset.machine import Machine
     from distillset.methods import DC, DM, DSA, MTT
     from distillset.sources.load import Data, load
     from distillset.watch import Watcher
@@ -34,6 +35,7 @@ _HOMES = {
     "distillset.errors": ("DistillsetError", "DivergedError", "InputError", "InterruptedRun"),
     "distillset.evaluation": ("Protocol", "Row", "evaluate"),
     "distillset.keys": ("Key",),
+    "distillset.machine": ("Machine",),
     "distillset.watch": ("Watcher",),
     "distillset.methods": ("DC", "DM", "DSA", "MTT"),
 }
@@ -50,6 +52,7 @@ __all__ = [
     "InputError",
     "InterruptedRun",
     "Key",
+    "Machine",
     "Protocol",
     "RealSet",
     "Row",

@@ -26,6 +26,7 @@ from distillset.engine.hardware import forget_peak
 from distillset.engine.room import check_disk, check_memory, size
 from distillset.errors import InputError, shown
 from distillset.keys import Key
+from distillset.machine import Machine
 from distillset.mesh import Mesh, join
 from distillset.methods import Method, Prepares, Task, canvas, formation, method_of
 from distillset.nets import Network, Source, canonical, mixes_images
@@ -48,10 +49,7 @@ def distill(
     whiten: str = "auto",
     whiten_large: bool = False,
     out: str | Path | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    compile: str = "auto",  # noqa: A002 (the flag's name)
-    memory: str = "auto",
+    machine: Machine | str = "auto",
     snapshots: int = 10,
     evaluate: Callable[[SyntheticSet], float] | None = None,
     evaluate_every: int = 0,
@@ -79,11 +77,7 @@ def distill(
             the method and data.
         whiten_large: whether images above 32x32x3 may be whitened.
         out: folder for checkpoints, metrics, snapshots and the artifact. The same call goes on where it stopped.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``auto``, ``fp32`` or ``bf16``.
-        compile: ``auto``, ``on`` or ``off``.
-        memory: most that one call may take, such as ``2G``: images go in micro-batches so small; ``auto`` is what is
-            fast.
+        machine: what to compute on: a `Machine`, or the name of a device, such as ``cuda``.
         snapshots: how many intermediate sets to keep in ``out``, evenly spaced.
         evaluate: gives an accuracy to log, every ``evaluate_every`` steps; it has no influence on the run.
         watcher: is told of progress and may ask to stop; or a plain function of (step, steps, loss).
@@ -99,7 +93,7 @@ def distill(
         DivergedError: a loss or gradient is not finite; the last good state is in ``out``.
         InterruptedRun: the watcher asked to stop; the state is in ``out``.
     """
-    watcher, method = watching(watcher), method_of(method)
+    watcher, method, machine = watching(watcher), method_of(method), Machine.of(machine)
     ipc, seed = whole("--ipc", ipc, 1), whole("--seed", seed)
     _check_kinds(whiten, whiten_large, evaluate, mesh, checkpoint_seconds)
     steps = whole("--steps", method.steps if steps is None else steps, 0)
@@ -121,7 +115,7 @@ def distill(
         "data": real.fingerprint(),
         **({} if data.classes is None else {"classes": list(data.classes.names)}),
     }
-    mesh = mesh or join(device)
+    mesh = mesh or join(machine.device)
     run_folder = RunFolder.open(path_of("--out", out)) if out is not None and mesh.writes else nullcontext()
     with _differentiable(net, real.spec, method), run_folder as folder:
         stored = _begun(folder, method, settings, steps, watcher) if folder else None
@@ -131,7 +125,7 @@ def distill(
         before = method.images_before(real) if isinstance(method, Prepares) and not stored else 0.0
         passes = (before + method.images_per_step(real, ipc) * left) / mesh.size
         work = measure(net.module, real.spec.shape, passes, getattr(method, "second_order", True))
-        compute = resolve_compute(device, precision, compile, work, stored.settings if stored else None, memory)
+        compute = resolve_compute(machine, work, stored.settings if stored else None)
         settings["compute"] = mesh.agree(compute.to_json())
         compute = Compute(**settings["compute"], reasons=compute.reasons)
         done = _finished(folder.folder, steps) if folder and stored and stored.step == steps else None

@@ -105,7 +105,7 @@ def test_networks_train_on_the_tiles_at_the_bytes_of_the_images(artifact: Path) 
     assert own.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert subject.bytes == 3 * (3 * 8 * 8 * 4 + 8)
     data = Data(toys.toy(), toys.toy(), "toy")
-    row = evaluate(found, data, networks=(toys.NETWORK,), repeats=1, epochs=1, baseline=False, device="cpu")[0]
+    row = evaluate(found, data, networks=(toys.NETWORK,), repeats=1, epochs=1, baseline=False, machine="cpu")[0]
     assert 0 <= row.mean <= 1
 
 

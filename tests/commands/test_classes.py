@@ -58,7 +58,7 @@ def test_made_resumed_and_evaluated_on_the_same_classes(
     from_card = json.loads(shown.out)
     # by hand, with the same classes in the same order
     data = load(named_npz, classes=["dog", "bee"], announce=lambda note: None)
-    rows = evaluate(SyntheticSet.load(out), data, networks=(toys.NETWORK,), repeats=1, epochs=2, **toys.EAGER)
+    rows = evaluate(SyntheticSet.load(out), data, networks=(toys.NETWORK,), repeats=1, epochs=2, machine=toys.EAGER)
     assert [row["mean"] for row in from_card] == [row.mean for row in rows]
     # a copy of the data at another place
     copy = tmp_path / "copy.npz"
@@ -86,7 +86,7 @@ def test_names_are_compared_where_both_have_them(named_npz: Path) -> None:
     data = load(named_npz, announce=lambda note: None)
     synthetic = select(data, "random", 1)
     images, labels = data.test.images, data.test.labels
-    options = {"networks": (toys.NETWORK,), "repeats": 1, "epochs": 1, "baseline": False, **toys.EAGER}
+    options = {"networks": (toys.NETWORK,), "repeats": 1, "epochs": 1, "baseline": False, "machine": toys.EAGER}
     for names, fits in (("0123", True), (("ant", "bee", "cow", "dog"), True), (("ant", "bee", "dog", "cow"), False)):
         test = RealSet.from_arrays(images, labels, class_names=tuple(names))
         if fits:

@@ -34,7 +34,7 @@ def test_it_distils_what_the_library_does(toy_npz: Path, tmp_path: Path, capsys:
     assert (out / "grid.png").is_file()
     synthetic = SyntheticSet.load(out)
     data = load(toy_npz, announce=lambda note: None)
-    same = distill(data, DM(batch_real=6), 2, steps=3, network=toys.NETWORK, **toys.EAGER)
+    same = distill(data, DM(batch_real=6), 2, steps=3, network=toys.NETWORK, machine=toys.EAGER)
     assert torch.equal(synthetic.images, same.images)
     assert synthetic.card["data"]["source"] == str(toy_npz)
 

@@ -54,7 +54,7 @@ def test_json_tells_versions_and_machine(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_auto_is_what_the_engine_resolves(capsys: pytest.CaptureFixture[str]) -> None:
     auto = as_json(capsys)["auto"]
-    resolved = Compute.resolve(work=doctor.PUBLISHED)
+    resolved = Compute.resolve("auto", doctor.PUBLISHED)
     assert (auto["device"], auto["precision"], auto["compile"], auto["micro_batch"]) == (
         resolved.device, resolved.precision, resolved.compile, resolved.micro_batch,
     )  # fmt: skip
@@ -64,7 +64,7 @@ def test_auto_is_what_the_engine_resolves(capsys: pytest.CaptureFixture[str]) ->
 def test_the_page_gives_every_reason(capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     shown = capsys.readouterr().out
-    for reason in Compute.resolve(work=doctor.PUBLISHED).reasons:
+    for reason in Compute.resolve("auto", doctor.PUBLISHED).reasons:
         assert reason in shown
 
 

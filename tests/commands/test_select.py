@@ -12,7 +12,7 @@ from distillset.coresets import SELECTORS
 from distillset.data.synthetic import TENSORS, SyntheticSet
 from tests import toys
 
-EXPERT: dict[str, Any] = {"network": toys.NETWORK, "epochs": 4, **toys.EAGER}
+EXPERT: dict[str, Any] = {"network": toys.NETWORK, "epochs": 4, "machine": toys.EAGER}
 
 
 def command(selector: str, data: Path, out: Path, *more: str) -> list[str]:

@@ -46,7 +46,7 @@ def test_continual_as_the_library_does_it(toy_npz: Path, tmp_path: Path, capsys:
     data = load(toy_npz, announce=lambda note: None)
     points = continual(
         data, ["random"], tmp_path / "b", steps=2, ipc=1, seeds=(0, 1), network=toys.NETWORK, repeats=1, epochs=1,
-        **toys.EAGER,
+        machine=toys.EAGER,
     )  # fmt: skip
     rows = json.loads(shown.out)
     assert [row["by_order"] for row in rows] == [point.by_order for point in points]

@@ -13,7 +13,7 @@ from distillset.keys import Key
 from tests import toys
 
 every = pytest.mark.parametrize("selector", SELECTORS)
-EXPERT: dict[str, Any] = {"network": toys.NETWORK, "epochs": 3, **toys.EAGER}
+EXPERT: dict[str, Any] = {"network": toys.NETWORK, "epochs": 3, "machine": toys.EAGER}
 
 
 @pytest.fixture(scope="module")

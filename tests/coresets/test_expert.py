@@ -24,7 +24,7 @@ IMAGES = REAL.rows(torch.arange(len(REAL)))
 
 
 def taught(cache: Path, real: RealSet = REAL, **changes: Any) -> Expert:
-    return expert(real, cache=cache, **{"network": toys.NETWORK, "epochs": 6, **toys.EAGER, **changes})
+    return expert(real, cache=cache, **{"network": toys.NETWORK, "epochs": 6, "machine": toys.EAGER, **changes})
 
 
 @pytest.fixture

@@ -29,13 +29,13 @@ def digest(tensor):
     return hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
 
 data, network = toys.toy_data(), "ConvNetD1W32"
-how = {"device": "cpu", "precision": sys.argv[1], "compile": "on"}
+machine = ds.Machine("cpu", sys.argv[1], "on")
 methods, networks = [ds.DM(batch_real=4)], []
 if sys.argv[1] == "fp32":
     methods += [ds.DC(batch_real=4), ds.MTT(syn_steps=2, expert_epochs=1, max_start=1, expert_count=1)]
     networks = [network, network + "BN"]
-made = [ds.distill(data, method, 1, steps=1, network=network, **how) for method in methods]
-rows = ds.evaluate(made[0], data, networks=networks, repeats=1, epochs=1, baseline=False, **how)
+made = [ds.distill(data, method, 1, steps=1, network=network, machine=machine) for method in methods]
+rows = ds.evaluate(made[0], data, networks=networks, repeats=1, epochs=1, baseline=False, machine=machine)
 print(json.dumps({
     "results": [digest(one.images) for one in made] + [row.mean for row in rows],
     "graphs": counters["stats"]["unique_graphs"],

@@ -12,6 +12,7 @@ from distillset.distillation.run_folder import resolve_compute
 from distillset.engine import Compute, Work, compiler
 from distillset.engine.kernels import FLAGS, available, library, sources
 from distillset.errors import InputError
+from distillset.machine import Machine
 from tests.engine import test_normed, test_winograd
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
@@ -42,7 +43,7 @@ def test_the_kernels_are_built_once_into_the_cache(unknown: pytest.MonkeyPatch, 
 def test_without_a_cache_or_a_compiler_there_are_none(unknown: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     unknown.setenv("DISTILLSET_CACHE", str(tmp_path / "file"))
-    assert not Compute.resolve("cpu", "fp32", "on").kernels
+    assert not Compute.resolve(Machine("cpu", "fp32", "on")).kernels
     available.cache_clear()
     unknown.setattr(shutil, "which", lambda name: None)
     assert not available()
@@ -67,24 +68,24 @@ def test_they_are_right_at_every_width_of_vector(unknown: pytest.MonkeyPatch, tm
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_compiled_functions_on_a_cpu_have_them(precision: str) -> None:
-    found = Compute.resolve("cpu", precision, "on")
+    found = Compute.resolve(Machine("cpu", precision, "on"))
     assert found.kernels
     assert any("kernels" in reason for reason in found.reasons)
-    assert not Compute.resolve("cpu", precision, "off").kernels
+    assert not Compute.resolve(Machine("cpu", precision, "off")).kernels
 
 
 def test_micro_batches_are_larger_where_the_widest_layer_is_not_written_out() -> None:
     work = Work(activations=131_072, fewest=32_768)
-    assert Compute.resolve("cpu", "fp32", "on", work).micro_batch == 128
-    assert Compute.resolve("cpu", "fp32", "off", work).micro_batch == 32
+    assert Compute.resolve(Machine("cpu", "fp32", "on"), work).micro_batch == 128
+    assert Compute.resolve(Machine("cpu", "fp32", "off"), work).micro_batch == 32
 
 
 def test_a_run_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """One begun before there were kernels stays without; one begun with them needs them."""
-    begun = Compute.resolve("cpu", "fp32", "on").to_json()
-    assert resolve_compute("auto", "auto", "auto", Work(), {"compute": begun}).kernels
+    begun = Compute.resolve(Machine("cpu", "fp32", "on")).to_json()
+    assert resolve_compute(Machine(), Work(), {"compute": begun}).kernels
     before = {name: value for name, value in begun.items() if name != "kernels"}
-    assert not resolve_compute("auto", "auto", "auto", Work(), {"compute": before}).kernels
+    assert not resolve_compute(Machine(), Work(), {"compute": before}).kernels
     monkeypatch.setattr("distillset.engine.compute.available", lambda: False)
     with pytest.raises(InputError, match="the run was started with kernels that need"):
-        resolve_compute("auto", "auto", "auto", Work(), {"compute": begun})
+        resolve_compute(Machine(), Work(), {"compute": begun})

@@ -1,6 +1,7 @@
 """Memory: budgets, and what is done where the device runs out of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from distillset import MTT
 from distillset.commands import main
 from distillset.data.real import RealSet
 from distillset.engine import Compute, Engine, Work, measure
-from distillset.engine.compute import bytes_of
 from distillset.errors import InputError
+from distillset.machine import Machine, bytes_of
 from distillset.methods import DC, DM, Method
 from distillset.nets import build
 from tests import toys
@@ -63,12 +64,12 @@ def test_a_budget_sizes_the_micro_batch(
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     work = Work(activations=128, held=1000, second=second)
-    assert Compute.resolve(device, "fp32", "off", work, memory=memory).micro_batch == micro_batch
+    assert Compute.resolve(Machine(device, "fp32", "off", memory), work).micro_batch == micro_batch
 
 
 def test_a_budget_too_small_for_an_image_says_what_it_takes() -> None:
     with pytest.raises(InputError, match=r"--memory 1M: a single image of this network takes about 20M; smaller"):
-        Compute.resolve("cpu", "fp32", "off", Work(held=2 * 2**20), memory="1M")
+        Compute.resolve(Machine("cpu", "fp32", "off", "1M"), Work(held=2 * 2**20))
 
 
 def test_the_command_line_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +110,7 @@ class Thirsty(nn.Module):
 
 def run(method: Method, memory: str = "auto", **changes: Any) -> Tensor:
     arguments = {"ipc": 5, "steps": 2, "init": "real", **changes}
-    return distil(method=method, network=Thirsty(), memory=memory, **arguments).images
+    return distil(method=method, network=Thirsty(), machine=replace(toys.EAGER, memory=memory), **arguments).images
 
 
 def thirst(monkeypatch: pytest.MonkeyPatch, most: int) -> None:

@@ -14,5 +14,11 @@ SIZE = 6
 
 
 def run(synthetic: SyntheticSet = SYNTHETIC, data: Data = DATA, **changes: Any) -> list[Row]:
-    arguments: dict[str, Any] = {"networks": (toys.NETWORK,), "repeats": 2, "epochs": 3, **toys.EAGER, **changes}
+    arguments: dict[str, Any] = {
+        "networks": (toys.NETWORK,),
+        "repeats": 2,
+        "epochs": 3,
+        "machine": toys.EAGER,
+        **changes,
+    }
     return evaluate(synthetic, data, **arguments)

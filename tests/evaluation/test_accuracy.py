@@ -214,7 +214,7 @@ def test_networks_of_your_own_are_told_apart(fits: list[Fitted], tmp_path: Path)
         ({"networks": ("perceptron",)}, "'perceptron'"),
         ({"protocol": "quick"}, "--protocol quick"),
         ({"epochs": -2}, "epochs -2"),
-        ({"device": "tpu"}, "--device tpu"),
+        ({"machine": "tpu"}, "--device tpu"),
         ({"precision": "int8"}, "--precision int8"),
         ({"data": Data(DATA.train, toys.toy((5, 5)), "two classes")}, "do not fit"),
         ({"data": Data(DATA.train, toys.toy(shape=(1, 8, 8)), "grey")}, "do not fit"),

@@ -26,7 +26,7 @@ SOFT = replace(SYNTHETIC, labels=PROBABILITIES)
 @pytest.fixture
 def small_expert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Expert:
     """What evaluations take for the expert."""
-    found = expert(DATA.train, network=toys.NETWORK, epochs=4, cache=tmp_path / "experts", **toys.EAGER)
+    found = expert(DATA.train, network=toys.NETWORK, epochs=4, cache=tmp_path / "experts", machine=toys.EAGER)
     monkeypatch.setattr(accuracy, "expert", lambda real, **options: found)
     return found
 

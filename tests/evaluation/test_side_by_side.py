@@ -34,7 +34,7 @@ def test_groups_give_what_networks_give_alone(tmp_path: Path, monkeypatch: pytes
             epochs=4,
             baseline=False,
             ledger=ledger,
-            device="cpu",
+            machine="cpu",
         )[0]
         assert row.n == repeats
         return row.accuracies

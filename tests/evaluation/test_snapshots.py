@@ -30,7 +30,7 @@ HELD = DATA.train.split(VALIDATION, VALIDATION_KEY)[1]
 def run(ledger: Ledger | None = None, seed: int = 0, **changes: Any) -> list[Row]:
     return evaluate(
         WRONG, DATA, artifact="run", networks=(toys.NETWORK,), repeats=2, epochs=40, baseline=False,
-        snapshots=SNAPSHOTS, ledger=ledger, seed=seed, **toys.EAGER, **changes,
+        snapshots=SNAPSHOTS, ledger=ledger, seed=seed, machine=toys.EAGER, **changes,
     )  # fmt: skip
 
 

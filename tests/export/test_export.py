@@ -151,7 +151,7 @@ def test_measuring_trains_on_the_pictures() -> None:
     data = toys.toy_data(noise=200)
     synthetic = select(data, "random", 2)
     beyond = replace(synthetic, images=synthetic.images + 2.0)
-    options: dict[str, Any] = {"network": toys.NETWORK, "repeats": 2, "epochs": 30, **toys.EAGER}
+    options: dict[str, Any] = {"network": toys.NETWORK, "repeats": 2, "epochs": 30, "machine": toys.EAGER}
     same = measure(synthetic, data, **options)
     assert same["lost"] == 0.0
     assert same["rows"]["as learned"]["accuracies"] == same["rows"]["8-bit"]["accuracies"]
@@ -161,7 +161,7 @@ def test_measuring_trains_on_the_pictures() -> None:
         "repeats": 2,
         "epochs": 30,
         "baseline": False,
-        **toys.EAGER,
+        "machine": toys.EAGER,
     }
     means = [evaluate(found, data, **training)[0].mean for found in (beyond, eight_bit(beyond))]
     assert [row["mean"] for row in other["rows"].values()] == means

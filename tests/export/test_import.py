@@ -230,7 +230,7 @@ def test_the_commands_take_folders_of_pictures(
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["artifact"], row["n"]) == (folder, 1)
     (by_python,) = ds.evaluate(folder, ds.load(toy_npz, announce=print), repeats=1, epochs=1, networks=toys.NETWORK,
-                               baseline=False, **toys.EAGER)  # fmt: skip
+                               baseline=False, machine=toys.EAGER)  # fmt: skip
     assert list(by_python.accuracies) == row["accuracies"]
     assert main(["evaluate", folder, *fast]) == 2
     assert "--data: not given, and" in capsys.readouterr().err

@@ -53,10 +53,10 @@ def cycle(work: Path, number: int) -> None:
     synthetic = SyntheticSet.load(out)
     rows = evaluate(
         synthetic, data, networks=(toys.NETWORK,), repeats=2, epochs=3, seed=number,
-        ledger=Ledger(out / "accuracies"), **toys.EAGER,
+        ledger=Ledger(out / "accuracies"), machine=toys.EAGER,
     )  # fmt: skip
     assert len(rows) == 2
-    select(data, "herding", 1, network=toys.NETWORK, epochs=3, seed=number, cache=out / "cache", **toys.EAGER)
+    select(data, "herding", 1, network=toys.NETWORK, epochs=3, seed=number, cache=out / "cache", machine=toys.EAGER)
     export(synthetic, "imagefolder", out / "pictures")
     report([out], out / "report.html")
     with pytest.raises(InputError):

@@ -383,7 +383,7 @@ def test_a_sealed_expert_of_other_numbers_is_trained_again(
     from distillset import select
 
     monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "cache"))
-    data, few = toys.toy_data(), {"network": toys.NETWORK, "epochs": 1, **toys.EAGER}
+    data, few = toys.toy_data(), {"network": toys.NETWORK, "epochs": 1, "machine": toys.EAGER}
     chosen = select(data, "herding", 2, **few)
     (path,) = (tmp_path / "cache" / "experts").glob("*.safetensors")
     tensors, meta = read_tensors(path)

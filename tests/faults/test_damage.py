@@ -210,7 +210,7 @@ def test_a_damaged_cache_is_made_anew(toy: Path, name: str, damage: Damage) -> N
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_expert_of_the_selectors_is_trained_again(toy: Path, damage: Damage) -> None:
     data = load(toy, announce=lambda note: None)
-    few: dict[str, Any] = {"network": toys.NETWORK, "epochs": 2, **toys.EAGER}
+    few: dict[str, Any] = {"network": toys.NETWORK, "epochs": 2, "machine": toys.EAGER}
     chosen = select(data, "herding", 2, **few)
     (kept,) = (cache_folder() / "experts").glob("*.safetensors")
     damage(kept)

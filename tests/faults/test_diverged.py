@@ -25,7 +25,7 @@ from tests import toys
 from tests.bad_input.case import EAGER
 from tests.runs import Recorder, distil
 
-FEW: dict[str, Any] = {"networks": (toys.NETWORK,), "epochs": 6, "baseline": False, **toys.EAGER}
+FEW: dict[str, Any] = {"networks": (toys.NETWORK,), "epochs": 6, "baseline": False, "machine": toys.EAGER}
 
 
 @pytest.fixture

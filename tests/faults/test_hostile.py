@@ -67,7 +67,7 @@ def test_trained_networks_stay_in_their_folder(hostile: SyntheticSet, tmp_path: 
     before = files(tmp_path)
     evaluate(
         hostile, data, artifact="../../../away\x1b[31m", networks=(toys.NETWORK,), repeats=1, epochs=0, baseline=False,
-        save_networks=kept, **toys.EAGER,
+        save_networks=kept, machine=toys.EAGER,
     )  # fmt: skip
     new = files(tmp_path) - before
     assert len(new) == 1

@@ -148,7 +148,7 @@ def test_identical_images_can_be_whitened() -> None:
 @pytest.mark.parametrize("selector", ["random", "herding", "k-center", "forgetting", "kmeans"])
 def test_selectors_on_identical_images(selector: str, tmp_path: Path) -> None:
     data = a_set(noise(1).repeat(6, 1, 1, 1), [0, 1, 2] * 2)
-    made = select(data, selector, 2, network=toys.NETWORK, epochs=1, cache=tmp_path, **toys.EAGER)
+    made = select(data, selector, 2, network=toys.NETWORK, epochs=1, cache=tmp_path, machine=toys.EAGER)
     assert made.labels.tolist() == [0, 0, 1, 1, 2, 2]
 
 
@@ -164,7 +164,7 @@ def test_a_class_of_one_image_and_more_wanted_than_there_are(method: Method) -> 
 @pytest.mark.parametrize("selector", ["random", "herding", "k-center", "forgetting", "kmeans"])
 def test_selectors_asked_for_more_than_a_class_has(selector: str, tmp_path: Path) -> None:
     data = a_set(noise(5), [0, 1, 1, 1, 1])
-    few: dict[str, Any] = {"network": toys.NETWORK, "epochs": 1, "cache": tmp_path, **toys.EAGER}
+    few: dict[str, Any] = {"network": toys.NETWORK, "epochs": 1, "cache": tmp_path, "machine": toys.EAGER}
     made = select(data, selector, 3, **few)
     assert torch.bincount(made.classes).tolist() == [3, 3]
     assert torch.equal(made.images[0], made.images[2]), "the only one, again"
@@ -184,7 +184,7 @@ def test_a_thousand_classes(tmp_path: Path) -> None:
     made = distil(tmp_path / "run", data=data, method=DM(batch_real=2), ipc=1, steps=1, snapshots=0)
     assert made.labels.tolist() == list(range(1000))
     assert bool(torch.isfinite(made.images).all())
-    (row,) = evaluate(made, data, networks=(toys.NETWORK,), repeats=1, epochs=0, baseline=False, **toys.EAGER)
+    (row,) = evaluate(made, data, networks=(toys.NETWORK,), repeats=1, epochs=0, baseline=False, machine=toys.EAGER)
     assert 0 <= row.mean <= 1
 
 

@@ -13,6 +13,7 @@ from distillset.commands import main
 from distillset.engine import Compute, measure, room
 from distillset.engine.compute import Work
 from distillset.errors import InputError, wanted_memory
+from distillset.machine import Machine
 from distillset.nets import build
 from tests import toys
 from tests.bad_input.case import EAGER
@@ -123,8 +124,8 @@ def test_experts_for_a_disk_that_is_too_small(
 def test_a_network_that_an_image_of_does_not_fit(few: Callable[..., None]) -> None:
     few(memory=10**9)
     with pytest.raises(InputError, match="--network: a single image takes 5 GB of memory at least; 1 GB are free"):
-        Compute.resolve("cpu", "fp32", "off", Work(held=10**9))
-    assert Compute.resolve("cpu", "fp32", "off", Work(held=10**8)).micro_batch >= 1
+        Compute.resolve(Machine("cpu", "fp32", "off"), Work(held=10**9))
+    assert Compute.resolve(Machine("cpu", "fp32", "off"), Work(held=10**8)).micro_batch >= 1
 
 
 def test_a_large_image_is_measured_by_its_shapes() -> None:
@@ -141,7 +142,7 @@ def test_a_large_image_is_measured_by_its_shapes() -> None:
 def test_a_row_of_too_many_networks() -> None:
     """A list as long was made before the first one was trained, until the system ended the process."""
     with pytest.raises(InputError, match="--repeats 1000000000: must be at most 100000"):
-        evaluate(distil(ipc=1, steps=0), toys.toy_data(), repeats=10**9, **toys.EAGER)
+        evaluate(distil(ipc=1, steps=0), toys.toy_data(), repeats=10**9, machine=toys.EAGER)
 
 
 class TestMemoryThatRanOut:

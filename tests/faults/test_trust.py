@@ -12,6 +12,7 @@ import pytest
 from distillset.engine import Compute, compiler, kernels
 from distillset.engine.kernels import available, library, shelf, sources
 from distillset.errors import DiskError, InputError
+from distillset.machine import Machine
 from distillset.store import cache_folder
 from distillset.trust import doubt, own_folder, sound
 from tests.runs import Recorder, distil
@@ -192,7 +193,7 @@ class TestCode:
         library.cache_clear()
         try:
             with pytest.raises(InputError, match=r"cache: others can write there \(mode 0777\)"):
-                Compute.resolve("cpu", "fp32", "on")
+                Compute.resolve(Machine("cpu", "fp32", "on"))
         finally:
             available.cache_clear()
             library.cache_clear()
@@ -201,15 +202,15 @@ class TestCode:
         """PyTorch's own is /tmp/torchinductor_USER, and holds pickles: whoever makes it first runs code of theirs."""
         monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        assert Compute.resolve("cpu", "fp32", "on").compile
+        assert Compute.resolve(Machine("cpu", "fp32", "on")).compile
         (made,) = tmp_path.glob("torchinductor_*")
         assert made.stat().st_mode & 0o777 == 0o700
         made.chmod(0o777)
         with pytest.raises(InputError, match=r"others can write there \(mode 0777\).*TORCHINDUCTOR_CACHE_DIR"):
-            Compute.resolve("cpu", "fp32", "on")
-        assert not Compute.resolve("cpu", "fp32", "off").compile
+            Compute.resolve(Machine("cpu", "fp32", "on"))
+        assert not Compute.resolve(Machine("cpu", "fp32", "off")).compile
         monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(made))
-        assert Compute.resolve("cpu", "fp32", "on").compile, "what the user names is the user's choice"
+        assert Compute.resolve(Machine("cpu", "fp32", "on")).compile, "what the user names is the user's choice"
         assert kernels.compiler()
 
 

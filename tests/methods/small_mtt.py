@@ -39,7 +39,7 @@ def matcher_of(experts: str, dtype: torch.dtype = torch.float32, **changes: Any)
 def distil(out: Path | None = None, **changes: Any) -> SyntheticSet:
     arguments: dict[str, Any] = {
         "data": toys.toy_data(), "method": METHOD, "ipc": 2, "steps": 4, "network": toys.NETWORK, "out": out,
-        **toys.EAGER, **changes,
+        "machine": toys.EAGER, **changes,
     }  # fmt: skip
     return distill(**arguments)
 

@@ -87,7 +87,7 @@ def test_the_artifact_says_what_it_holds_and_is_evaluated_on_crops(tmp_path: Pat
     assert json.loads((tmp_path / "run" / "card.json").read_text())["canvas"] == 2
     assert "canvas of 2x2 images" in (tmp_path / "run" / "README.md").read_text()
     assert all(shown.canvas == 2 for shown in read_snapshots(tmp_path / "run", loaded).values())
-    compute = {"networks": (toys.NETWORK,), "repeats": 2, "epochs": 3, "baseline": False, **toys.EAGER}
+    compute = {"networks": (toys.NETWORK,), "repeats": 2, "epochs": 3, "baseline": False, "machine": toys.EAGER}
     rows = [evaluate(loaded, toys.toy_data(), **compute)[0] for _ in range(2)]
     assert rows[0].accuracies == rows[1].accuracies
 
@@ -102,7 +102,7 @@ def test_a_network_is_shown_another_crop_every_time(monkeypatch: pytest.MonkeyPa
 
     synthetic = distil(method=TEXTURE, steps=0)
     monkeypatch.setattr(Crop, "apply", spy)
-    settings = {"networks": (toys.NETWORK,), "repeats": 1, "epochs": 9, "baseline": False, **toys.EAGER}
+    settings = {"networks": (toys.NETWORK,), "repeats": 1, "epochs": 9, "baseline": False, "machine": toys.EAGER}
     evaluate(synthetic, toys.toy_data(), **settings)
     assert len(set(drawn)) == len(drawn) == 10
 

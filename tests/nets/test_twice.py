@@ -29,7 +29,7 @@ METHODS: dict[str, Any] = {
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("network", [own.Attentive, own.Encoder, own.Spare])
 def test_networks_with_attention_and_unused_parameters_are_distilled_by(name: str, network: Any) -> None:
-    made = ds.distill(toys.toy(), METHODS[name], 1, steps=2, network=network, **toys.EAGER)
+    made = ds.distill(toys.toy(), METHODS[name], 1, steps=2, network=network, machine=toys.EAGER)
     assert made.images.shape == (3, 3, 8, 8)
     assert not torch.equal(made.images, ds.distill(toys.toy(), METHODS[name], 1, steps=0, network=network).images)
 
@@ -54,9 +54,9 @@ def test_attention_in_its_plain_form_is_softmax_of_products() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_what_has_none_is_named_before_anything_is_written(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"network Once.*: has no second derivative, which {name} needs .*twice"):
-        ds.distill(toys.toy(), METHODS[name], 1, steps=1, network=own.Once, out=tmp_path / "run", **toys.EAGER)
+        ds.distill(toys.toy(), METHODS[name], 1, steps=1, network=own.Once, out=tmp_path / "run", machine=toys.EAGER)
     assert list(tmp_path.iterdir()) == []
-    made = ds.distill(toys.toy(), ds.DM(batch_real=4), 1, steps=1, network=own.Once, **toys.EAGER)
+    made = ds.distill(toys.toy(), ds.DM(batch_real=4), 1, steps=1, network=own.Once, machine=toys.EAGER)
     assert made.images.shape == (3, 3, 8, 8)
 
 

@@ -13,7 +13,7 @@ from distillset.data.synthetic import SyntheticSet
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Ledger
 from distillset.presets import Preset
-from distillset.reproduction import Budget, Machine, Outcome, Plan, Results, choose, reproduce
+from distillset.reproduction import Budget, Outcome, Plan, Results, choose, reproduce
 from distillset.reproduction.budget import OutOfTime
 from distillset.watch import Watcher
 from tests import toys
@@ -49,8 +49,8 @@ def call(tmp_path: Path, shards: Path) -> Callable[..., list[Outcome]]:
     """`reproduce` in a place of its own."""
 
     def reproduced(*plans: Plan, budget: Budget | None = None, **more: Any) -> list[Outcome]:
-        machine = Machine(shards, **toys.EAGER)
-        place: dict[str, Any] = {"results": Results(tmp_path / "results"), "out": tmp_path / "out", "machine": machine}
+        place: dict[str, Any] = {"results": Results(tmp_path / "results"), "out": tmp_path / "out"}
+        place |= {"data_dir": shards, "machine": toys.EAGER}
         return reproduce(plans, budget or Budget(600.0), **place, **more)
 
     return reproduced
@@ -111,7 +111,7 @@ def test_slices_give_what_one_call_gives(call: Any, tmp_path: Path, shards: Path
     assert "after step 3 of 6" in outcomes[0].told
     sliced = result(tmp_path, "dm-mnist-2")
     place: dict[str, Any] = {"results": Results(tmp_path / "whole"), "out": tmp_path / "whole-out"}
-    reproduce(plans("dm-mnist-2"), Budget(600.0), **place, machine=Machine(shards, **toys.EAGER))
+    reproduce(plans("dm-mnist-2"), Budget(600.0), **place, data_dir=shards, machine=toys.EAGER)
     whole = json.loads((tmp_path / "whole" / "dm-mnist-2.json").read_text())
     assert sliced["artifact"] == whole["artifact"]
     assert sliced["rows"][0]["accuracies"] == whole["rows"][0]["accuracies"]
@@ -323,6 +323,6 @@ def test_a_distillation_ends_early_where_that_is_asked_for(call: Any, tmp_path: 
     (outcome,) = call(*plans("dm-mnist-2"), budget=Budget(6000.0, Clock()))
     assert outcome.state == "done"
     place: dict[str, Any] = {"results": Results(tmp_path / "whole"), "out": tmp_path / "whole-out"}
-    reproduce(plans("dm-mnist-2"), Budget(600.0), **place, machine=Machine(shards, **toys.EAGER))
+    reproduce(plans("dm-mnist-2"), Budget(600.0), **place, data_dir=shards, machine=toys.EAGER)
     whole = json.loads((tmp_path / "whole" / "dm-mnist-2.json").read_text())
     assert result(tmp_path, "dm-mnist-2")["artifact"] == whole["artifact"]

@@ -26,7 +26,13 @@ def row(artifact: str, accuracies: tuple[float, ...], network: str = "convnet") 
 
 
 def run(artifacts: dict[str, SyntheticSet], data: Data = DATA, **changes: Any) -> Comparison:
-    settings: dict[str, Any] = {"networks": (toys.NETWORK,), "repeats": 4, "epochs": 30, **toys.EAGER, **changes}
+    settings: dict[str, Any] = {
+        "networks": (toys.NETWORK,),
+        "repeats": 4,
+        "epochs": 30,
+        "machine": toys.EAGER,
+        **changes,
+    }
     return compare(artifacts, data, **settings)
 
 

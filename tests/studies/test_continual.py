@@ -22,7 +22,7 @@ from tests.runs import Recorder
 DATA = toys.toy_data((6, 5, 4, 3))
 SMALL: dict[str, Any] = {
     "steps": 2, "ipc": 2, "seeds": (0, 1), "distill_steps": 1, "network": toys.NETWORK, "repeats": 1, "epochs": 1,
-    **toys.EAGER,
+    "machine": toys.EAGER,
 }  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def test_orders_memories_and_repeats_may_be_added(tmp_path: Path) -> None:
         ({"network": "perceptron"}, "'perceptron'"),
         ({"protocol": "quick"}, "--protocol quick"),
         ({"epochs": -1}, "epochs -1"),
-        ({"device": "tpu"}, "--device tpu"),
+        ({"machine": "tpu"}, "--device tpu"),
         ({"precision": "int8"}, "--precision int8"),
         ({"compile": "perhaps"}, "--compile perhaps"),
     ],

@@ -19,7 +19,7 @@ from tests.runs import Recorder
 
 DATA = toys.toy_data((20, 20, 20))
 SMALL: dict[str, Any] = {
-    "count": 4, "ipc": 1, "distill_steps": 1, "epochs": 1, "proxy_epochs": 1, **toys.EAGER,
+    "count": 4, "ipc": 1, "distill_steps": 1, "epochs": 1, "proxy_epochs": 1, "machine": toys.EAGER,
 }  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def test_a_sample_may_grow(tmp_path: Path) -> None:
         ({"proxy_epochs": -1}, "epochs -1"),
         ({"protocol": "quick"}, "--protocol quick"),
         ({"distill_steps": -2}, "--distill-steps -2: must be at least 0"),
-        ({"device": "tpu"}, "--device tpu"),
+        ({"machine": "tpu"}, "--device tpu"),
     ],
 )
 def test_wrong_input_is_named_and_leaves_nothing(tmp_path: Path, changes: dict[str, Any], told: str) -> None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from distillset.commands.options import add_data, add_study, compute, load_data
+from distillset.commands.options import add_data, add_study, load_data, machine
 from distillset.commands.progress import Terminal
 from distillset.coresets import SELECTORS
 from distillset.evaluation import PROTOCOLS
@@ -19,7 +19,12 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser("continual", help="class-incremental learning with a memory that the run fills itself")
     add_data(parser, "digits")
     parser.add_argument(
-        "--memory", nargs="+", required=True, metavar="NAME", help=", ".join([*SELECTORS, *METHODS]) + "; several too"
+        "--memory",
+        nargs="+",
+        required=True,
+        dest="memories",
+        metavar="NAME",
+        help=", ".join([*SELECTORS, *METHODS]) + "; several too",
     )
     parser.add_argument("--steps", type=int, default=5, help="steps in which the classes arrive (default 5)")
     parser.add_argument("--ipc", type=int, default=20, help="images remembered of a class (default 20)")
@@ -32,7 +37,7 @@ def add(verbs: Any) -> None:
         "--protocol", default="dm", help=f"{', '.join(PROTOCOLS)} (default dm), the same for all memories"
     )
     parser.add_argument("--epochs", type=int, help="instead of the protocol's; the protocol's name then says so")
-    add_study(parser)
+    add_study(parser, memory=False)
     parser.set_defaults(run=run)
 
 
@@ -41,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     with Terminal(options.quiet) as terminal:
         points = continual(
             load_data(options, terminal.note),
-            options.memory,
+            options.memories,
             options.out,
             steps=options.steps,
             ipc=options.ipc,
@@ -52,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
             protocol=options.protocol,
             epochs=options.epochs,
             watcher=terminal,
-            **compute(options),
+            machine=machine(options),
         )
     print(json.dumps([point.to_json() for point in points], indent=2) if options.json else table(points))
     if not options.json:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distillset.commands.logs import LOGS, open_logs
-from distillset.commands.options import add_compute, add_data, add_whiten, check_room, compute, load_data
+from distillset.commands.options import add_data, add_machine, add_whiten, check_room, load_data, machine
 from distillset.commands.process import compute_with
 from distillset.commands.progress import Terminal
 from distillset.data.grid import GRID
@@ -33,7 +33,7 @@ def add(verbs: Any) -> None:
             kind, default = field_type(method, field.name), field.default
             told = f"{field_help(method, field.name)} (default {'auto' if default is None else default})"
             group.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default, help=told)
-        add_compute(parser, memory=True)
+        add_machine(parser)
         parser.set_defaults(run=run, method=name)
 
 
@@ -78,8 +78,8 @@ def run(options: argparse.Namespace) -> int:
     kind = METHODS[options.method]
     method = kind(**{field.name: getattr(options, field.name) for field in dataclasses.fields(kind)})
     compute_with(threads_before(options.out))
-    machine = compute(options, memory=True)
     told = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
+    on = machine(options)
     logs = open_logs(options.log, options.out, told)
     with Terminal(options.quiet, logs=logs) as terminal:
         check_room(options)
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
         def accuracy(synthetic: SyntheticSet) -> float:
             with terminal.at_once():
-                row = evaluate(synthetic, data, networks=(options.network,), repeats=1, baseline=False, **machine)[0]
+                row = evaluate(synthetic, data, networks=(options.network,), repeats=1, baseline=False, machine=on)[0]
             return row.mean
 
         synthetic = distill(
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
             evaluate=accuracy,
             evaluate_every=options.evaluate_every,
             watcher=terminal,
-            **machine,
+            machine=on,
         )
     print(f"{options.out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {options.out / GRID}")
     return 0

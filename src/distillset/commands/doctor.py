@@ -53,7 +53,7 @@ def examine() -> dict[str, Any]:
         "devices": _devices(),
         "compiler": _compiler(),
         "cache": _cache(),
-        "auto": asdict(Compute.resolve(work=PUBLISHED)),
+        "auto": asdict(Compute.resolve("auto", PUBLISHED)),
     }
 
 

@@ -28,7 +28,7 @@ def add(verbs: Any) -> None:
         "artifact", type=Path, metavar="DIR", help="folder of the artifact, or with a sub-folder of pictures a class"
     )
     add_data(parser, None)
-    add_evaluation(parser, memory=True)
+    add_evaluation(parser)
     parser.add_argument("--hard-labels", action="store_true", help="the most probable class instead of soft labels")
     parser.add_argument(
         "--soft-random", action="store_true", help="also random images with soft labels of a network trained on all"
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         best_on_test=options.best_on_test,
         save_networks=options.save_networks,
         announce=note,
-        **evaluation(options, memory=True),
+        **evaluation(options),
     )
     rows = tried(
         augment=options.augment,

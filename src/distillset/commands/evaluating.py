@@ -3,15 +3,15 @@
 import argparse
 from typing import Any
 
-from distillset.commands.options import add_compute, compute
+from distillset.commands.options import add_machine, machine
 from distillset.commands.progress import note
 from distillset.evaluation import PROTOCOLS, Ledger
 from distillset.nets import POOLS
 from distillset.store import cache_folder
 
 
-def add_evaluation(parser: argparse.ArgumentParser, memory: bool = False) -> None:
-    """Networks, their number and how they are trained; ``memory`` as in `add_compute`."""
+def add_evaluation(parser: argparse.ArgumentParser) -> None:
+    """Networks, their number, how they are trained and what on."""
     parser.add_argument(
         "--networks",
         nargs="+",
@@ -31,10 +31,10 @@ def add_evaluation(parser: argparse.ArgumentParser, memory: bool = False) -> Non
     parser.add_argument("--seed", type=int, default=0, help="names all random numbers")
     parser.add_argument("--no-cache", action="store_true", help="train anew what was measured before")
     parser.add_argument("--json", action="store_true", help="print what was found as JSON")
-    add_compute(parser, memory)
+    add_machine(parser)
 
 
-def evaluation(options: argparse.Namespace, memory: bool = False) -> dict[str, Any]:
+def evaluation(options: argparse.Namespace) -> dict[str, Any]:
     """What `add_evaluation` read, as arguments of the library's functions; but ``augment`` and the baseline."""
 
     def report(artifact: str, done: int, accuracy: float) -> None:
@@ -48,5 +48,5 @@ def evaluation(options: argparse.Namespace, memory: bool = False) -> dict[str, A
         "seed": options.seed,
         "ledger": None if options.no_cache else Ledger(cache_folder("accuracies")),
         "report": report,
-        **compute(options, memory),
+        "machine": machine(options),
     }

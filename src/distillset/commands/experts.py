@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from distillset.augment import default_strategy
-from distillset.commands.options import add_compute, add_data, add_whiten, check_room, load_data
+from distillset.commands.options import add_data, add_machine, add_whiten, check_room, load_data, machine
 from distillset.commands.process import compute_with
 from distillset.commands.progress import Terminal
 from distillset.distillation.run_folder import resolve_compute, threads_of
@@ -54,7 +54,7 @@ def add(verbs: Any) -> None:
     add_whiten(parser, "auto: as published for the data and --ipc")
     parser.add_argument("--seed", type=int, default=0, help="names all random numbers (default 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    add_compute(parser, memory=True)
+    add_machine(parser)
     parser.set_defaults(run=run)
 
 
@@ -102,7 +102,7 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
         compute_with(threads_of(stored))
     check_disk(f"--count {options.count}: so many experts", options.count * Layout(module).size * 4, out)
     work = measure(module, spec.shape, (6.0 if options.sam else 3.0) * len(real) * epochs * options.count / mesh.size)
-    compute = resolve_compute(options.device, options.precision, options.compile, work, stored, options.memory)
+    compute = resolve_compute(machine(options), work, stored)
     compute = Compute(**mesh.agree(compute.to_json()), reasons=compute.reasons)
     for reason in compute.reasons:
         terminal.note(reason)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distillset.commands.options import add_compute, add_data, compute, load_data
+from distillset.commands.options import add_data, add_machine, load_data, machine
 from distillset.commands.progress import note
 from distillset.data.grid import GRID
 from distillset.data.spec import Spec
@@ -45,7 +45,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--protocol", default="auto", help="default auto, that of the set's paper")
     group.add_argument("--epochs", type=int, help="instead of the protocol's; the protocol's name then says so")
     add_data(parser, None)
-    add_compute(parser)
+    add_machine(parser)
     parser.set_defaults(run=run_export)
 
 
@@ -94,7 +94,7 @@ def run_export(options: argparse.Namespace) -> int:
             protocol=options.protocol,
             epochs=options.epochs,
             ledger=Ledger(cache_folder("accuracies")),
-            **compute(options),
+            machine=machine(options),
         )
         exact, rounded = measured["rows"].values()
         note(f"accuracy {exact['mean']:.2%} as learned, {rounded['mean']:.2%} as 8-bit pictures")

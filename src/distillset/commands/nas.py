@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from distillset.commands.options import add_data, add_study, compute, load_data
+from distillset.commands.options import add_data, add_study, load_data, machine
 from distillset.commands.progress import Terminal
 from distillset.evaluation import PROTOCOLS
 from distillset.studies import nas
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
             repeats=options.repeats,
             fraction=options.top,
             watcher=terminal,
-            **compute(options),
+            machine=machine(options),
         )
     if options.json:
         shared = {name: result[name] for name in ("protocols", "sample", "repeats", "images", "hardware")}

@@ -3,12 +3,14 @@
 import argparse
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from distillset.errors import InputError
+from distillset.machine import Machine
 from distillset.sources.load import Data, load
 from distillset.sources.places import check_named_by_card
 
@@ -50,8 +52,10 @@ def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
     )
 
 
-def add_compute(parser: argparse.ArgumentParser, memory: bool = False) -> None:
-    """``--device``, ``--precision``, ``--compile`` and, where it is heeded, ``--memory``."""
+def add_machine(parser: argparse.ArgumentParser, memory: bool = True) -> None:
+    """``--device``, ``--precision``, ``--compile`` and ``--memory``; not the last where the verb has another flag of
+    that name.
+    """
     group = parser.add_argument_group("compute")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
     group.add_argument(
@@ -63,18 +67,20 @@ def add_compute(parser: argparse.ArgumentParser, memory: bool = False) -> None:
             "--memory",
             default="auto",
             metavar="SIZE",
-            help="most that a call may take, such as 500M or 2G: images go in micro-batches so small (default auto)",
+            help="memory limit, such as 500M or 2G; batches are split to fit (default auto: what is fast)",
         )
 
 
-def compute(options: argparse.Namespace, memory: bool = False) -> dict[str, Any]:
-    """What `add_compute` read, as arguments of the library's functions."""
-    names = ("device", "precision", "compile", *(("memory",) if memory else ()))
-    return {name: getattr(options, name) for name in names}
+def machine(options: argparse.Namespace) -> Machine:
+    """What `add_machine` read."""
+    return Machine(options.device, options.precision, options.compile, getattr(options, "memory", "auto"))
 
 
-def add_study(parser: argparse.ArgumentParser) -> None:
-    """What every study takes: its folder, how long it distils, how it tells what it found, and what it computes on."""
+def add_study(parser: argparse.ArgumentParser, memory: bool = True) -> None:
+    """What every study takes: its folder, how long it distils, how it tells what it found, and what it computes on.
+
+    ``memory`` as in `add_machine`.
+    """
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the study; the same command goes on where it stopped"
     )
@@ -83,7 +89,7 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print a list of rows as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    add_compute(parser)
+    add_machine(parser, memory)
 
 
 def add_whiten(parser: argparse.ArgumentParser, default: str) -> None:
@@ -165,4 +171,4 @@ def check_room(options: argparse.Namespace) -> None:
     spec = Spec("blank", 1, options.resize[0], options.resize[1], ("a", "b"), (0.5,), (0.25,))
     with torch.device("meta"):
         work = measure(build(options.network, spec), spec.shape, 1.0)
-    Compute.resolve(options.device, options.precision, "off", work, memory=options.memory)
+    Compute.resolve(replace(machine(options), compile="off"), work)

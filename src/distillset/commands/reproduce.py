@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distillset.commands.options import add_compute
+from distillset.commands.options import add_machine, machine
 from distillset.commands.progress import Terminal, note
-from distillset.reproduction import Budget, Machine, Outcome, Results, choose, duration, reproduce, side_by_side
+from distillset.reproduction import Budget, Outcome, Results, choose, duration, reproduce, side_by_side
 
 
 def add(verbs: Any) -> None:
@@ -62,7 +62,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("--list", action="store_true", help="only print the rows in the order they would run in")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    add_compute(parser)
+    add_machine(parser)
     parser.set_defaults(run=run)
 
 
@@ -76,14 +76,14 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.jobs != 1:
         return _side_by_side(options, [plan.preset.name for plan in plans], budget)
-    machine = Machine(options.data_dir, options.device, options.precision, options.compile)
     with Terminal(options.quiet) as terminal:
         outcomes = reproduce(
             plans,
             budget,
             results=Results(options.results),
             out=options.out,
-            machine=machine,
+            data_dir=options.data_dir,
+            machine=machine(options),
             seed=options.seed,
             baseline=not options.no_baseline,
             watcher=terminal,
@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 PASSED_ON = ("results", "out", "steps", "distill_for", "networks", "why", "seed", "data_dir", "device", "precision",
-             "compile")  # fmt: skip
+             "compile", "memory")  # fmt: skip
 SWITCHES = ("recommended", "improved", "no_baseline", "quiet")
 
 

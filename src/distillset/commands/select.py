@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from distillset.commands.options import add_compute, add_data, compute, load_data
+from distillset.commands.options import add_data, add_machine, load_data, machine
 from distillset.commands.progress import note
 from distillset.commands.ranks import speaks
 from distillset.coresets import SELECTORS, select
@@ -28,7 +28,7 @@ def add(verbs: Any) -> None:
     group = parser.add_argument_group("expert", "the network trained on the whole set that all but random see with")
     group.add_argument("--network", default=NETWORK, help=f"default {NETWORK}; kept in the cache once it is trained")
     group.add_argument("--epochs", type=int, help="passes, less one (default: 4, more for small sets)")
-    add_compute(parser, memory=True)
+    add_machine(parser)
     parser.set_defaults(run=run)
 
 
@@ -61,7 +61,7 @@ def _select(options: argparse.Namespace, out: Path) -> int:
         network=options.network,
         epochs=options.epochs,
         announce=note,
-        **compute(options, memory=True),
+        machine=machine(options),
     )
     _check_same(out, found, {name: synthetic.card[name] for name in ("settings", "data")})
     if speaks():

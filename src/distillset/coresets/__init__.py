@@ -25,6 +25,7 @@ from distillset.engine.hardware import forget_peak, peak
 from distillset.engine.room import check_memory
 from distillset.errors import InputError, shown
 from distillset.keys import Key
+from distillset.machine import Machine
 from distillset.mesh import Mesh, Solo, join
 from distillset.nets import Source
 from distillset.sources.load import given
@@ -105,10 +106,7 @@ def select(
     seed: int = 0,
     network: Source = NETWORK,
     epochs: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    compile: str = "auto",  # noqa: A002 (the flag's name)
-    memory: str = "auto",
+    machine: Machine | str = "auto",
     cache: str | Path | None = None,
     announce: Callable[[str], None] = lambda line: None,
 ) -> SyntheticSet:
@@ -119,8 +117,8 @@ def select(
         selector: a name in `SELECTORS`.
         ipc: images per class.
         seed: names all random streams.
-        network, epochs, device, precision, compile, memory, cache: of the expert, where the selector needs one; see
-            `distillset.coresets.expert.expert`.
+        network, epochs, cache: of the expert, where the selector needs one; see `distillset.coresets.expert.expert`.
+        machine: what to compute on, as in `distillset.distill`.
         announce: is told how the expert comes on, and how long things took.
 
     Raises:
@@ -130,6 +128,7 @@ def select(
     if selector not in SELECTORS:
         raise InputError(f"selector {shown(name)}: choose one of {', '.join(SELECTORS)}")
     function("announce", announce)
+    machine = Machine.of(machine)
     ipc, seed = whole("--ipc", ipc, 1), whole("--seed", seed)
     epochs = None if epochs is None else whole("--epochs", epochs)
     folder = None if cache is None else path_of("cache", cache)
@@ -141,8 +140,8 @@ def select(
     chosen = real.spec.classes * ipc
     check_memory(f"--ipc {ipc}: choosing {chosen:,} images", chosen * math.prod(real.spec.shape) * (1 + 4 + 4))
     settings: dict[str, Any] = {"method": selector, "ipc": ipc, "seed": seed}
-    mesh, taught, metrics = join(device), None, {}
-    place = torch.device(Compute.resolve(device).device)
+    mesh, taught, metrics = join(machine.device), None, {}
+    place = torch.device(Compute.resolve(machine.device).device)
     forget_peak(place)
     if SELECTORS[selector].sees != "rows":
         taught = expert(
@@ -150,10 +149,7 @@ def select(
             network=network,
             epochs=epochs,
             seed=seed,
-            device=device,
-            precision=precision,
-            compile=compile,
-            memory=memory,
+            machine=machine,
             cache=folder,
             announce=announce,
             mesh=mesh,

@@ -24,6 +24,7 @@ from distillset.data.synthetic import versions
 from distillset.engine import Compute, Engine, embedding, measure
 from distillset.errors import InputError
 from distillset.keys import STREAMS, Key
+from distillset.machine import Machine
 from distillset.mesh import Mesh, Solo
 from distillset.nets import Network, Source, State, fresh
 from distillset.store import cache_folder, read_tensors, write_tensors
@@ -89,10 +90,7 @@ def expert(
     network: Source = NETWORK,
     epochs: int | None = None,
     seed: int = 0,
-    device: str = "auto",
-    precision: str = "auto",
-    compile: str = "auto",  # noqa: A002 (the flag's name)
-    memory: str = "auto",
+    machine: Machine | str = "auto",
     cache: Path | None = None,
     announce: Callable[[str], None] = lambda line: None,
     mesh: Mesh | None = None,
@@ -104,7 +102,7 @@ def expert(
         network: a published name, or your own: see ``network`` of `distillset.distill`.
         epochs: passes, less one; None is what `expert_recipe` says.
         seed: names its random streams.
-        device, precision, compile, memory: as in `distillset.distill`.
+        machine: what to compute on, as in `distillset.distill`.
         cache: the folder of the cache; None is ``experts`` in the library's.
         announce: is told of each pass.
         mesh: ranks that need it; the one that writes trains it, alone, and hands it to the others.
@@ -114,7 +112,7 @@ def expert(
     """
     recipe, asked = expert_recipe(len(real), epochs), Network.of(network, real.spec)
     work = measure(asked.module, real.spec.shape, 4.0 * len(real) * (recipe.epochs + 1))
-    compute, mesh = Compute.resolve(device, precision, compile, work, memory=memory), mesh or Solo()
+    compute, mesh = Compute.resolve(machine, work), mesh or Solo()
     entry = {
         "data": real.fingerprint(),
         "spec": real.spec.to_json(),

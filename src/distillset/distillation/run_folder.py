@@ -14,6 +14,7 @@ from distillset.data.card import is_number, is_whole
 from distillset.data.whiten import FILE as WHITENING
 from distillset.engine import Compute, Work
 from distillset.errors import InputError, shown, unwritable
+from distillset.machine import Machine
 from distillset.store import append, glance, held, parse, read_tensors, write_tensors, write_text
 
 KEPT = 2
@@ -215,40 +216,34 @@ def threads_before(folder: Path) -> int | None:
     return None
 
 
-def resolve_compute(
-    device: str,
-    precision: str,
-    compile: str,  # noqa: A002
-    work: Work,
-    stored: dict[str, Any] | None,
-    memory: str = "auto",
-) -> Compute:
+def resolve_compute(machine: Machine, work: Work, stored: dict[str, Any] | None) -> Compute:
     """What to compute on; a run that goes on keeps what ``auto`` chose at its start, unless it moved to another device.
 
-    A smaller ``memory`` than it was started with is heeded.
+    A smaller limit of memory than it was started with is heeded.
 
     Raises:
-        InputError: an explicit flag contradicts the run.
+        InputError: what is asked for contradicts the run.
     """
     if stored is None:
-        return Compute.resolve(device, precision, compile, work, memory=memory)
+        return Compute.resolve(machine, work)
     before = stored.get("compute")
     if not isinstance(before, dict) or not all(fits(before.get(name)) for name, fits in COMPUTE.items()):
         raise InputError(f"settings of what was begun: compute is {shown(before)}; needed are {', '.join(COMPUTE)}")
-    if precision not in ("auto", before["precision"]):
+    if machine.precision not in ("auto", before["precision"]):
         raise InputError(
-            f"--precision {precision}: the run was started with {before['precision']}; use that or another --out"
+            f"--precision {machine.precision}: the run was started with {before['precision']}; use that or another "
+            "--out"
         )
-    now = Compute.resolve(device, before["precision"], compile, work, memory)
+    now = Compute.resolve(replace(machine, precision=before["precision"]), work)
     if now.device.split(":")[0] != before["device"].split(":")[0]:
         return now
-    asked = {"on": True, "off": False}.get(compile, before["compile"])
+    asked = {"on": True, "off": False}.get(machine.compile, before["compile"])
     if asked != before["compile"]:
         raise InputError(
-            f"--compile {compile}: the run was started with {'on' if before['compile'] else 'off'}; use that"
+            f"--compile {machine.compile}: the run was started with {'on' if before['compile'] else 'off'}; use that"
         )
-    chosen = Compute.resolve(now.device, before["precision"], "on" if before["compile"] else "off", work)
-    micro_batch = before["micro_batch"] if memory == "auto" else min(before["micro_batch"], now.micro_batch)
+    chosen = Compute.resolve(Machine(now.device, before["precision"], "on" if before["compile"] else "off"), work)
+    micro_batch = before["micro_batch"] if machine.memory == "auto" else min(before["micro_batch"], now.micro_batch)
     kernels = bool(before.get("kernels", False))
     if kernels and not chosen.kernels:
         raise InputError("the run was started with kernels that need a C++ compiler (CXX, g++) and a cache to write in")

@@ -1,17 +1,15 @@
 """What a run computes on: device, precision, compilation, threads and micro-batch, and how ``auto`` chooses them."""
 
-import math
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from distillset.arguments import text
 from distillset.engine.kernels import available, compiler
 from distillset.engine.room import check_memory
 from distillset.errors import InputError
+from distillset.machine import Machine, bytes_of
 from distillset.trust import own_folder
 
 # Bytes of the widest layer for one micro-batch on a CPU, so that activations stay in cache: 64 images of ConvNet-3 at
@@ -35,7 +33,6 @@ WORTH_COMPILING_GPU = 40.0
 # Bytes that an image takes in a call for each number that layers put out for it, by first and second derivatives.
 # Measured eagerly on ConvNet-3 at 32x32: 9 and 32; on ConvNet-5 at 128x128: 7 and 24.
 FIRST, SECOND = 10, 32
-UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 @dataclass(frozen=True)
@@ -82,38 +79,28 @@ class Compute:
     reasons: tuple[str, ...] = ()
 
     @classmethod
-    def resolve(
-        cls,
-        device: str = "auto",
-        precision: str = "auto",
-        compile: str = "auto",  # noqa: A002 (the flag's name)
-        work: Work | None = None,
-        memory: str = "auto",
-    ) -> "Compute":
+    def resolve(cls, machine: Machine | str = "auto", work: Work | None = None) -> "Compute":
         """Choose what is left to ``auto``.
 
         Args:
-            device, precision, compile: as on the command line.
+            machine: what was asked for.
             work: what is to be computed.
-            memory: most that one call may take, such as ``500M`` or ``2G``; ``auto`` is what is fast.
 
         Raises:
-            InputError: a value that is not allowed, or a device or precision that this machine does not have.
+            InputError: a device or compiler that is not there, or a limit of memory below what an image takes.
         """
-        for flag, value in (("--device", device), ("--precision", precision), ("--memory", memory)):
-            text(flag, value)
-        text("--compile", compile)
+        machine = Machine.of(machine)
         work, known = work or Work(), work is not None
         threads = torch.get_num_threads()
-        device, why_device = _device(device)
-        precision, why_precision = _precision(precision, device)
-        compiled, why_compile = _compile(compile, device, threads, work)
+        device, why_device = _device(machine.device)
+        precision, why_precision = _precision(machine.precision, device)
+        compiled, why_compile = _compile(machine.compile, device, threads, work)
         if compiled:
             _own_compiled()
         kernels = compiled and device == "cpu" and available()
         activations = work.fewest if kernels and work.fewest else work.activations
-        micro_batch, why_micro = _micro_batch(memory, device, precision, replace(work, activations=activations))
-        if known and memory == "auto":
+        micro_batch, why_micro = _micro_batch(machine.memory, device, precision, replace(work, activations=activations))
+        if known and machine.memory == "auto":
             # Half of what was measured: what fits must not be refused, and kernels write less.
             check_memory("--network: a single image", _bytes_each(work) // 2, device)
         reasons = [why_device, why_precision, why_compile, why_micro]
@@ -132,21 +119,6 @@ class Compute:
         }
 
 
-def bytes_of(memory: str) -> int | None:
-    """The bytes of ``500M`` or ``2G``, binary units of any case; None for ``auto``.
-
-    Raises:
-        InputError: something else.
-    """
-    if memory == "auto":
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([kmgt]?)(?:i?b)?", memory.strip().lower(), re.ASCII)
-    size = float(found[1]) * 1024 ** UNITS[found[2]] if found else 0.0
-    if not 1 <= size < math.inf:
-        raise InputError(f"--memory {memory}: choose auto, or a size above 0 such as 500M or 2G")
-    return int(size)
-
-
 def has_bf16(device: str) -> bool:
     """Whether the hardware computes bf16 products faster than fp32 ones."""
     if device.startswith("cuda"):
@@ -161,19 +133,15 @@ def _device(device: str) -> tuple[str, str]:
         )
     if device == "cpu":
         return "cpu", "device cpu: as asked"
-    if device == "cuda" or (device.startswith("cuda:") and device[5:].isdigit()):
-        index = int(device[5:] or 0) if ":" in device else 0
-        if index >= torch.cuda.device_count():
-            raise InputError(
-                f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu"
-            )
-        return device, f"device {device}: as asked"
-    raise InputError(f"--device {device}: choose auto, cpu, cuda or cuda:N")
+    index = int(device.partition(":")[2] or 0)
+    if index >= torch.cuda.device_count():
+        raise InputError(
+            f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu"
+        )
+    return device, f"device {device}: as asked"
 
 
 def _precision(precision: str, device: str) -> tuple[str, str]:
-    if precision not in ("auto", "fp32", "bf16"):
-        raise InputError(f"--precision {precision}: choose auto, fp32 or bf16")
     if precision != "auto":
         return precision, f"precision {precision}: as asked"
     if has_bf16(device):
@@ -216,8 +184,6 @@ def _own_compiled() -> None:
 
 
 def _compile(compile: str, device: str, threads: int, work: Work) -> tuple[bool, str]:  # noqa: A002
-    if compile not in ("auto", "on", "off"):
-        raise InputError(f"--compile {compile}: choose auto, on or off")
     if compile == "off":
         return False, "eager: as asked"
     if device == "cpu" and compiler() is None:

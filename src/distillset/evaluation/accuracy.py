@@ -13,7 +13,6 @@ from torch import nn
 from distillset.arguments import function, of_kind, path_of, text, truth, whole
 from distillset.coresets import Expert, expert, told_twice
 from distillset.data.synthetic import SyntheticSet
-from distillset.engine import Compute, Work
 from distillset.errors import InputError, shown
 from distillset.evaluation.bench import Bench, Report
 from distillset.evaluation.checks import check_fit
@@ -22,6 +21,7 @@ from distillset.evaluation.protocol import Protocol, choose
 from distillset.evaluation.row import Row
 from distillset.evaluation.snapshots import VALIDATION, VALIDATION_KEY, trial
 from distillset.evaluation.subjects import Subject, alike, of_random, of_set, of_whole
+from distillset.machine import Machine
 from distillset.mesh import join
 from distillset.nets import Network, Source, pool
 from distillset.sources.load import Data, with_test
@@ -50,10 +50,7 @@ def evaluate(
     select: str = "last",
     best_on_test: bool = False,
     seed: int = 0,
-    device: str = "auto",
-    precision: str = "auto",
-    compile: str = "auto",  # noqa: A002 (the flag's name)
-    memory: str = "auto",
+    machine: Machine | str = "auto",
     save_networks: str | Path | None = None,
     ledger: Ledger | None = None,
     report: Report | None = None,
@@ -84,7 +81,7 @@ def evaluate(
         best_on_test: whether the snapshot that is best on the test set has a row under that name. It has been chosen by
             what it is measured with: its accuracy is not one to report as the set's.
         seed: names all random streams.
-        device, precision, compile, memory: as in `distillset.distill`; CPU threads are those that PyTorch has.
+        machine: what to compute on, as in `distillset.distill`; CPU threads are those that PyTorch has.
         save_networks: a folder for the trained networks, one safetensors file each.
         ledger: remembers the accuracy of every network trained, so that nothing is trained twice.
         report: is told of each network.
@@ -96,7 +93,7 @@ def evaluate(
     """
     data = with_test(data, announce)
     synthetic, artifact = _artifact(synthetic, artifact, data, announce)
-    repeats, seed = _networks(repeats), whole("--seed", seed)
+    repeats, seed, machine = _networks(repeats), whole("--seed", seed), Machine.of(machine)
     _check_kinds(protocol, augment, select, (hard_labels, own, baseline, soft_random, with_whole, best_on_test))
     _check_places(snapshots, ledger, report, announce)
     epochs = None if epochs is None else whole("--epochs", epochs)
@@ -118,13 +115,10 @@ def evaluate(
         for network in built
     ]
 
-    def compute(work: Work) -> Compute:
-        return Compute.resolve(device, precision, compile, work, memory=memory)
-
-    mesh = join(device)
+    mesh = join(machine.device)
     folder = path_of("--save-networks", save_networks) if save_networks is not None else None
     bench = Bench(
-        synthetic.spec, alike(data.test, synthetic), seed, compute, ledger, folder, report, mesh=mesh, announce=announce
+        synthetic.spec, alike(data.test, synthetic), seed, machine, ledger, folder, report, mesh=mesh, announce=announce
     )
     taught = None
     if soft_random and synthetic.whitening is not None:
@@ -133,10 +127,7 @@ def evaluate(
         taught = expert(
             data.train.normalised(synthetic.spec),
             seed=seed,
-            device=device,
-            precision=precision,
-            compile=compile,
-            memory=memory,
+            machine=machine,
             announce=announce,
             mesh=mesh,
         )
@@ -146,7 +137,7 @@ def evaluate(
     referee = None
     if select == "validation":
         held = alike(data.train.split(VALIDATION, VALIDATION_KEY)[1], synthetic)
-        referee = Bench(synthetic.spec, held, seed, compute, ledger, None, report, "validation", mesh, announce)
+        referee = Bench(synthetic.spec, held, seed, machine, ledger, None, report, "validation", mesh, announce)
     rows = []
     for network, chosen in zip(built, protocols, strict=True):
         if own:

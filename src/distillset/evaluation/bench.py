@@ -20,6 +20,7 @@ from distillset.evaluation.ledger import Ledger
 from distillset.evaluation.row import Row
 from distillset.evaluation.subjects import Subject
 from distillset.keys import STREAMS, Key
+from distillset.machine import Machine
 from distillset.mesh import Mesh, Solo
 from distillset.nets import Network, State
 from distillset.store import write_tensors
@@ -36,7 +37,7 @@ class Bench:
         spec: shape, classes and normalisation of all that is tried.
         test: what is tested on.
         seed: names all random streams.
-        compute: what to compute on, given the work.
+        machine: what to compute on.
         ledger: remembers every training.
         save_networks: a folder for the trained networks.
         report: is told of each network.
@@ -50,7 +51,7 @@ class Bench:
         spec: Spec,
         test: RealSet,
         seed: int,
-        compute: Callable[[Any], Compute],
+        machine: Machine,
         ledger: Ledger | None = None,
         save_networks: Path | None = None,
         report: Report | None = None,
@@ -58,7 +59,7 @@ class Bench:
         mesh: Mesh | None = None,
         announce: Callable[[str], object] = lambda line: None,
     ) -> None:
-        self.spec, self.test, self.seed, self.compute = spec, test.normalised(spec), seed, compute
+        self.spec, self.test, self.seed, self.machine = spec, test.normalised(spec), seed, machine
         self.ledger, self.save_networks, self.report, self.purpose = ledger, save_networks, report, purpose
         self.mesh, self.announce = mesh or Solo(), announce
         self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
@@ -70,7 +71,7 @@ class Bench:
             DivergedError: all of them did.
         """
         passes = 3.0 * subject.size * (subject.protocol.recipe.epochs + 1) * repeats
-        compute = self.compute(measure(network.module, self.spec.shape, passes / self.mesh.size))
+        compute = Compute.resolve(self.machine, measure(network.module, self.spec.shape, passes / self.mesh.size))
         found: list[dict[str, float]] = [{} for _ in range(repeats)]
         trainer = self._trainer(network, subject.protocol.recipe, compute)
         own = list(self.mesh.share(range(repeats)))

@@ -5,6 +5,7 @@ from typing import Any
 from distillset.data.synthetic import SyntheticSet
 from distillset.evaluation import Ledger, evaluate
 from distillset.export.pixels import eight_bit
+from distillset.machine import Machine
 from distillset.sources.load import Data
 
 
@@ -17,7 +18,7 @@ def measure(
     protocol: str = "auto",
     epochs: int | None = None,
     ledger: Ledger | None = None,
-    **compute: str,
+    machine: Machine | str = "auto",
 ) -> dict[str, Any]:
     """Evaluate a set as it is and as pictures, with the same initial networks and the same order of batches.
 
@@ -37,7 +38,7 @@ def measure(
             epochs=epochs,
             baseline=False,
             ledger=ledger,
-            **compute,  # type: ignore[arg-type]
+            machine=machine,
         )
         rows[name] = row.to_json()
     exact = rows["as learned"]

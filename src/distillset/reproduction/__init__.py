@@ -5,12 +5,11 @@ from distillset.reproduction.budget import Budget, duration
 from distillset.reproduction.jobs import side_by_side
 from distillset.reproduction.plan import Plan, choose
 from distillset.reproduction.record import Results, name_of, pooled, result_of
-from distillset.reproduction.run import Machine, Outcome, reproduce
+from distillset.reproduction.run import Outcome, reproduce
 from distillset.reproduction.tables import refreshed, speed
 
 __all__ = [
     "Budget",
-    "Machine",
     "Outcome",
     "Plan",
     "Results",

@@ -1,12 +1,12 @@
 """The networks of a row, one after the other while there is time."""
 
 from collections.abc import Callable
-from typing import Any
 
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InterruptedRun
 from distillset.evaluation import Ledger, Row
 from distillset.evaluation import evaluate as evaluate_set
+from distillset.machine import Machine
 from distillset.reproduction.budget import Budget, OutOfTime
 from distillset.reproduction.plan import Plan
 from distillset.sources.load import Data
@@ -21,11 +21,11 @@ class Networks:
         watcher: is told of each network, and may ask to stop between two.
         ledger: remembers them.
         seed: names all random streams.
-        compute: device, precision and compile.
+        machine: what to compute on.
     """
 
-    def __init__(self, budget: Budget, watcher: Watcher, ledger: Ledger, seed: int, compute: dict[str, Any]) -> None:
-        self.budget, self.watcher, self.ledger, self.seed, self.compute = budget, watcher, ledger, seed, compute
+    def __init__(self, budget: Budget, watcher: Watcher, ledger: Ledger, seed: int, machine: Machine) -> None:
+        self.budget, self.watcher, self.ledger, self.seed, self.machine = budget, watcher, ledger, seed, machine
 
     def measure(self, plan: Plan, made: SyntheticSet, data: Data) -> tuple[list[Row], int]:
         """The row of all networks, or of as many as there was time for; and how many those are.
@@ -82,7 +82,7 @@ class Networks:
             ledger=self.ledger,
             report=told,
             announce=self.watcher.note,
-            **self.compute,
+            machine=self.machine,
         )
 
     def _go_on(self, took: float, last: bool) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from distillset.coresets import select
 from distillset.data.synthetic import CARD, SyntheticSet
@@ -11,6 +10,7 @@ from distillset.distill import distill
 from distillset.distillation.run_folder import RunFolder
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Ledger, Row
+from distillset.machine import Machine
 from distillset.methods import METHODS
 from distillset.reproduction.budget import Budget, OutOfTime, Sitting
 from distillset.reproduction.networks import Networks
@@ -19,16 +19,6 @@ from distillset.reproduction.record import Results, ours, result_of
 from distillset.sources.load import Data, load
 from distillset.store import held
 from distillset.watch import Watcher
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where data are found and what is computed on; as the flags of the same names."""
-
-    data_dir: Path | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    compile: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -48,7 +38,8 @@ def reproduce(
     *,
     results: Results,
     out: Path,
-    machine: Machine | None = None,
+    data_dir: Path | None = None,
+    machine: Machine | str = "auto",
     seed: int = 0,
     baseline: bool = True,
     watcher: Watcher | None = None,
@@ -69,7 +60,8 @@ def reproduce(
         budget: of wall time for this call.
         results: where the result of a row goes.
         out: folder for run folders and accuracies.
-        machine: data and devices.
+        data_dir: where known names are looked for first.
+        machine: what to compute on.
         seed: names all random streams.
         baseline: whether random images are evaluated when time is left.
         watcher: is told of progress and may ask to stop.
@@ -83,7 +75,7 @@ def reproduce(
         InterruptedRun: the watcher asked to stop; everything is kept.
     """
     watcher = watcher or Watcher()
-    desk = _Desk(budget, results, out, machine or Machine(), seed, watcher, why, distill_for)
+    desk = _Desk(budget, results, out, data_dir, Machine.of(machine), seed, watcher, why, distill_for)
     outcomes: list[Outcome] = []
     for plan in plans:
         if budget.left <= budget.margin:
@@ -110,20 +102,16 @@ class _Desk:
         budget: Budget,
         results: Results,
         out: Path,
+        data_dir: Path | None,
         machine: Machine,
         seed: int,
         watcher: Watcher,
         why: str,
         distill_for: float | None,
     ) -> None:
-        self.budget, self.results, self.out, self.machine = budget, results, out, machine
+        self.budget, self.results, self.out, self.data_dir, self.machine = budget, results, out, data_dir, machine
         self.seed, self.watcher, self.why, self.distill_for = seed, watcher, why, distill_for
-        self.compute: dict[str, Any] = {
-            "device": machine.device,
-            "precision": machine.precision,
-            "compile": machine.compile,
-        }
-        self.networks = Networks(budget, watcher, Ledger(out / "accuracies"), seed, self.compute)
+        self.networks = Networks(budget, watcher, Ledger(out / "accuracies"), seed, machine)
         self.errors: list[InputError | DivergedError] = []
         self._data: tuple[str, Data | InputError] | None = None
 
@@ -184,7 +172,7 @@ class _Desk:
     def _load(self, name: str) -> Data:
         if self._data is None or self._data[0] != name:
             try:
-                found: Data | InputError = load(name, data_dir=self.machine.data_dir, announce=self.watcher.note)
+                found: Data | InputError = load(name, data_dir=self.data_dir, announce=self.watcher.note)
             except InputError as error:
                 found = error
             self._data = name, found
@@ -199,9 +187,15 @@ class _Desk:
             with held(folder):
                 made = _whole(folder)
                 if made is None or made.card.get("data", {}).get("fingerprint") != data.train.fingerprint():
-                    select(
-                        data, preset.method, preset.ipc, seed=self.seed, announce=self.watcher.note, **self.compute
-                    ).save(folder)
+                    chosen = select(
+                        data,
+                        preset.method,
+                        preset.ipc,
+                        seed=self.seed,
+                        announce=self.watcher.note,
+                        machine=self.machine,
+                    )
+                    chosen.save(folder)
                 return SyntheticSet.load(folder), plan
         try:
             self._distil(plan, data, Sitting(self.budget.part(self.distill_for), self.watcher))
@@ -224,7 +218,7 @@ class _Desk:
             network=plan.preset.network,
             out=self.out / plan.folder,
             watcher=watcher,
-            **self.compute,
+            machine=self.machine,
         )
 
     def _write(self, plan: Plan, made: SyntheticSet, rows: Sequence[Row]) -> Path:

@@ -17,6 +17,7 @@ from distillset.errors import InputError
 from distillset.evaluation import Ledger, Row, choose, evaluate
 from distillset.evaluation.bench import Report
 from distillset.evaluation.checks import check_fit
+from distillset.machine import Machine
 from distillset.nets import Source
 from distillset.sources.load import with_test
 
@@ -105,9 +106,7 @@ def compare(
     augment: str | None = None,
     baseline: bool = True,
     seed: int = 0,
-    device: str = "auto",
-    precision: str = "auto",
-    compile: str = "auto",  # noqa: A002 (the flag's name)
+    machine: Machine | str = "auto",
     ledger: Ledger | None = None,
     report: Report | None = None,
 ) -> Comparison:
@@ -115,8 +114,8 @@ def compare(
 
     Args:
         artifacts: by the names that rows have.
-        data, networks, repeats, epochs, augment, seed, device, precision, compile, ledger, report: as in
-            `distillset.evaluate`; at least two networks.
+        data, networks, repeats, epochs, augment, seed, machine, ledger, report: as in `distillset.evaluate`; at least
+            two networks.
         protocol: of all; ``auto`` is that of the first one's method.
         baseline: whether random images stand beside, for every number of images a class once.
 
@@ -149,9 +148,7 @@ def compare(
             augment=augment,
             baseline=baseline and known not in beside,
             seed=seed,
-            device=device,
-            precision=precision,
-            compile=compile,
+            machine=machine,
             ledger=ledger,
             report=report,
         )

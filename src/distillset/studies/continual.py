@@ -26,6 +26,7 @@ from distillset.engine import Compute
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import Ledger, Row, choose, evaluate
 from distillset.keys import Key, integers
+from distillset.machine import Machine
 from distillset.nets import Network
 from distillset.sources.load import Data, with_test
 from distillset.store import write_json
@@ -156,9 +157,7 @@ def continual(
     repeats: int = 3,
     protocol: str = "dm",
     epochs: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    compile: str = "auto",  # noqa: A002 (the flag's name)
+    machine: Machine | str = "auto",
     watcher: Watcher | None = None,
 ) -> list[Point]:
     """Learn the classes of ``data`` step by step, once for every memory and class order.
@@ -176,7 +175,7 @@ def continual(
         repeats: networks trained for every step of every order.
         protocol: as in `distillset.evaluate`, the same for every memory.
         epochs: instead of the protocol's.
-        device, precision, compile: as in `distillset.distill`.
+        machine: what to compute on, as in `distillset.distill`.
         watcher: is told of progress, and may ask to stop.
 
     Returns:
@@ -186,17 +185,17 @@ def continual(
         InputError: an argument is out of its range, or contradicts the study in ``out``.
         InterruptedRun: the watcher asked to stop.
     """
-    data, watcher = with_test(data), watcher or Watcher()
+    data, watcher, machine = with_test(data), watcher or Watcher(), Machine.of(machine)
     train, seeds = data.train, [whole("--seeds", seed) for seed in several("--seeds", seeds)]
     steps, ipc, repeats = whole("--steps", steps), whole("--ipc", ipc), whole("--repeats", repeats)
     epochs, distill_steps = (
         None if value is None else whole(flag, value)
         for flag, value in (("--epochs", epochs), ("--distill-steps", distill_steps))
     )
-    makers = {name: Maker(name, distill_steps, network, device, precision, compile) for name in dict.fromkeys(memories)}
+    makers = {name: Maker(name, distill_steps, network, machine) for name in dict.fromkeys(memories)}
     _check(train, makers, steps, ipc, seeds, repeats)
     Network.of(network, train.spec)
-    Compute.resolve(device, precision, compile)
+    Compute.resolve(machine)
     settings = {
         "study": "continual",
         "data": f"{train.fingerprint()} {data.test.fingerprint()}",
@@ -226,9 +225,7 @@ def continual(
                 epochs=epochs,
                 baseline=False,
                 seed=seed,
-                device=device,
-                precision=precision,
-                compile=compile,
+                machine=machine,
                 ledger=ledger,
                 report=report,
             )[0]

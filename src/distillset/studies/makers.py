@@ -1,6 +1,6 @@
 """A small set of a real one by the name of a selector or of a distillation method: what studies fill memories with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from distillset.coresets import SELECTORS, select
@@ -9,6 +9,7 @@ from distillset.data.spec import Spec
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.distill import distill
 from distillset.errors import InputError
+from distillset.machine import Machine
 from distillset.methods import METHODS
 from distillset.nets import Network
 from distillset.watch import Watcher
@@ -22,15 +23,13 @@ class Maker:
         by: a name of `SELECTORS` or `METHODS`.
         steps: of a distillation; None is the method's published number.
         network: the distilling network.
-        device, precision, compile: as in `distillset.distill`.
+        machine: what to compute on.
     """
 
     by: str
     steps: int | None = None
     network: str = "convnet"
-    device: str = "auto"
-    precision: str = "auto"
-    compile: str = "auto"
+    machine: Machine = field(default_factory=Machine)
 
     @property
     def distils(self) -> bool:
@@ -76,9 +75,7 @@ class Maker:
                 out=out,
                 snapshots=0,
                 watcher=_Aside(watcher),
-                device=self.device,
-                precision=self.precision,
-                compile=self.compile,
+                machine=self.machine,
             )
         if not (out / CARD).is_file():  # written last: the artifact is whole
             chosen = select(
@@ -86,9 +83,7 @@ class Maker:
                 self.by,
                 ipc,
                 seed=seed,
-                device=self.device,
-                precision=self.precision,
-                compile=self.compile,
+                machine=self.machine,
                 announce=watcher.note,
             )
             chosen.save(out)

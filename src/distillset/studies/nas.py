@@ -21,7 +21,7 @@ from distillset.arguments import whole as whole_number
 from distillset.coresets import SELECTORS
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet, versions
-from distillset.engine import Compute, Work
+from distillset.engine import Compute
 from distillset.engine.hardware import hardware
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import Ledger, Protocol, choose
@@ -29,6 +29,7 @@ from distillset.evaluation.bench import Bench
 from distillset.evaluation.checks import check_fit
 from distillset.evaluation.subjects import Subject, of_set, of_whole
 from distillset.keys import Key
+from distillset.machine import Machine
 from distillset.methods import METHODS
 from distillset.nets import Network
 from distillset.nets.convnet import ConvNetConfig
@@ -65,9 +66,7 @@ def nas(
     protocol: str = "dm",
     repeats: int = 1,
     fraction: float = 0.25,
-    device: str = "auto",
-    precision: str = "auto",
-    compile: str = "auto",  # noqa: A002 (the flag's name)
+    machine: Machine | str = "auto",
     watcher: Watcher | None = None,
 ) -> dict[str, Any]:
     """Rank networks by proxies and by the whole set.
@@ -87,7 +86,7 @@ def nas(
         protocol: of the proxies, a name of `PROTOCOLS`, with ``proxy_epochs``.
         repeats: networks of each kind on each set; their accuracies are averaged.
         fraction: what of the networks is the top, by the whole set, over which correlations are told as well.
-        device, precision, compile: as in `distillset.distill`.
+        machine: what to compute on, as in `distillset.distill`.
         watcher: is told of progress, and may ask to stop.
 
     Returns:
@@ -97,7 +96,7 @@ def nas(
         InputError: an argument is out of its range, or contradicts the study in ``out``.
         InterruptedRun: the watcher asked to stop.
     """
-    data, watcher = with_test(data), watcher or Watcher()
+    data, watcher, machine = with_test(data), watcher or Watcher(), Machine.of(machine)
     proxies = list(dict.fromkeys(text("--proxy", proxy) for proxy in several("--proxy", proxies)))
     count, ipc, seed = whole_number("--count", count), whole_number("--ipc", ipc), whole_number("--seed", seed)
     epochs, repeats = whole_number("--epochs", epochs), whole_number("--repeats", repeats)
@@ -115,12 +114,10 @@ def nas(
     names = sample(list(configs), count, seed)
     folders = [name for name in proxies if name not in (*SELECTORS, *METHODS) and Path(name).is_dir()]
     given = {name: _given(name, whole) for name in folders}
-    makers = {
-        name: Maker(name, distill_steps, "convnet", device, precision, compile) for name in proxies if name not in given
-    }
+    makers = {name: Maker(name, distill_steps, machine=machine) for name in proxies if name not in given}
     for maker in makers.values():
         maker.check("--proxy", whole.spec, ipc)
-    Compute.resolve(device, precision, compile)
+    Compute.resolve(machine)
     short = choose(protocol, "", whole.spec).with_epochs(proxy_epochs)
     long = Protocol(f"whole-{epochs}-epochs", Recipe(epochs, batch=WHOLE_BATCH), source="distillset")
     settings = {
@@ -139,7 +136,7 @@ def nas(
         for name, maker in makers.items():
             sets[name] = maker.make(whole, ipc, seed, folder / "proxies" / name, watcher)
         subjects = [of_set(sets[name], name, short) for name in proxies]
-        search = _Search(folder, whole, held, data.test, long, seed, (device, precision, compile), watcher)
+        search = _Search(folder, whole, held, data.test, long, seed, machine, watcher)
         found = []
         for number, name in enumerate(names, 1):
             found.append(search.trial(name, configs[name], subjects, repeats, f"{number} of {len(names)}, {name}"))
@@ -176,11 +173,11 @@ class _Search:
         test: RealSet,
         protocol: Protocol,
         seed: int,
-        compute: tuple[str, str, str],
+        machine: Machine,
         watcher: Watcher,
     ) -> None:
         self.folder, self.held, self.test, self.seed = folder, held, test, seed
-        self.compute, self.watcher, self.spec = compute, watcher, whole.spec
+        self.machine, self.watcher, self.spec = machine, watcher, whole.spec
         self.everything = of_whole(whole, protocol)
 
     def trial(
@@ -204,12 +201,8 @@ class _Search:
         }
 
     def _bench(self, test: RealSet, purpose: str) -> Bench:
-        def compute(work: Work) -> Compute:
-            return Compute.resolve(*self.compute, work)
-
-        return Bench(
-            self.spec, test, self.seed, compute, Ledger(self.folder / ACCURACIES), report=self._report, purpose=purpose
-        )
+        ledger = Ledger(self.folder / ACCURACIES)
+        return Bench(self.spec, test, self.seed, self.machine, ledger, report=self._report, purpose=purpose)
 
     def _report(self, artifact: str, done: int, accuracy: float) -> None:
         if self.watcher.stop():

@@ -138,13 +138,18 @@ def python(arena: Arena, draw: random.Random) -> Attack:
     data = distillset.load(toy, announce=lambda note: None)
     made = SyntheticSet.load(arena.input("run"))
     images, labels = toys.pixels((3, 3))
-    quick: dict[str, Any] = {"network": toys.NETWORK, "snapshots": 0, "steps": 1, **toys.EAGER}
-    few: dict[str, Any] = {"networks": (toys.NETWORK,), "repeats": 1, "epochs": 0, "baseline": False, **toys.EAGER}
+    quick: dict[str, Any] = {"network": toys.NETWORK, "snapshots": 0, "steps": 1, "machine": toys.EAGER}
+    few: dict[str, Any] = {
+        "networks": (toys.NETWORK,),
+        "repeats": 1,
+        "epochs": 0,
+        "baseline": False,
+        "machine": toys.EAGER,
+    }
     method = distillset.DM(batch_real=4)
-    name = draw.choice(
-        ("seed", "network", "init", "whiten", "device", "precision", "compile", "memory", "snapshots", "out")
-    )
-    rated = draw.choice(("networks", "repeats", "protocol", "epochs", "augment", "select", "seed", "device", "memory"))
+    name = draw.choice(("seed", "network", "init", "whiten", "machine", "snapshots", "out"))
+    rated = draw.choice(("networks", "repeats", "protocol", "epochs", "augment", "select", "seed", "machine"))
+    asked = draw.choice([field.name for field in dataclasses.fields(distillset.Machine)])
     field = draw.choice([field.name for field in dataclasses.fields(distillset.DM)])
     what = draw.choice(
         (
@@ -155,6 +160,7 @@ def python(arena: Arena, draw: random.Random) -> Attack:
             name,
             f"rate {rated}",
             "method",
+            "machine",
             "set",
             "spec",
             "selector",
@@ -174,10 +180,12 @@ def python(arena: Arena, draw: random.Random) -> Attack:
         name: lambda: distillset.distill(data, method, 1, **{**quick, name: value}),
         f"rate {rated}": lambda: distillset.evaluate(made, data, **{**few, rated: value}),
         "method": lambda: distillset.distill(data, distillset.DM(**{field: value}), 1, **quick),
+        "machine": lambda: distillset.select(data, "random", 1, machine=distillset.Machine(**{asked: value})),
         "set": lambda: dataclasses.replace(made, **{draw.choice(("images", "labels", "lr", "formation")): value}),
         "spec": lambda: Spec.from_json({**made.spec.to_json(), draw.choice(sorted(made.spec.to_json())): value}),
-        "selector": lambda: distillset.select(data, "random", **{"ipc": 1, **toys.EAGER, draw.choice(("ipc", "seed",
-        "epochs")): value}),
+        "selector": lambda: distillset.select(
+            data, "random", **{"ipc": 1, "machine": toys.EAGER, draw.choice(("ipc", "seed", "epochs")): value}
+        ),
     }  # fmt: skip
     return Attack(f"{what} {type(value).__name__} {ascii(value)[:40]}", call=calls[what])
 

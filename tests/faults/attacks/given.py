@@ -284,7 +284,7 @@ def stages(arena: Arena, draw: random.Random) -> Attack:
 def _truth_of(folder: Path) -> Callable[[Path], str | None]:
     """Whether a selection is that of the pictures as they are."""
     true = distillset.select(
-        distillset.load(folder, announce=lambda note: None), "random", 1, device="cpu"
+        distillset.load(folder, announce=lambda note: None), "random", 1, machine="cpu"
     ).fingerprint()
 
     def wrong(out: Path) -> str | None:
