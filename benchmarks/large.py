@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from distillset.watch import Watcher
+
 CLASSES, EACH, SIZE = 200, 500, 64
 NARROW = "ConvNetW16"
 """Narrow, so that a step takes seconds: what data and synthetic images take does not depend on it."""
@@ -65,7 +67,7 @@ def measured(source: str, ipc: int, network: str) -> dict[str, Any]:
         run(loop, *arguments)
 
     Loop.run = noting  # type: ignore[method-assign, assignment]
-    data = load(source, announce=lambda note: None, progress=False)
+    data = load(source, watcher=Watcher())
     loaded = time.monotonic() - start
     ends: list[float] = []
     distill(

@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file to write; other data sets found there are kept")
     options = parser.parse_args()
     data = load(options.data)
-    real, taught = data.train, expert(data.train, announce=print)
+    real, taught = data.train, expert(data.train)
     parts = [real.index(c) for c in range(real.spec.classes)]
     rows = torch.cat([part[nearest(taught.features(real, part), options.ipc)] for part in parts])
     settings = {"ipc": options.ipc, "expert": taught.to_json()}

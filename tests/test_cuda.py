@@ -14,8 +14,8 @@ from distillset.machine import Machine
 from distillset.methods import Method
 from distillset.nets import build, fresh
 from distillset.training import Layout, Recipe, Trainer, TrainingSet, cross_entropy, flat_loss
-from distillset.watch import Watcher
 from tests import toys
+from tests.watchers import Notes
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 REAL = toys.toy()
@@ -51,7 +51,7 @@ def test_what_cannot_be_captured_runs_plainly_and_says_so() -> None:
     def looks(x: Tensor) -> None:
         kept.add_(x * float(x.sum()))
 
-    run = Engine(engine().compute, notes.append).launch(looks)
+    run = Engine(engine().compute, Notes(notes)).launch(looks)
     for _ in range(5):
         run(torch.arange(3.0))
     assert kept.tolist() == [0.0, 15.0, 30.0]
@@ -131,10 +131,6 @@ def test_every_method_learns_there(method: Method, compiled: str) -> None:
     data, notes = toys.toy_data(), list[str]()
     start = distill(data, method, 2, steps=0, network=toys.NETWORK, machine="cpu").images
     here = distill(data, method, 2, steps=8, network=toys.NETWORK, machine=Machine("cpu", "fp32")).images
-
-    class Notes(Watcher):
-        def note(self, line: str) -> None:
-            notes.append(line)
 
     found = distill(
         data, method, 2, steps=8, network=toys.NETWORK, machine=Machine("cuda", "fp32", compiled),

@@ -18,11 +18,12 @@ from distillset.export import export, read_pt
 from distillset.report import report
 from distillset.studies import compare, continual, nas
 from tests import toys
+from tests.watchers import Notes
 
 LABELS = np.arange(40) % 2
 IMAGES = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3)).astype(np.uint8)
 NAMES = np.array(["cat", "dog"])
-QUIET: dict[str, Any] = {"announce": lambda line: None, "progress": False}
+QUIET: dict[str, Any] = {"watcher": ds.Watcher()}
 SHORT: dict[str, Any] = {"repeats": 1, "epochs": 1, "networks": toys.NETWORK, "baseline": False, "machine": toys.EAGER}
 DATA = ds.load((IMAGES, LABELS), **QUIET)
 FEW = ds.DM(batch_real=4)
@@ -199,7 +200,7 @@ def test_views_of_hugging_face_sets_are_read_as_stored(kind: str) -> None:
         rows = rows.with_format("torch", columns=["label"])
     else:
         rows = rows.with_format(kind)
-    found = ds.load(rows, announce=notes.append, progress=False)
+    found = ds.load(rows, watcher=Notes(notes))
     assert found.train.spec.class_names == CATS
     plain = ds.load(hugging_face(), **QUIET)
     assert found.train.fingerprint() == plain.train.fingerprint()
@@ -210,7 +211,7 @@ def test_splits_left_unused_are_told() -> None:
     datasets = pytest.importorskip("datasets")
     rows, notes = hugging_face(), list[str]()
     parts = datasets.DatasetDict(train=rows, test=rows.select(range(10)), extra=rows.select(range(4)))
-    ds.load(parts, announce=notes.append, progress=False)
+    ds.load(parts, watcher=Notes(notes))
     assert "data: left unused: extra" in notes
 
 
@@ -352,7 +353,7 @@ def test_a_tilde_is_the_home_everywhere(home: Path) -> None:
 
 def test_more_images_a_class_than_there_are_is_told() -> None:
     notes: list[str] = []
-    ds.select(DATA, "random", 30, announce=notes.append)
+    ds.select(DATA, "random", 30, watcher=Notes(notes))
     told = "2 of 2 classes have fewer than 30 images (class '0' has 16): their real images are taken more than once"
     assert notes == [told]
 
@@ -362,7 +363,7 @@ def test_more_images_a_class_than_there_are_is_told() -> None:
 
     ds.distill(DATA, FEW, 30, steps=0, watcher=Told(), machine=toys.EAGER)
     assert notes.count(told) == 2
-    ds.evaluate(ds.select(DATA, "random", 17), DATA, announce=notes.append, **{**SHORT, "baseline": True})
+    ds.evaluate(ds.select(DATA, "random", 17), DATA, watcher=Notes(notes), **{**SHORT, "baseline": True})
     assert notes[-1].startswith("random images: 2 of 2 classes have fewer than 17 images")
 
 

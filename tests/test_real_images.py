@@ -18,6 +18,7 @@ from distillset.data.synthetic import SyntheticSet
 from distillset.export import export
 from distillset.export.hub import push
 from distillset.report import report
+from distillset.watch import Watcher
 from tests import toys
 
 COLOURS = {"ant": 10, "bee": 90, "cat": 170}
@@ -49,7 +50,7 @@ def check(synthetic: SyntheticSet, data: ds.Data) -> None:
 
 
 def load(folder: Path, **options: Any) -> ds.Data:
-    return ds.load(folder, announce=lambda line: None, progress=False, **options)
+    return ds.load(folder, watcher=Watcher(), **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"classes": ["cat", "ant"]}, {"test": "itself"}])

@@ -15,6 +15,7 @@ from distillset.distillation.verify import verify
 from distillset.errors import InputError
 from distillset.methods import MTT
 from distillset.store import read_tensors, write_sealed, write_tensors
+from distillset.watch import Watcher
 from tests import toys
 from tests.bad_input import artifacts
 from tests.runs import STEPS, distil
@@ -111,7 +112,7 @@ def test_several_as_json_and_with_their_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "cache"))
-    toy = load(toys.toy_file(tmp_path / "toy.npz"), announce=lambda note: None)
+    toy = load(toys.toy_file(tmp_path / "toy.npz"), watcher=Watcher())
     folders = [str(select(toy, "random", ipc).save(tmp_path / f"set-{ipc}")) for ipc in (1, 2)]
     assert main(["verify", *folders, "--real", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

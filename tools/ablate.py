@@ -21,21 +21,9 @@ from distillset.machine import Machine
 from distillset.presets import PRESETS, Preset, candidates, variants
 from distillset.reproduction import Results, result_of
 from distillset.store import read_json, write_json
-from distillset.watch import Watcher
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "ablations"
 ROWS = "rows.json"
-
-
-class Told(Watcher):
-    """Notes, and every tenth step."""
-
-    def note(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    def step(self, step: int, steps: int, loss: float) -> None:
-        if step % 10 == 0 or step == steps:
-            self.note(f"step {step} of {steps}, loss {loss:.4g}")
 
 
 def run(options: argparse.Namespace, preset: Preset) -> None:
@@ -56,7 +44,6 @@ def run(options: argparse.Namespace, preset: Preset) -> None:
             seed=options.seed,
             network=preset.network,
             out=out,
-            watcher=Told(),
             machine=machine,
         )
         rows = evaluate(

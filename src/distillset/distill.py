@@ -98,7 +98,7 @@ def distill(
     _check_kinds(whiten, whiten_large, evaluate, mesh, checkpoint_seconds)
     steps = whole("--steps", method.steps if steps is None else steps, 0)
     snapshots, evaluate_every = whole("--snapshots", snapshots, 0), whole("--evaluate-every", evaluate_every, 0)
-    data = given(data, watcher.note)
+    data = given(data, watcher)
     real = data.train
     net = Network.of(network, real.spec)
     method = method.resolve(real.spec, ipc)
@@ -133,7 +133,7 @@ def distill(
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
             return done
         _check_room(real.spec, method, ipc, (stored.step if stored else 0, steps), snapshots, compute, folder)
-        engine, place = Engine(compute, watcher.note), folder.folder if folder else None
+        engine, place = Engine(compute, watcher), folder.folder if folder else None
         forget_peak(engine.device)
         real = whitened(real, whiten, whiten_large, place, watcher, mesh)
         task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh)

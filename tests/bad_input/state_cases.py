@@ -14,6 +14,7 @@ from distillset.engine import Compute, Engine
 from distillset.nets import build, canonical
 from distillset.store import read_json, read_tensors, write_json, write_tensors
 from distillset.training import ExpertSetting, train_experts
+from distillset.watch import Watcher
 from tests import toys
 from tests.bad_input.artifacts import Tamper, copied, cut, text, without
 from tests.bad_input.case import EAGER, Case, Place, data, distil
@@ -67,7 +68,7 @@ def resumed(name: str, tamper: Tamper, told: str, *more: str) -> Case:
         out = place.folder / "run"
         from distillset import DM, load
 
-        toy = load(place.toy, announce=lambda note: None)
+        toy = load(place.toy, watcher=Watcher())
         run(out, data=toy, ipc=1, method=DM(batch_real=4), steps=1, watcher=Recorder())
         tamper(out)
         return [*distil(place.toy, out), "--steps", "2", *more]
@@ -112,7 +113,7 @@ def trained(place: Place) -> Path:
     from distillset import load
 
     folder = place.folder / "experts"
-    real = load(place.toy, announce=lambda note: None).train
+    real = load(place.toy, watcher=Watcher()).train
     setting = ExpertSetting(real.fingerprint(), "none", canonical(toys.NETWORK), batch=8)
     engine = Engine(Compute("cpu", "fp32", False, torch.get_num_threads(), 64))
     train_experts(engine, build(toys.NETWORK, real.spec), real, setting, folder, 2, 2, Recorder())

@@ -11,6 +11,7 @@ import pytest
 
 from distillset import load, select
 from distillset.commands import main
+from distillset.watch import Watcher
 from tests import toys
 from tests.bad_input.case import Case, Place
 from tests.bad_input.option_cases import OPTIONS_AND_ARTIFACTS
@@ -26,8 +27,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("good")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISTILLSET_CACHE", str(root / "cache"))
-        load("digits", announce=lambda note: None)
-        data = load(toys.toy_file(root / "toy.npz"), announce=lambda note: None)
+        load("digits", watcher=Watcher())
+        data = load(toys.toy_file(root / "toy.npz"), watcher=Watcher())
         select(data, "random", 1).save(root / "artifact")
     return root
 

@@ -9,6 +9,7 @@ import pytest
 from distillset import Data, RealSet, SyntheticSet, evaluate, load, select
 from distillset.commands import main
 from distillset.errors import InputError
+from distillset.watch import Watcher
 from tests import toys
 
 EAGER = ["--device", "cpu", "--precision", "fp32", "--compile", "off"]
@@ -57,7 +58,7 @@ def test_made_resumed_and_evaluated_on_the_same_classes(
     assert "was not made from" not in shown.err
     from_card = json.loads(shown.out)
     # by hand, with the same classes in the same order
-    data = load(named_npz, classes=["dog", "bee"], announce=lambda note: None)
+    data = load(named_npz, classes=["dog", "bee"], watcher=Watcher())
     rows = evaluate(SyntheticSet.load(out), data, networks=(toys.NETWORK,), repeats=1, epochs=2, machine=toys.EAGER)
     assert [row["mean"] for row in from_card] == [row.mean for row in rows]
     # a copy of the data at another place
@@ -83,7 +84,7 @@ def test_other_images_in_the_folder_of_a_run(
 
 
 def test_names_are_compared_where_both_have_them(named_npz: Path) -> None:
-    data = load(named_npz, announce=lambda note: None)
+    data = load(named_npz, watcher=Watcher())
     synthetic = select(data, "random", 1)
     images, labels = data.test.images, data.test.labels
     options = {"networks": (toys.NETWORK,), "repeats": 1, "epochs": 1, "baseline": False, "machine": toys.EAGER}

@@ -7,12 +7,13 @@ import pytest
 
 from distillset import load, select
 from distillset.commands import main
+from distillset.watch import Watcher
 from tests import toys
 
 
 @pytest.fixture
 def artifacts(toy_npz: Path, tmp_path: Path) -> list[Path]:
-    data = load(toy_npz, announce=lambda note: None)
+    data = load(toy_npz, watcher=Watcher())
     return [select(data, "random", 2, seed=seed).save(tmp_path / f"set{seed}") for seed in (1, 2)]
 
 

@@ -13,6 +13,7 @@ from distillset import DM, distill, load
 from distillset.commands import main, parser
 from distillset.data.synthetic import SyntheticSet
 from distillset.methods import METHODS
+from distillset.watch import Watcher
 from tests import toys
 
 EAGER = ["--device", "cpu", "--precision", "fp32", "--compile", "off"]
@@ -33,7 +34,7 @@ def test_it_distils_what_the_library_does(toy_npz: Path, tmp_path: Path, capsys:
     assert "estimate: 3 steps of" in shown.err
     assert (out / "grid.png").is_file()
     synthetic = SyntheticSet.load(out)
-    data = load(toy_npz, announce=lambda note: None)
+    data = load(toy_npz, watcher=Watcher())
     same = distill(data, DM(batch_real=6), 2, steps=3, network=toys.NETWORK, machine=toys.EAGER)
     assert torch.equal(synthetic.images, same.images)
     assert synthetic.card["data"]["source"] == str(toy_npz)

@@ -9,12 +9,13 @@ import torch
 from distillset import load, select
 from distillset.commands import main
 from distillset.training import Trainer
+from distillset.watch import Watcher
 from tests import toys
 
 
 @pytest.fixture
 def artifact(toy_npz: Path, tmp_path: Path) -> Path:
-    data = load(toy_npz, announce=lambda note: None)
+    data = load(toy_npz, watcher=Watcher())
     return select(data, "random", 2).save(tmp_path / "artifact")
 
 

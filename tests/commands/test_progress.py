@@ -15,7 +15,7 @@ from distillset.errors import DiskError, InputError, InterruptedRun
 def test_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps of two seconds: the first starts the clock, then a line for every 4 seconds, and one for the last step."""
     now = iter(range(100, 200, 2))
-    monkeypatch.setattr("distillset.commands.progress.time.monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("distillset.watch.time.monotonic", lambda: float(next(now)))
     terminal = Terminal(seconds=4)
     for step in range(1, 6):
         terminal.step(step, 5, 1 / step)

@@ -10,6 +10,7 @@ from distillset import load, select
 from distillset.commands import main
 from distillset.coresets import SELECTORS
 from distillset.data.synthetic import TENSORS, SyntheticSet
+from distillset.watch import Watcher
 from tests import toys
 
 EXPERT: dict[str, Any] = {"network": toys.NETWORK, "epochs": 4, "machine": toys.EAGER}
@@ -29,7 +30,7 @@ def test_it_selects_what_the_library_does(
     out = tmp_path / "artifact"
     assert main(command(selector, toy_npz, out, "--seed", "5")) == 0
     assert capsys.readouterr().out == f"{out}: 6 images of 3 classes; picture {out / 'grid.png'}\n"
-    data = load(toy_npz, announce=lambda note: None)
+    data = load(toy_npz, watcher=Watcher())
     expected = select(data, selector, 2, seed=5, **EXPERT)
     found = SyntheticSet.load(out)
     assert torch.equal(found.images, expected.images)

@@ -8,6 +8,7 @@ import pytest
 from distillset import load
 from distillset.commands import main
 from distillset.studies import continual
+from distillset.watch import Watcher
 from tests import toys
 
 EAGER = ["--device", "cpu", "--precision", "fp32", "--compile", "off"]
@@ -43,7 +44,7 @@ def test_continual_as_the_library_does_it(toy_npz: Path, tmp_path: Path, capsys:
     assert main(learn(toy_npz, tmp_path / "a", "--json", "--quiet")) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
-    data = load(toy_npz, announce=lambda note: None)
+    data = load(toy_npz, watcher=Watcher())
     points = continual(
         data, ["random"], tmp_path / "b", steps=2, ipc=1, seeds=(0, 1), network=toys.NETWORK, repeats=1, epochs=1,
         machine=toys.EAGER,

@@ -18,6 +18,7 @@ from distillset.nets import build
 from distillset.training import Trainer, TrainingSet
 from tests import toys
 from tests.oracles import coreset_oracle
+from tests.watchers import Notes
 
 REAL = toys.toy(noise=140)
 IMAGES = REAL.rows(torch.arange(len(REAL)))
@@ -116,7 +117,7 @@ def test_a_damaged_file_is_replaced(tmp_path: Path, trainings: list[int]) -> Non
 def test_a_cache_that_cannot_be_written_costs_no_expert(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     told: list[str] = []
-    assert not taught(tmp_path / "file" / "cache", announce=told.append).known
+    assert not taught(tmp_path / "file" / "cache", watcher=Notes(told)).known
     assert "cannot be written" in told[-1]
 
 

@@ -15,6 +15,7 @@ from distillset.data import labels
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.sources.load import Data, load
+from distillset.watch import Watcher
 from tests.sources.on_disk import channels_first, picture, write_classes, write_parquet
 
 NAMES = ["ant", "Bee", "a b", "ü", "10", "9"]
@@ -66,7 +67,7 @@ def test_any_arrays(given_set: tuple[NDArray[np.uint8], NDArray[np.int64]], data
 
 
 def quietly(source: Any, **options: Any) -> Data:
-    return load(source, announce=lambda note: None, progress=False, **options)
+    return load(source, watcher=Watcher(), **options)
 
 
 def rows_of(*sets: RealSet) -> list[tuple[int, bytes]]:

@@ -14,6 +14,7 @@ from distillset.data.resize import Resize
 from distillset.errors import InputError
 from distillset.sources.load import load
 from tests.sources.on_disk import picture, write_classes
+from tests.watchers import Notes
 
 
 @given(
@@ -69,7 +70,7 @@ def test_the_method_is_announced_and_in_the_card(tmp_path: Path, crop: bool) -> 
     heard: list[str] = []
     for _ in range(2):  # once decoded, once from the cache
         heard.clear()
-        data = load(folder, test=folder, resize=(4, 6), crop=crop, announce=heard.append)
+        data = load(folder, test=folder, resize=(4, 6), crop=crop, watcher=Notes(heard))
         how = "the proportions kept and the centre cut out" if crop else "each side scaled by itself"
         assert heard[-1] == f"{folder}: images resized to 4x6 (bilinear, antialiased, {how})"
     origin = data.origin()
@@ -78,7 +79,7 @@ def test_the_method_is_announced_and_in_the_card(tmp_path: Path, crop: bool) -> 
     first = torch.from_numpy(images["a"][0].transpose(2, 0, 1).copy())
     assert torch.equal(data.train.images[0], Resize(4, 6, crop)(first))
     pair = (torch.from_numpy(np.stack([picture(0), picture(1)])), [0, 1])
-    in_memory = load(pair, test=pair, resize=(4, 6), crop=crop, announce=heard.append)
+    in_memory = load(pair, test=pair, resize=(4, 6), crop=crop, watcher=Notes(heard))
     assert in_memory.origin()["resize_method"] == origin["resize_method"]
 
 

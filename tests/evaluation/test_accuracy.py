@@ -26,11 +26,12 @@ from tests import toys
 from tests.evaluation.conftest import Fitted
 from tests.evaluation.runs import DATA, SYNTHETIC, run
 from tests.nets import own
+from tests.watchers import Networks
 
 
 def test_rows_and_what_they_say() -> None:
-    told: list[tuple[str, int, float]] = []
-    rows = run(repeats=3, artifact="runs/dm", report=lambda *line: told.append(line))
+    watcher = Networks()
+    rows = run(repeats=3, artifact="runs/dm", watcher=watcher)
     assert [(row.artifact, row.network, row.protocol) for row in rows] == [
         ("runs/dm", toys.NETWORK, "dm-3-epochs"), ("random", toys.NETWORK, "dm-3-epochs"),
     ]  # fmt: skip
@@ -43,7 +44,7 @@ def test_rows_and_what_they_say() -> None:
         assert row.compute["precision"] == "fp32"
         assert row.hardware["device"] == "cpu"
     assert (rows[0].sets, rows[1].sets) == (1, 3)
-    assert told == [(row.artifact, i + 1, row.accuracies[i]) for row in rows for i in range(3)]
+    assert watcher.heard == [(row.artifact, i + 1, 3, row.accuracies[i]) for row in rows for i in range(3)]
 
 
 def test_rows_are_json() -> None:

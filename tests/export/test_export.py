@@ -21,6 +21,7 @@ from distillset.export.hub import push
 from distillset.export.image_folder import folder_names
 from distillset.export.measure import measure
 from distillset.export.pixels import clipped
+from distillset.watch import Watcher
 from tests import toys
 
 NAMES = ("cat", "a/../../b", "<script>dog `|`")
@@ -113,7 +114,7 @@ def test_a_folder_comes_back_as_data(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "cache"))
     synthetic = make()
     export(synthetic, "imagefolder", tmp_path / "out")
-    data = load(tmp_path / "out", test=tmp_path / "out", announce=lambda note: None)
+    data = load(tmp_path / "out", test=tmp_path / "out", watcher=Watcher())
     assert torch.equal(data.train.images, synthetic.pixels)
     assert torch.equal(data.train.labels, synthetic.labels)
 
@@ -170,7 +171,7 @@ def test_measuring_trains_on_the_pictures() -> None:
 
 
 def test_the_card_tells_what_was_measured(tmp_path: Path, toy_npz: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = select(load(toy_npz, announce=lambda note: None), "random", 2).save(tmp_path / "artifact")
+    folder = select(load(toy_npz, watcher=Watcher()), "random", 2).save(tmp_path / "artifact")
     fast = ["--network", toys.NETWORK, "--repeats", "2", "--epochs", "3", "--device", "cpu", "--compile", "off"]
     assert main(["export", str(folder), "--to", "parquet", "--out", str(tmp_path / "out"), "--measure", *fast]) == 0
     shown = capsys.readouterr()

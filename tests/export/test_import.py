@@ -15,9 +15,11 @@ import distillset as ds
 from distillset.commands import main
 from distillset.export import export, read_pt
 from distillset.sources.picture_sets import read_pictures
+from distillset.watch import Watcher
 from tests import toys
 from tests.export.pt_file import write
 from tests.export.test_export import make
+from tests.watchers import Notes
 
 SET = make()
 SPEC = replace(SET.spec, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
@@ -26,7 +28,7 @@ SPEC = replace(SET.spec, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 def read(value: Any, folder: Path, **options: Any) -> tuple[ds.SyntheticSet, list[str]]:
     write(value, folder / "x.pt")
     notes: list[str] = []
-    return read_pt(folder / "x.pt", None, SPEC, announce=notes.append, **options), notes
+    return read_pt(folder / "x.pt", None, SPEC, watcher=Notes(notes), **options), notes
 
 
 def unit() -> torch.Tensor:
@@ -229,7 +231,7 @@ def test_the_commands_take_folders_of_pictures(
     assert main(["evaluate", folder, *data, *fast, *cpu]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["artifact"], row["n"]) == (folder, 1)
-    (by_python,) = ds.evaluate(folder, ds.load(toy_npz, announce=print), repeats=1, epochs=1, networks=toys.NETWORK,
+    (by_python,) = ds.evaluate(folder, ds.load(toy_npz, watcher=Watcher()), repeats=1, epochs=1, networks=toys.NETWORK,
                                baseline=False, machine=toys.EAGER)  # fmt: skip
     assert list(by_python.accuracies) == row["accuracies"]
     assert main(["evaluate", folder, *fast]) == 2

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distillset.commands import main
+from distillset.watch import Watcher
 from tests import toys
 
 EAGER = ["--device", "cpu", "--precision", "fp32", "--compile", "off"]
@@ -49,7 +50,7 @@ class Inputs:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         toys.toy_file(self.toy)
-        toy = load(self.toy, announce=lambda note: None)
+        toy = load(self.toy, watcher=Watcher())
         for name, ipc in (("random", 1), ("k-means", 2)):
             if not self.artifact(name).is_dir():
                 select(toy, "random", ipc, seed=ipc).save(self.artifact(name))

@@ -29,6 +29,7 @@ from distillset.methods import DC, DM, MTT
 from distillset.report import report
 from distillset.reproduction.record import provenance
 from distillset.store import write_json
+from distillset.watch import Watcher
 from tests import toys
 from tests.faults.sitting import threads
 from tests.runs import Recorder, distil
@@ -45,7 +46,7 @@ METHODS = [DM(batch_real=6), DC(batch_real=6, outer=2, inner=1), MTT_SMALL]
 
 def cycle(work: Path, number: int) -> None:
     """Everything once."""
-    data = load(work / "toy.npz", announce=lambda note: None)
+    data = load(work / "toy.npz", watcher=Watcher())
     out, method = work / f"run-{number}", METHODS[number % len(METHODS)]
     with pytest.raises(InterruptedRun):
         distil(out, data=data, method=method, watcher=Recorder(stop_after=2), seed=number)

@@ -16,6 +16,7 @@ from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import Ledger
 from distillset.store import parse, read_json, read_tensors, write_sealed, write_tensors
+from distillset.watch import Watcher
 from tests import toys
 from tests.bad_input.artifacts import copied
 from tests.bad_input.case import EAGER
@@ -367,7 +368,7 @@ def test_an_npz_header_of_anything(tmp_path: Path, header: bytes, name: str) -> 
                 content = b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header + content[-64:]
             other.writestr(member, content)
     with pytest.raises(InputError, match=r"bad\.npz") as named:
-        load(tmp_path / "bad.npz", announce=lambda note: None)
+        load(tmp_path / "bad.npz", watcher=Watcher())
     assert len(str(named.value)) < 2000
     assert ("pickled" in str(named.value)) == (b"|O" in header)
 
@@ -410,10 +411,10 @@ def test_a_cache_without_its_seal_is_made_again(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "cache"))
     toy = toys.toy_file(tmp_path / "toy.npz")
-    true = load(toy, announce=lambda note: None).train
+    true = load(toy, watcher=Watcher()).train
     (card,) = (tmp_path / "cache").glob("toy-*/card.json")
     found = read_json(card)
     card.write_text(json.dumps({**found, "notes": [5]}))
-    again = load(toy, announce=lambda note: None)
+    again = load(toy, watcher=Watcher())
     assert all(isinstance(note, str) for note in again.notes)
     assert again.train.fingerprint() == true.fingerprint()

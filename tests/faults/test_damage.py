@@ -19,6 +19,7 @@ from distillset.evaluation import Ledger
 from distillset.methods import MTT
 from distillset.reproduction import Results
 from distillset.store import SEAL, cache_folder, read_json, read_tensors, write_sealed, write_tensors
+from distillset.watch import Watcher
 from tests import toys
 from tests.bad_input.case import EAGER
 from tests.runs import STEPS, Recorder, assert_same_end, distil
@@ -191,7 +192,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pixels_of(toy: Path) -> tuple[torch.Tensor, str]:
-    data = load(toy, announce=lambda note: None)
+    data = load(toy, watcher=Watcher())
     return data.train.images.clone(), data.train.fingerprint()
 
 
@@ -209,7 +210,7 @@ def test_a_damaged_cache_is_made_anew(toy: Path, name: str, damage: Damage) -> N
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_expert_of_the_selectors_is_trained_again(toy: Path, damage: Damage) -> None:
-    data = load(toy, announce=lambda note: None)
+    data = load(toy, watcher=Watcher())
     few: dict[str, Any] = {"network": toys.NETWORK, "epochs": 2, "machine": toys.EAGER}
     chosen = select(data, "herding", 2, **few)
     (kept,) = (cache_folder() / "experts").glob("*.safetensors")

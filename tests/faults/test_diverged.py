@@ -21,9 +21,11 @@ from distillset.reproduction.record import pooled
 from distillset.studies import compare
 from distillset.studies.compare import welch
 from distillset.training import Recipe, Trainer, TrainingSet
+from distillset.watch import Watcher
 from tests import toys
 from tests.bad_input.case import EAGER
 from tests.runs import Recorder, distil
+from tests.watchers import Networks, Notes
 
 FEW: dict[str, Any] = {"networks": (toys.NETWORK,), "epochs": 6, "baseline": False, "machine": toys.EAGER}
 
@@ -49,7 +51,7 @@ def test_a_set_whose_learned_rate_diverges_has_no_accuracy(chosen: SyntheticSet,
     notes: list[str] = []
     with pytest.raises(DivergedError, match=r"synthetic: the logits of all 2 networks .* not finite .* at rate"):
         evaluate(
-            replace(chosen, lr=rate), toys.toy_data(), repeats=2, protocol="mtt", ledger=ledger, announce=notes.append,
+            replace(chosen, lr=rate), toys.toy_data(), repeats=2, protocol="mtt", ledger=ledger, watcher=Notes(notes),
             **FEW, save_networks=tmp_path / "networks",
         )  # fmt: skip
     assert [note.split(" (")[0] for note in notes] == [f"synthetic: network {i} of 2" for i in (1, 2)]
@@ -88,17 +90,17 @@ def test_those_that_diverge_are_counted_and_not_averaged(monkeypatch: pytest.Mon
         return found
 
     monkeypatch.setattr(Trainer, "accuracy", sometimes)
-    shown: list[int] = []
+    watcher = Networks()
     (row,) = evaluate(
         select(toys.toy_data(noise=120), "random", 1), toys.toy_data(noise=120), repeats=7,
-        report=lambda artifact, i, found: shown.append(i), **FEW,
+        watcher=watcher, **FEW,
     )  # fmt: skip
     left = [found for i, found in enumerate(known, 1) if i % 3]
     assert (row.n, row.networks, row.sets, row.diverged) == (5, 5, 1, 2)
     assert list(row.accuracies) == left
     assert row.mean == pytest.approx(sum(left) / 5)
     assert row.std == pytest.approx(torch.tensor(left, dtype=torch.float64).std().item())
-    assert shown == [1, 2, 4, 5, 7]
+    assert [number for _, number, _, _ in watcher.heard] == [1, 2, 4, 5, 7]
     assert "2 of 7 networks" in table([row])
     assert row.to_json()["diverged"] == 2
     assert "diverged," not in table([replace(row, diverged=0)])
@@ -137,7 +139,7 @@ def test_the_command_line_says_so_in_one_line(
     chosen: SyntheticSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "cache"))
-    toy = load(toys.toy_file(tmp_path / "toy.npz"), announce=lambda note: None)
+    toy = load(toys.toy_file(tmp_path / "toy.npz"), watcher=Watcher())
     folder = replace(select(toy, "random", 1), lr=1e6).save(tmp_path / "set")
     few = ["--networks", toys.NETWORK, "--repeats", "2", "--epochs", "3", "--no-baseline", "--protocol", "mtt", *EAGER]
     assert main(["evaluate", str(folder), "--save", *few]) == 3

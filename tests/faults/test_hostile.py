@@ -20,6 +20,7 @@ from distillset.evaluation import evaluate
 from distillset.export import EXPORTERS, export
 from distillset.report import report
 from distillset.store import read_json, write_json
+from distillset.watch import Watcher
 from tests import toys
 from tests.bad_input.case import EAGER
 from tests.runs import distil
@@ -83,7 +84,7 @@ def test_class_folders_with_such_names_are_decoded_into_the_cache_alone(
     odd = "\x1b[31m..\\..\\x"
     source = write_classes(tmp_path / "\x1b[2J..", {"a": [picture(n) for n in range(4)], odd: [picture(5)] * 4})
     before = files(tmp_path)
-    data = load(source, announce=lambda note: None)
+    data = load(source, watcher=Watcher())
     assert odd in data.train.spec.class_names
     assert all(path.is_relative_to(tmp_path / "cache") for path in files(tmp_path) - before)
 

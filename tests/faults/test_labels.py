@@ -8,8 +8,10 @@ import pytest
 
 from distillset import load
 from distillset.errors import InputError
+from distillset.watch import Watcher
 from tests import toys
 from tests.sources.on_disk import picture, write_classes
+from tests.watchers import Notes
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def test_labels_of_two_kinds_are_refused(labels: Any) -> None:
     """NumPy makes text of all of them: classes "0" and "a"."""
     images, _ = toys.pixels((2, 2))
     with pytest.raises(InputError, match=r"data: labels.*(of one kind|label|UTF-8)"):
-        load((images, labels), announce=lambda note: None)
+        load((images, labels), watcher=Watcher())
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_labels_of_two_kinds_are_refused(labels: Any) -> None:
 )
 def test_labels_of_one_kind_are_taken(labels: Any, names: tuple[str, ...]) -> None:
     images, _ = toys.pixels((2, 2))
-    assert load((images, labels), announce=lambda note: None).train.spec.class_names == names
+    assert load((images, labels), watcher=Watcher()).train.spec.class_names == names
 
 
 class TestMissingClasses:
@@ -58,7 +60,7 @@ class TestMissingClasses:
 
     def notes(self, data: Any, **more: Any) -> list[str]:
         told: list[str] = []
-        load(data, announce=told.append, progress=False, **more)
+        load(data, watcher=Notes(told), **more)
         return [note for note in told if "no images of" in note]
 
     def test_in_a_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from distillset.engine.compute import Work
 from distillset.errors import InputError, wanted_memory
 from distillset.machine import Machine
 from distillset.nets import build
+from distillset.watch import Watcher
 from tests import toys
 from tests.bad_input.case import EAGER
 from tests.runs import distil
@@ -80,7 +81,7 @@ def test_a_run_without_steps_keeps_its_start(tmp_path: Path) -> None:
 
 def test_selections(toy_npz: Path, few: Callable[..., None]) -> None:
     few(memory=10**6)
-    data = load(toy_npz, announce=lambda note: None)
+    data = load(toy_npz, watcher=Watcher())
     with pytest.raises(InputError, match=r"--ipc 1000: choosing 3,000 images takes 5\.18 MB of memory at least; 1 MB"):
         select(data, "random", 1000)
     assert len(select(data, "random", 10)) == 30
@@ -106,9 +107,9 @@ def test_data_in_memory(few: Callable[..., None], listed: bool) -> None:
     data = torch.utils.data.TensorDataset(images, labels) if listed else (images, labels)
     few(memory=10**6)
     with pytest.raises(InputError, match="of memory at least; 1 MB are free on cpu"):
-        load(data, resize=(4000, 40), announce=lambda note: None)
+        load(data, resize=(4000, 40), watcher=Watcher())
     few()
-    assert load(data, resize=(40, 4), announce=lambda note: None).train.spec.shape == (3, 40, 4)
+    assert load(data, resize=(40, 4), watcher=Watcher()).train.spec.shape == (3, 40, 4)
 
 
 def test_experts_for_a_disk_that_is_too_small(

@@ -18,6 +18,7 @@ from distillset.store import write_json, write_sealed
 from tests.bad_input.case import EAGER
 from tests.runs import distil
 from tests.sources.on_disk import picture, write_classes
+from tests.watchers import StopWhen
 
 PRECIOUS = "precious"
 
@@ -47,7 +48,7 @@ def loaded(source: Path, stop_after: int | None = None, notes: list[str] | None 
         asked[0] += 1
         return asked[0] == stop_after
 
-    return load(source, announce=(lambda note: None) if notes is None else notes.append, progress=False, stop=stop)
+    return load(source, watcher=StopWhen(stop, notes))
 
 
 @pytest.fixture

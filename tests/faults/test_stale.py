@@ -13,6 +13,7 @@ from distillset.distillation.verify import verify
 from distillset.errors import InputError
 from distillset.export.hub import push
 from distillset.report.gather import gather
+from distillset.watch import Watcher
 from tests import toys
 from tests.bad_input.case import EAGER
 
@@ -75,7 +76,7 @@ def test_a_selection_over_an_evaluated_set(places: tuple[Path, Path], tmp_path: 
     shutil.copytree(places[0] / "before", folder)
     for name in ("checkpoints", "snapshots"):
         shutil.rmtree(folder / name)
-    select(load(places[0] / "toy.npz", announce=lambda note: None), "random", 2).save(folder)
+    select(load(places[0] / "toy.npz", watcher=Watcher()), "random", 2).save(folder)
     (run,) = gather([folder])
     assert run.rows == (), "nor the random rows, which are of another number of images"
     with pytest.raises(InputError, match="measured another set"):

@@ -19,12 +19,13 @@ from distillset.sources import hugging_face
 from distillset.sources.array_roles import Roles, role_of
 from distillset.sources.known import KNOWN
 from distillset.sources.load import Data, load
+from distillset.watch import Watcher
 from tests.sources import published
 from tests.sources.on_disk import channels_first, picture, png, write_classes
 
 
 def quietly(data: Any, **options: Any) -> Data:
-    return load(data, announce=lambda note: None, progress=False, **options)
+    return load(data, watcher=Watcher(), **options)
 
 
 GREY = np.stack([picture(n, 5, 7, 1) for n in range(12)])

@@ -13,11 +13,13 @@ from distillset import store
 from distillset.errors import InputError
 from distillset.sources import cache, decode
 from distillset.sources.load import Data, load
+from distillset.watch import Watcher
 from tests.sources.on_disk import picture, png, write_classes, write_parquet
+from tests.watchers import Notes
 
 
 def quietly(data: Path, resize: tuple[int, int] | None = None) -> Data:
-    return load(data, announce=lambda note: None, progress=False, resize=resize)
+    return load(data, watcher=Watcher(), resize=resize)
 
 
 def entries(folder: Path) -> list[Path]:
@@ -33,7 +35,7 @@ SECOND_START = """
 import sys
 from pathlib import Path
 from distillset.sources.load import load
-data = load(Path(sys.argv[1]), announce=print, progress=False)
+data = load(Path(sys.argv[1]))
 heavy = [name for name in ("datasets", "PIL", "sklearn", "pandas", "pyarrow") if name in sys.modules]
 mapped = Path("/proc/self/maps").read_text() if sys.platform == "linux" else "train.bin test.bin"
 assert not heavy, heavy
@@ -105,7 +107,7 @@ import os, signal, sys
 from pathlib import Path
 from distillset.sources import cache, load
 cache.write_card = lambda *rest: os.kill(os.getpid(), signal.SIGKILL)
-load.load(Path(sys.argv[1]), announce=lambda note: None)
+load.load(Path(sys.argv[1]))
 """
 
 
@@ -133,7 +135,7 @@ def test_two_processes_at_once_do_the_work_once(pets: Path, cache: Path) -> None
     for fails in (False, True):
         notes: list[str] = []
         found: list[Data] = []
-        waiting = threading.Thread(target=lambda told=notes, out=found: out.append(load(pets, announce=told.append)))
+        waiting = threading.Thread(target=lambda told=notes, out=found: out.append(load(pets, watcher=Notes(told))))
         with contextlib.suppress(ZeroDivisionError), module.building(entry) as stage:
             assert stage is not None
             waiting.start()

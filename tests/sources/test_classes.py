@@ -13,13 +13,14 @@ from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.sources.load import Data, load
+from distillset.watch import Watcher
 from tests.sources.on_disk import picture, write_classes, write_parquet
 
 NAMES = ("cat", "dog", "hen", "Great Dane")
 
 
 def quietly(data: Any, **options: Any) -> Data:
-    return load(data, announce=lambda note: None, progress=False, **options)
+    return load(data, watcher=Watcher(), **options)
 
 
 def folder(tmp_path: Path) -> Path:

@@ -7,6 +7,7 @@ import pytest
 
 from distillset.errors import InputError
 from distillset.sources.load import load
+from distillset.watch import Watcher
 from tests.sources import folder_cases, table_cases
 from tests.sources.made import Case
 
@@ -21,11 +22,11 @@ def test_it_is_read_rightly_or_refused_in_a_line(tmp_path: Path, case: Case) -> 
     source = built if isinstance(built, Path) else root
     if case.refused:
         with pytest.raises(InputError, match=case.refused) as error:
-            load(source, announce=lambda note: None, progress=False, **case.options)
+            load(source, watcher=Watcher(), **case.options)
         assert "\n" not in str(error.value)
         assert len(str(error.value)) < 1500 + 10 * len(str(tmp_path))
         return
-    data = load(source, announce=lambda note: None, progress=False, **case.options)
+    data = load(source, watcher=Watcher(), **case.options)
     names = data.train.spec.class_names
     assert sorted(names) == sorted(case.classes)
     for part, index in ((data.train, 1), (data.test, 2)):

@@ -10,6 +10,7 @@ import pytest
 
 from distillset.errors import InputError
 from distillset.sources.load import load
+from distillset.watch import Watcher
 from tests.sources import published
 from tests.sources.on_disk import picture, png
 from tests.sources.test_published import LISTS, WNIDS
@@ -97,7 +98,7 @@ def test_damaged_files_are_a_set_or_one_line(tmp_path: Path, name: str, seed: in
         path.write_bytes(damage(whole[path], random))
         told: Any = ""
         try:
-            load(tmp_path / "d", announce=lambda note: None, progress=False)
+            load(tmp_path / "d", watcher=Watcher())
         except InputError as error:
             told = str(error)
         path.write_bytes(whole[path])

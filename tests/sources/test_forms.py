@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from distillset.data import labels
 from distillset.errors import InputError
 from distillset.sources.load import Data, load
+from distillset.watch import Watcher
 from tests.sources.on_disk import channels_first, picture, png, write_classes
 
 PICTURES = [picture(n) for n in range(4)]
@@ -21,7 +22,7 @@ LABELS = [0, 1, 1, 0]
 
 
 def quietly(data: Any, **options: Any) -> Data:
-    return load(data, announce=lambda note: None, progress=False, **options)
+    return load(data, watcher=Watcher(), **options)
 
 
 def table(folder: Path, columns: dict[str, Any], features: Any = None) -> Path:

@@ -12,13 +12,14 @@ from distillset.sources.imagenet import SUBSETS
 from distillset.sources.known import KNOWN
 from distillset.sources.load import Data, load
 from distillset.sources.places import find
+from distillset.watch import Watcher
 from tests.sources.on_disk import channels_first, picture, png, write_classes
 
 PICTURES = [picture(n) for n in range(4)]
 
 
 def quietly(data: Any, **options: Any) -> Data:
-    return load(data, announce=lambda note: None, progress=False, **options)
+    return load(data, watcher=Watcher(), **options)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from distillset.keys import Key
 from distillset.sources import cache, decode, pictures
 from distillset.sources.load import Data, load
 from tests.sources.on_disk import picture, write_classes
+from tests.watchers import Notes, StopWhen
 
 
 @pytest.fixture
@@ -48,12 +49,7 @@ def write_source(folder: Path, kind: str) -> Path:
 def loaded(source: Path, blocks: int | None = None) -> Data:
     """The data; or an interruption after so many blocks."""
     asked = iter(range(10_000))
-    return load(
-        source,
-        announce=lambda note: None,
-        progress=False,
-        stop=lambda: blocks is not None and next(asked) + 1 >= blocks,
-    )
+    return load(source, watcher=StopWhen(lambda: blocks is not None and next(asked) + 1 >= blocks))
 
 
 @pytest.mark.parametrize("kind", ["held out", "test split", "widened"])
@@ -97,7 +93,7 @@ def write(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
 
 decode._Done.write = write
-load.load(Path(sys.argv[1]), announce=lambda note: None)
+load.load(Path(sys.argv[1]))
 """
 
 
@@ -108,7 +104,7 @@ def test_decoding_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "killed"))
     assert subprocess.run([sys.executable, "-c", KILLED, str(source)], check=False).returncode == -9
     notes: list[str] = []
-    found = load(source, announce=notes.append, progress=False)
+    found = load(source, watcher=Notes(notes))
     assert "source: going on after 4 of 9 images" in notes
     assert found.train.fingerprint() == expected
     assert RealSet(found.train.images, found.train.labels, found.train.spec).fingerprint() == expected

@@ -10,6 +10,7 @@ from distillset.errors import InputError
 from distillset.sources.load import Data, load
 from distillset.sources.matching import check_test_labels
 from distillset.sources.splits import Split
+from distillset.watch import Watcher
 from tests.sources.made import folders, grey, text, write
 
 TWELVE = [str(number) for number in range(12)]
@@ -37,7 +38,7 @@ def test_folders_called_0_to_11_fit_the_same_as_numbers(tmp_path: Path, kind: st
         for number in range(12):
             write(test / "img" / f"{number}.png", number, 9)
         text("test.csv", "path,label\n" + "".join(f"img/{number}.png,{number}\n" for number in range(12)))(test)
-    data = load(train, test=test, announce=lambda note: None)
+    data = load(train, test=test, watcher=Watcher())
     assert data.train.spec.class_names == tuple(sorted(TWELVE))
     names = [data.train.spec.class_names[label] for label in data.test.labels.tolist()]
     assert [int(name) for name in names] == shades(data)
@@ -47,7 +48,7 @@ def test_numbers_beside_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"labels are numbers, the training set's are names \(cat, dog\); which is which"
     ):
-        load(folders(tmp_path / "d"), test=arrays(tmp_path / "t.npz", [0, 1]), announce=lambda note: None)
+        load(folders(tmp_path / "d"), test=arrays(tmp_path / "t.npz", [0, 1]), watcher=Watcher())
 
 
 def split(labels: list[int], names: tuple[str, ...] | None) -> Split:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from distillset.errors import InputError
 from distillset.sources.load import load
 from distillset.sources.matlab import read_mat
+from distillset.watch import Watcher
 from tests.sources.published import element, images, mat
 
 VARIABLES: dict[str, Any] = {
@@ -132,9 +133,9 @@ def test_any_file_with_images_and_labels(tmp_path: Path) -> None:
     train = {"images": turned, "labels": labels.astype(np.float64)[None], "note": "x"}
     (tmp_path / "mine.mat").write_bytes(mat({**train, **test}))
     for path in (tmp_path / "mine.mat", tmp_path):
-        data = load(path, announce=lambda note: None, progress=False)
+        data = load(path, watcher=Watcher())
         assert np.array_equal(data.train.images.numpy(), pixels)
         assert data.train.labels.tolist() == data.test.labels.tolist() == labels.tolist()
     (tmp_path / "mine.mat").write_bytes(mat({"A": turned, "b": np.array([[1.5]])}))
     with pytest.raises(InputError, match=r"mine\.mat: no array images; found A, b; needed are images, labels"):
-        load(tmp_path / "mine.mat", announce=lambda note: None)
+        load(tmp_path / "mine.mat", watcher=Watcher())

@@ -13,11 +13,12 @@ from distillset.errors import InputError
 from distillset.sources.channels import with_channels
 from distillset.sources.load import Data, load
 from distillset.sources.places import check_named_by_card
+from distillset.watch import Watcher
 from tests.sources.made import folders, grey, write
 
 
 def quietly(path: Path, **options: object) -> Data:
-    return load(path, announce=lambda note: None, progress=False, **options)  # type: ignore[arg-type]
+    return load(path, watcher=Watcher(), **options)  # type: ignore[arg-type]
 
 
 def test_grey_is_that_of_pillow_and_other_conversions_lose_nothing() -> None:
@@ -64,7 +65,7 @@ def test_an_opaque_screenshot_makes_no_set_of_four_channels(tmp_path: Path) -> N
 
 def test_channels_in_memory() -> None:
     images = torch.randint(0, 256, (8, 3, 6, 5), dtype=torch.uint8)
-    data = load((images, [0, 1] * 4), test=(images, [0, 1] * 4), channels=1, announce=lambda note: None)
+    data = load((images, [0, 1] * 4), test=(images, [0, 1] * 4), channels=1, watcher=Watcher())
     assert data.train.images.tolist() == with_channels(images, 1).tolist()
     assert data.train.spec.mean == pytest.approx([float(data.train.images.double().mean() / 255)])
 
@@ -137,7 +138,7 @@ def test_a_home_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert main(["select", "random", "--data=~/d", "--test=~/d", "--ipc=1", "--out=~/o"]) == 0
     assert (tmp_path / "o").is_dir()
     assert not (tmp_path / "d" / "~").exists()
-    assert len(quietly(Path("~/d")).train) == len(load("~/d", announce=lambda note: None).train) == 10
+    assert len(quietly(Path("~/d")).train) == len(load("~/d", watcher=Watcher()).train) == 10
 
 
 def test_a_folder_of_another_is_read_where_a_card_names_it(tmp_path: Path) -> None:

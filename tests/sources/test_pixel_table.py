@@ -8,11 +8,12 @@ import pytest
 
 from distillset.errors import InputError
 from distillset.sources.load import Data, load
+from distillset.watch import Watcher
 from tests.sources.published import images
 
 
 def quietly(data: Any, **options: Any) -> Data:
-    return load(data, announce=lambda note: None, progress=False, **options)
+    return load(data, watcher=Watcher(), **options)
 
 
 PIXELS = images(20, 12, 12)[:, 0]

@@ -11,13 +11,14 @@ import pytest
 from distillset.errors import InputError
 from distillset.sources.known import KNOWN
 from distillset.sources.load import Data, load
+from distillset.watch import Watcher
 from tests.sources import published
 from tests.sources.on_disk import channels_first, picture, png
 from tests.sources.published import TEN, Pixels
 
 
 def quietly(data: Any, **options: Any) -> Data:
-    return load(data, announce=lambda note: None, progress=False, **options)
+    return load(data, watcher=Watcher(), **options)
 
 
 def check(data: Data, train: Pixels, test: Pixels, names: tuple[str, ...] | None = None) -> None:

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
@@ -17,11 +18,13 @@ from distillset.sources.known import KNOWN
 from distillset.sources.load import Data, load
 from distillset.sources.pictures import Form
 from distillset.sources.places import find
+from distillset.watch import Watcher
 from tests.sources.on_disk import channels_first, picture, write_classes, write_parquet
+from tests.watchers import Notes
 
 
 def quietly(data: Any, **options: Any) -> Data:
-    return load(data, announce=lambda note: None, progress=False, **options)
+    return load(data, watcher=Watcher(), **options)
 
 
 def test_digits_are_the_1797_of_scikit_learn_with_a_fixed_test_split() -> None:
@@ -101,7 +104,7 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     (folder / "cat" / "notes.txt").write_text("x")
     (folder / "README.md").write_text("x")
     heard: list[str] = []
-    data = load(folder, announce=heard.append, progress=False)
+    data = load(folder, watcher=Notes(heard))
     assert data.train.spec.class_names == ("cat", "train")
     assert data.train.spec.shape == (3, 6, 4)
     assert data.train.counts.tolist() == [6, 3]
@@ -326,15 +329,19 @@ def test_a_name_beats_a_folder_of_the_same_name_and_a_path_means_the_folder(
     )
 
 
-def test_what_is_announced_and_shown_goes_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_noted_and_shown_goes_to_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_classes(tmp_path / "pets", {"a": [picture(0), picture(1)], "b": [picture(2)]})
-    data = load(folder, progress=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        data = load(folder)
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "decoding pets" in shown.err
     assert "3.00/3.00" in shown.err
     assert f"distillset: {data.notes[0]}\n" in shown.err
-    load(folder, resize=(3, 3))  # not on a terminal, and nobody asked
+    load(folder, resize=(3, 3))  # not on a terminal
     assert "decoding" not in capsys.readouterr().err
 
 

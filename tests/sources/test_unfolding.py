@@ -16,6 +16,7 @@ from distillset.sources import bounds, parquet_pages
 from distillset.sources.arrow_messages import check_arrow
 from distillset.sources.load import load
 from distillset.sources.parquet_pages import Decoded, check_parquet
+from distillset.watch import Watcher
 from tests.sources.on_disk import picture, png, write_parquet
 
 PICTURE = png(picture(0, 80, 80))
@@ -73,7 +74,7 @@ def test_parquet_that_unfolds_is_stopped(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_command_line_stops_it_too_and_leaves_nothing(tmp_path: Path, cache: Path) -> None:
     write(tmp_path / "d", {"image": one(PICTURE, 20_000), "label": pa.array(np.arange(20_000) % 2)})
     with pytest.raises(InputError, match=r"its columns unpack to more than 268,435,456 bytes from \d\d,\d+: a decomp"):
-        load(tmp_path / "d", announce=lambda note: None)
+        load(tmp_path / "d", watcher=Watcher())
     assert not list(cache.rglob("*"))
 
 
@@ -119,7 +120,7 @@ def test_an_honest_file_that_could_be_a_bomb_by_its_heads_is_counted_and_read(tm
 
 def test_images_in_parquet_are_still_read(tmp_path: Path) -> None:
     write_parquet(tmp_path / "d", "train", [picture(n) for n in range(4)] * 50, [0, 1, 0, 1] * 50)
-    assert len(load(tmp_path / "d", announce=lambda note: None, progress=False).train) == 160
+    assert len(load(tmp_path / "d", watcher=Watcher()).train) == 160
 
 
 def test_totals_that_lie_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,13 +204,13 @@ def test_a_saved_data_set_with_compressed_values_is_refused(tmp_path: Path) -> N
 
     rows = datasets.Dataset.from_dict({"image": [picture(n).tolist() for n in range(4)], "label": [0, 1, 0, 1]})
     rows.save_to_disk(str(tmp_path / "d"))
-    assert len(load(tmp_path / "d", announce=lambda note: None, progress=False).train) == 2
+    assert len(load(tmp_path / "d", watcher=Watcher()).train) == 2
     (arrow,) = (tmp_path / "d").glob("*.arrow")
     table = pa.ipc.open_stream(arrow.read_bytes()).read_all()
     with pa.ipc.new_stream(str(arrow), table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
     with pytest.raises(InputError, match=r"\.arrow: its values are compressed"):
-        load(tmp_path / "d", announce=lambda note: None)
+        load(tmp_path / "d", watcher=Watcher())
     arrow.write_bytes(b"\xff\xff\xff\xff" + struct.pack("<i", 2**30) + b"x")
     with pytest.raises(InputError, match=r"\.arrow: damaged, or not a file of Arrow"):
-        load(tmp_path / "d", announce=lambda note: None)
+        load(tmp_path / "d", watcher=Watcher())

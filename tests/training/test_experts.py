@@ -19,6 +19,7 @@ from distillset.nets import build, fresh
 from distillset.store import locked, read_json
 from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
 from distillset.training.experts import ExpertTrainer
+from distillset.watch import Watcher
 from tests import toys
 from tests.oracles import mtt_oracle as oracle
 
@@ -27,7 +28,7 @@ SETTING = ExpertSetting(REAL.fingerprint(), "none", toys.NETWORK.lower(), 0.1, 1
 COUNT, EPOCHS = 2, 3
 
 
-class Watcher:
+class Counting(Watcher):
     """Notes what it is told, and stops after some epochs."""
 
     def __init__(self, stop_after: int | None = None) -> None:
@@ -48,7 +49,7 @@ class Watcher:
 def train(folder: Path, **changes: Any) -> Trajectories:
     asked: dict[str, Any] = {
         "engine": toys.engine(), "module": build(toys.NETWORK, REAL.spec), "real": REAL, "setting": SETTING,
-        "folder": folder, "count": COUNT, "epochs": EPOCHS, "watcher": Watcher(), **changes,
+        "folder": folder, "count": COUNT, "epochs": EPOCHS, "watcher": Counting(), **changes,
     }  # fmt: skip
     return train_experts(**asked)
 
@@ -137,8 +138,8 @@ def test_experts_learn(tmp_path: Path) -> None:
 def test_stopped_experts_go_on_bit_for_bit(experts: Trajectories, tmp_path: Path, stops: list[int]) -> None:
     for count in stops:
         with pytest.raises(InterruptedRun, match="the same command goes on"):
-            train(tmp_path / "out", watcher=Watcher(count))
-    watcher = Watcher()
+            train(tmp_path / "out", watcher=Counting(count))
+    watcher = Counting()
     assert_same(train(tmp_path / "out", watcher=watcher), experts)
     assert watcher.epochs == [(done, COUNT * EPOCHS) for done in range(sum(stops) + 1, COUNT * EPOCHS + 1)]
 
@@ -146,7 +147,7 @@ def test_stopped_experts_go_on_bit_for_bit(experts: Trajectories, tmp_path: Path
 def test_more_experts_and_epochs_may_be_asked_for(experts: Trajectories, tmp_path: Path) -> None:
     train(tmp_path / "out", count=1, epochs=1)
     assert_same(train(tmp_path / "out"), experts)
-    watcher = Watcher()
+    watcher = Counting()
     train(tmp_path / "out", watcher=watcher)
     assert watcher.epochs == []
     train(tmp_path / "out", count=1, epochs=1, watcher=watcher)
@@ -165,7 +166,7 @@ def test_a_damaged_state_is_trained_again(experts: Trajectories, tmp_path: Path,
         path.write_bytes({"cut": bytes(content[:50]), "changed": bytes(content), "empty": b""}[damage])
         with pytest.raises(InputError, match="epoch-03"):
             Trajectories.open(out).state(0, EPOCHS)
-    watcher = Watcher()
+    watcher = Counting()
     assert_same(train(out, watcher=watcher, epochs=EPOCHS + 1), train(tmp_path / "other", epochs=EPOCHS + 1))
     assert (damage == "missing") or any("trained again" in note for note in watcher.notes)
     (out / "expert-000" / ".epoch-03.safetensors.7.tmp").write_bytes(b"half")
@@ -207,7 +208,7 @@ def test_the_card_says_what_they_are(experts: Trajectories) -> None:
 
 
 def test_disk_is_told_and_checked_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    watcher = Watcher()
+    watcher = Counting()
     train(tmp_path / "out", watcher=watcher)
     parameters = Layout(build(toys.NETWORK, REAL.spec)).size
     told = COUNT * (EPOCHS + 1) * (4 * parameters + 600)

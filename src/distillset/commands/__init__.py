@@ -16,10 +16,11 @@ from pathlib import Path
 from types import FrameType
 
 from distillset.commands.process import keep_memory, sleep_while_waiting
-from distillset.commands.ranks import part, speaks
+from distillset.commands.ranks import part
 from distillset.commands.streams import Stream, open_missing
 from distillset.errors import DiskError, DistillsetError, InterruptedRun, LostRankError, wanted_memory
 from distillset.escapes import printable
+from distillset.watch import speaks
 
 VERBS = {
     "distill": ("distill", "learn a few synthetic images a class"),

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the study, and print its curves."""
     with Terminal(options.quiet) as terminal:
         points = continual(
-            load_data(options, terminal.note),
+            load_data(options, terminal),
             options.memories,
             options.out,
             steps=options.steps,

@@ -17,6 +17,7 @@ from distillset.distill import distill
 from distillset.distillation.run_folder import threads_before
 from distillset.evaluation import evaluate
 from distillset.methods import METHODS, field_type
+from distillset.watch import Watcher
 
 
 def add(verbs: Any) -> None:
@@ -83,11 +84,19 @@ def run(options: argparse.Namespace) -> int:
     logs = open_logs(options.log, options.out, told)
     with Terminal(options.quiet, logs=logs) as terminal:
         check_room(options)
-        data = load_data(options, terminal.note, stop=terminal.stop)
+        data = load_data(options, terminal)
 
         def accuracy(synthetic: SyntheticSet) -> float:
             with terminal.at_once():
-                row = evaluate(synthetic, data, networks=(options.network,), repeats=1, baseline=False, machine=on)[0]
+                (row,) = evaluate(
+                    synthetic,
+                    data,
+                    networks=(options.network,),
+                    repeats=1,
+                    baseline=False,
+                    machine=on,
+                    watcher=Watcher(),  # the terminal hears of the accuracy from the run
+                )
             return row.mean
 
         synthetic = distill(

@@ -9,7 +9,6 @@ from typing import Any
 from distillset.augment import NONE
 from distillset.commands.evaluating import add_evaluation, evaluation
 from distillset.commands.options import add_data, load_data
-from distillset.commands.progress import note
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
@@ -19,6 +18,7 @@ from distillset.report import ACCURACY
 from distillset.sources.load import Data
 from distillset.sources.picture_sets import holds_pictures, read_pictures
 from distillset.store import write_json
+from distillset.watch import Progress, write_note
 
 
 def add(verbs: Any) -> None:
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     made_from = origin.get("fingerprint")
     fits = (data.train.spec.shape, data.train.spec.classes) == (synthetic.spec.shape, synthetic.spec.classes)
     if fits and made_from not in (None, data.train.fingerprint()):
-        note(f"note: the artifact was not made from this training set ({data.source})")
+        write_note(f"note: the artifact was not made from this training set ({data.source})")
     needs_snapshots = options.select == "validation" or options.best_on_test
     soft = options.scores and synthetic.labels.dim() > 1 and not options.hard_labels
     if options.scores:
@@ -76,7 +76,6 @@ def run(options: argparse.Namespace) -> int:
         select=options.select,
         best_on_test=options.best_on_test,
         save_networks=options.save_networks,
-        announce=note,
         **evaluation(options),
     )
     rows = tried(
@@ -109,13 +108,13 @@ def _opened(options: argparse.Namespace) -> tuple[SyntheticSet, Data]:
     """
     if not holds_pictures(options.artifact):
         synthetic = SyntheticSet.load(options.artifact)
-        return synthetic, load_data(options, note, synthetic.card.get("data") or {})
+        return synthetic, load_data(options, Progress(), synthetic.card.get("data") or {})
     if options.data is None:
         raise InputError(f"--data: not given, and {options.artifact} holds pictures, which do not name their data")
     if options.save:
         raise InputError(f"--save: {options.artifact} holds pictures and is no artifact; distillset import makes one")
-    data = load_data(options, note)
-    return read_pictures(options.artifact, data.train.spec, note), data
+    data = load_data(options, Progress())
+    return read_pictures(options.artifact, data.train.spec, Progress()), data
 
 
 def _check_scores(options: argparse.Namespace, method: str, spec: Spec) -> None:

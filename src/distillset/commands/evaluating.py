@@ -4,7 +4,6 @@ import argparse
 from typing import Any
 
 from distillset.commands.options import add_machine, machine
-from distillset.commands.progress import note
 from distillset.evaluation import PROTOCOLS, Ledger
 from distillset.nets import POOLS
 from distillset.store import cache_folder
@@ -36,10 +35,6 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
 
 def evaluation(options: argparse.Namespace) -> dict[str, Any]:
     """What `add_evaluation` read, as arguments of the library's functions; but ``augment`` and the baseline."""
-
-    def report(artifact: str, done: int, accuracy: float) -> None:
-        note(f"{artifact}: network {done} of {options.repeats}, {accuracy:.2%}")
-
     return {
         "networks": tuple(options.networks),
         "repeats": options.repeats,
@@ -47,6 +42,5 @@ def evaluation(options: argparse.Namespace) -> dict[str, Any]:
         "epochs": options.epochs,
         "seed": options.seed,
         "ledger": None if options.no_cache else Ledger(cache_folder("accuracies")),
-        "report": report,
         "machine": machine(options),
     }

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(f"--{name} {value}: must be at least {minimum}")
     with Terminal(options.quiet) as terminal:
         check_room(options)
-        data = load_data(options, terminal.note, stop=terminal.stop)
+        data = load_data(options, terminal)
         trajectories, epochs = _make(options, data, terminal)
     size = trajectories.bytes(range(options.count))
     told = f"{size / 1e6:,.1f} MB, {size / options.count / 1e6:,.2f} an expert"
@@ -107,7 +107,7 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
     for reason in compute.reasons:
         terminal.note(reason)
     real = whitened(real, whiten, options.whiten_large, None, terminal, mesh)
-    engine = Engine(compute, terminal.note)
+    engine = Engine(compute, terminal)
     made = train_experts(engine, module, real, setting, out, options.count, epochs, terminal, mesh)
     return made, epochs
 

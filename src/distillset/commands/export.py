@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from distillset.commands.options import add_data, add_machine, load_data, machine
-from distillset.commands.progress import note
 from distillset.data.grid import GRID
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
@@ -17,6 +16,7 @@ from distillset.export.hub import push
 from distillset.export.measure import measure
 from distillset.sources.picture_sets import read_pictures
 from distillset.store import cache_folder
+from distillset.watch import Progress, write_note
 
 
 def add(verbs: Any) -> None:
@@ -85,7 +85,7 @@ def run_export(options: argparse.Namespace) -> int:
         raise InputError(f"--measure: with --to parquet only, not {options.to}")
     measured = None
     if options.measure:
-        data = load_data(options, note, synthetic.card.get("data") or {})
+        data = load_data(options, Progress(), synthetic.card.get("data") or {})
         measured = measure(
             synthetic,
             data,
@@ -97,9 +97,9 @@ def run_export(options: argparse.Namespace) -> int:
             machine=machine(options),
         )
         exact, rounded = measured["rows"].values()
-        note(f"accuracy {exact['mean']:.2%} as learned, {rounded['mean']:.2%} as 8-bit pictures")
+        write_note(f"accuracy {exact['mean']:.2%} as learned, {rounded['mean']:.2%} as 8-bit pictures")
     for line in export(synthetic, options.to, options.out, measured=measured):
-        note(line)
+        write_note(line)
     print(f"{options.out}: {len(synthetic)} images as {options.to}")
     return 0
 
@@ -109,7 +109,7 @@ def run_import(options: argparse.Namespace) -> int:
     out: Path = options.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: exists and is not an empty folder; choose another")
-    data = load_data(options, note)
+    data = load_data(options, Progress())
     synthetic = _imported(options, _spec(options, data.train.spec))
     replace(synthetic, card={**synthetic.card, "data": data.origin()}).save(out)
     print(f"{out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {out / GRID}")
@@ -124,10 +124,10 @@ def _imported(options: argparse.Namespace, spec: Spec) -> SyntheticSet:
             raise InputError(f"{folder}: a folder is imported by itself, without other files and --labels")
         written = [path for path in (folder / "images_best.pt", *sorted(folder.glob("res_*.pt"))) if path.is_file()]
         if not written:
-            return read_pictures(folder, spec, note, options.method)
+            return read_pictures(folder, spec, Progress(), options.method)
         files = written[:1]
-        note(f"{folder}: reading {files[0].name}")
-    return read_pt(files, options.labels, spec, method=options.method, values=options.values, announce=note)
+        write_note(f"{folder}: reading {files[0].name}")
+    return read_pt(files, options.labels, spec, method=options.method, values=options.values)
 
 
 def _spec(options: argparse.Namespace, spec: Spec) -> Spec:

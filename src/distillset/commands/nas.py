@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the study, and print what it allows to be said."""
     with Terminal(options.quiet) as terminal:
         result = nas(
-            load_data(options, terminal.note),
+            load_data(options, terminal),
             options.proxy,
             options.out,
             count=options.sample,

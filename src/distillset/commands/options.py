@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from distillset.errors import InputError
 from distillset.machine import Machine
 from distillset.sources.load import Data, load
 from distillset.sources.places import check_named_by_card
+from distillset.watch import Watcher
 
 
 def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
@@ -110,14 +111,13 @@ def size(text: str) -> tuple[int, int]:
 
 def load_data(
     options: argparse.Namespace,
-    announce: Callable[[str], None],
+    watcher: Watcher,
     origin: Mapping[str, Any] | None = None,
-    stop: Callable[[], bool] = lambda: False,
     decoded: Path | None = None,
 ) -> Data:
     """The data that the flags name; what ``origin`` (of an artifact's card) says where they do not.
 
-    Other data than the artifact's are brought to its classes and size, too. ``stop`` and ``decoded`` as in
+    Other data than the artifact's are brought to its classes and size, too. ``watcher`` and ``decoded`` as in
     `load`.
 
     Raises:
@@ -143,8 +143,7 @@ def load_data(
         crop=crop,
         allow_outside=options.allow_outside,
         channels=origin.get("channels") if options.channels is None else options.channels,
-        announce=announce,
-        stop=stop,
+        watcher=watcher,
         decoded=decoded,
     )
 

@@ -1,11 +1,6 @@
-"""Which process of a run talks to the user."""
+"""How the ranks of a run part."""
 
 import os
-
-
-def speaks() -> bool:
-    """Whether this process talks to the user: of the ranks of `torchrun`, the first does."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def part() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from distillset.commands.options import add_machine, machine
-from distillset.commands.progress import Terminal, note
+from distillset.commands.progress import Terminal
 from distillset.reproduction import Budget, Outcome, Results, choose, duration, reproduce, side_by_side
+from distillset.watch import write_note
 
 
 def add(verbs: Any) -> None:
@@ -117,7 +118,7 @@ def _side_by_side(options: argparse.Namespace, rows: Sequence[str], budget: Budg
     failed = [job for job in finished if job.code]
     if options.quiet:  # errors are not progress
         for job in failed:
-            note(job.last)
+            write_note(job.last)
     return failed[0].code if finished and len(failed) == len(finished) else 0
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from distillset.commands.options import add_data, add_machine, load_data, machine
-from distillset.commands.progress import note
-from distillset.commands.ranks import speaks
 from distillset.coresets import SELECTORS, select
 from distillset.coresets.expert import NETWORK
 from distillset.data.grid import GRID
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import InputError, unwritable
 from distillset.store import held, read_json
+from distillset.watch import Progress, speaks
 
 
 def add(verbs: Any) -> None:
@@ -51,7 +50,7 @@ def _select(options: argparse.Namespace, out: Path) -> int:
     found = read_json(out / CARD) if (out / CARD).is_file() else None
     asked = {"method": options.selector.replace("_", "-"), "settings": {"ipc": options.ipc, "seed": options.seed}}
     _check_same(out, found, asked)
-    data = load_data(options, note)
+    data = load_data(options, Progress())
     _check_same(out, found, {"data": {"fingerprint": data.train.fingerprint()}})
     synthetic = select(
         data,
@@ -60,7 +59,6 @@ def _select(options: argparse.Namespace, out: Path) -> int:
         seed=options.seed,
         network=options.network,
         epochs=options.epochs,
-        announce=note,
         machine=machine(options),
     )
     _check_same(out, found, {name: synthetic.card[name] for name in ("settings", "data")})

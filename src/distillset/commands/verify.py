@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from distillset.commands.options import add_data, load_data
-from distillset.commands.progress import note
 from distillset.data.synthetic import SyntheticSet
 from distillset.distillation.verify import Check, verify
 from distillset.errors import InputError, unwritable
 from distillset.sources.cache import STAGE
 from distillset.store import cache_folder
+from distillset.watch import Progress
 
 SIGNS = {True: "ok", False: "FAILED", None: "-"}
 
@@ -78,4 +78,4 @@ def _checks(folder: Path, options: argparse.Namespace, decoded: Path | None) -> 
     if any(check.holds is False for check in checks):
         return checks
     origin = SyntheticSet.load(folder).card.get("data") or {}
-    return verify(folder, load_data(options, note, origin, decoded=decoded).train)
+    return verify(folder, load_data(options, Progress(), origin, decoded=decoded).train)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distillset.arguments import function, path_of, whole
+from distillset.arguments import path_of, whole
 from distillset.coresets.expert import NETWORK, Expert, expert
 from distillset.coresets.forgetting import forgetting
 from distillset.coresets.herding import herding
@@ -29,6 +29,7 @@ from distillset.machine import Machine
 from distillset.mesh import Mesh, Solo, join
 from distillset.nets import Source
 from distillset.sources.load import given
+from distillset.watch import Watcher, watching
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def select(
     epochs: int | None = None,
     machine: Machine | str = "auto",
     cache: str | Path | None = None,
-    announce: Callable[[str], None] = lambda line: None,
+    watcher: Watcher | None = None,
 ) -> SyntheticSet:
     """Choose ``ipc`` real images a class; ranks of `torchrun` share the classes, and all return the same.
 
@@ -119,7 +120,7 @@ def select(
         seed: names all random streams.
         network, epochs, cache: of the expert, where the selector needs one; see `distillset.coresets.expert.expert`.
         machine: what to compute on, as in `distillset.distill`.
-        announce: is told how the expert comes on, and how long things took.
+        watcher: hears how the expert comes on and how long things took, and may ask to stop; see `distillset.Watcher`.
 
     Raises:
         InputError: an unknown selector, or an argument out of its range.
@@ -127,15 +128,15 @@ def select(
     name, selector = selector, str(selector).replace("_", "-")
     if selector not in SELECTORS:
         raise InputError(f"selector {shown(name)}: choose one of {', '.join(SELECTORS)}")
-    function("announce", announce)
+    watcher = watching(watcher)
     machine = Machine.of(machine)
     ipc, seed = whole("--ipc", ipc, 1), whole("--seed", seed)
     epochs = None if epochs is None else whole("--epochs", epochs)
     folder = None if cache is None else path_of("cache", cache)
-    data = given(data, announce)
+    data = given(data, watcher)
     real = data.train
     for line in told_twice(real, ipc):
-        announce(line)
+        watcher.note(line)
     # As bytes, as numbers, and normalised.
     chosen = real.spec.classes * ipc
     check_memory(f"--ipc {ipc}: choosing {chosen:,} images", chosen * math.prod(real.spec.shape) * (1 + 4 + 4))
@@ -151,7 +152,7 @@ def select(
             seed=seed,
             machine=machine,
             cache=folder,
-            announce=announce,
+            watcher=watcher,
             mesh=mesh,
         )
         settings["expert"] = taught.to_json()
@@ -160,7 +161,7 @@ def select(
     rows = choose_rows(selector, real, ipc, Key(seed)("select", selector), taught, mesh)
     metrics |= {"seconds": round(time.monotonic() - start, 2), "memory": peak(place)}
     if taught:
-        announce(f"{selector}: {len(rows)} of {len(real)} images in {metrics['seconds']:.1f} s, the expert apart")
+        watcher.note(f"{selector}: {len(rows)} of {len(real)} images in {metrics['seconds']:.1f} s, the expert apart")
     card = {"method": selector, "settings": settings, "data": data.origin(), "metrics": metrics}
     card["real"] = real_images(rows.tolist(), data.named(rows.tolist()))
     return SyntheticSet(real.rows(rows), real.labels[rows].clone(), real.spec, card)

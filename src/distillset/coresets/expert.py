@@ -22,7 +22,7 @@ from distillset.data.card import is_number
 from distillset.data.real import RealSet
 from distillset.data.synthetic import versions
 from distillset.engine import Compute, Engine, embedding, measure
-from distillset.errors import InputError
+from distillset.errors import InputError, InterruptedRun
 from distillset.keys import STREAMS, Key
 from distillset.machine import Machine
 from distillset.mesh import Mesh, Solo
@@ -30,6 +30,7 @@ from distillset.nets import Network, Source, State, fresh
 from distillset.store import cache_folder, read_tensors, write_tensors
 from distillset.training import Recipe, Trainer, TrainingSet
 from distillset.trust import doubt, shut
+from distillset.watch import Watcher, watching
 
 NETWORK = "ConvNetW64"
 PASSES = 5
@@ -92,7 +93,7 @@ def expert(
     seed: int = 0,
     machine: Machine | str = "auto",
     cache: Path | None = None,
-    announce: Callable[[str], None] = lambda line: None,
+    watcher: Watcher | None = None,
     mesh: Mesh | None = None,
 ) -> Expert:
     """The expert of a real set: from the cache, else trained now and kept there.
@@ -104,12 +105,14 @@ def expert(
         seed: names its random streams.
         machine: what to compute on, as in `distillset.distill`.
         cache: the folder of the cache; None is ``experts`` in the library's.
-        announce: is told of each pass.
+        watcher: hears how it comes on, and may ask to stop.
         mesh: ranks that need it; the one that writes trains it, alone, and hands it to the others.
 
     Raises:
         InputError: an argument out of its range.
+        InterruptedRun: the watcher asked to stop.
     """
+    watcher = watching(watcher)
     recipe, asked = expert_recipe(len(real), epochs), Network.of(network, real.spec)
     work = measure(asked.module, real.spec.shape, 4.0 * len(real) * (recipe.epochs + 1))
     compute, mesh = Compute.resolve(machine, work), mesh or Solo()
@@ -126,16 +129,16 @@ def expert(
     }
     name = hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:32]
     path = (cache or cache_folder("experts")) / f"{name}.safetensors"
-    trainer = Trainer(Engine(compute, announce), asked.module, recipe)
+    trainer = Trainer(Engine(compute, watcher), asked.module, recipe)
     found = _read(path, entry, trainer, len(real)) if mesh.writes else None
     known = bool(mesh.agree(found is not None))
     if known:
         took = f", in {found[1]['seconds']:.0f} s" if found else ""
-        announce(f"expert {asked.title}: trained before{took}; kept in {path}")
+        watcher.note(f"expert {asked.title}: trained before{took}; kept in {path}")
     else:
-        found = mesh.lead(lambda beat: _train(trainer, real, Key(seed)("expert"), announce, beat))
+        found = mesh.lead(lambda beat: _train(trainer, real, Key(seed)("expert"), watcher, beat))
         if found:
-            _write(path, found[0], {**found[1], **entry}, announce)
+            _write(path, found[0], {**found[1], **entry}, watcher)
     tensors, meta = _everywhere(found, trainer, len(real), mesh)
     state = {name[6:]: value.to(compute.device) for name, value in tensors.items() if name.startswith("state.")}
     return Expert(asked.title, trainer, state, tensors["events"], meta["accuracy"], meta["seconds"], known)
@@ -155,7 +158,7 @@ def _everywhere(
 
 
 def _train(
-    trainer: Trainer, real: RealSet, key: Key, announce: Callable[[str], None], beat: Callable[[], object]
+    trainer: Trainer, real: RealSet, key: Key, watcher: Watcher, beat: Callable[[], object]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and figures to keep: the state, and the forgetting events on the way."""
     start, device, passes = time.monotonic(), trainer.engine.device, trainer.recipe.epochs + 1
@@ -167,12 +170,14 @@ def _train(
     def after(epoch: int, state: State) -> None:
         nonlocal accuracy, told
         beat()
+        if watcher.stop():
+            raise InterruptedRun("stopped while the expert was trained; nothing of it is kept")
         right = trainer.predict(state, examples, len(real)).argmax(1) == real.labels
         forgotten.add(right)
         accuracy, now = float(right.float().mean()), time.monotonic()
         if now - told > 5 or epoch + 1 == passes:
             told = now
-            announce(f"expert: pass {epoch + 1} of {passes}, {accuracy:.2%} of the set right, {now - start:.0f} s")
+            watcher.note(f"expert: pass {epoch + 1} of {passes}, {accuracy:.2%} of the set right, {now - start:.0f} s")
 
     state = fresh(trainer.module, key("network"), device)
     trainer.train(state, TrainingSet(examples, real.labels, key, real.resident(device)), after)
@@ -203,9 +208,9 @@ def _read(
     return (tensors, meta) if numbers and same else None
 
 
-def _write(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any], announce: Callable[[str], None]) -> None:
+def _write(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any], watcher: Watcher) -> None:
     try:
         write_tensors(path, tensors, meta)
         shut(path)
     except OSError as error:
-        announce(f"the expert is not kept: {path.parent} cannot be written ({error.strerror or error})")
+        watcher.note(f"the expert is not kept: {path.parent} cannot be written ({error.strerror or error})")

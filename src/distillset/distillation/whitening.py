@@ -1,7 +1,6 @@
 """A training set under the whitening that a run, or the experts of a folder, go by."""
 
 from pathlib import Path
-from typing import Protocol
 
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
@@ -11,17 +10,11 @@ from distillset.mesh import Mesh, Solo
 from distillset.methods import Method, Whitens, canvas
 from distillset.store import cache_folder
 from distillset.trust import doubt, shut
-
-
-class Told(Protocol):
-    """Who is told what takes a while."""
-
-    def note(self, line: str) -> None:
-        """A line worth telling."""
+from distillset.watch import Watcher
 
 
 def whitened(
-    real: RealSet, whiten: str, large: bool, folder: Path | None, watcher: Told, mesh: Mesh | None = None
+    real: RealSet, whiten: str, large: bool, folder: Path | None, watcher: Watcher, mesh: Mesh | None = None
 ) -> RealSet:
     """``real`` under ``whiten``: ``none``, or ``zca`` fitted on it.
 
@@ -32,7 +25,7 @@ def whitened(
         whiten: a name of `WHITENINGS`, as `chosen` gives it.
         large: whether images above 32x32x3 may be whitened.
         folder: of a run; None if there is none.
-        watcher: is told.
+        watcher: hears of what takes long.
         mesh: ranks that are all to have the writing one's.
 
     Raises:
@@ -47,7 +40,7 @@ def whitened(
     return real.whitened(whitening)
 
 
-def _found(real: RealSet, folder: Path | None, watcher: Told) -> Whitening:
+def _found(real: RealSet, folder: Path | None, watcher: Watcher) -> Whitening:
     kept = folder / FILE if folder else None
     if kept and kept.is_file():
         return Whitening.load(kept, real.fingerprint())

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from distillset.watch import Watcher
+
 T = TypeVar("T")
 
 WARM = 2
@@ -29,7 +31,7 @@ class Launch:
         device: where it computes.
         capture: whether it may be captured.
         pool: memory that graphs share which never run at the same time; None is one of its own.
-        announce: is told of what cannot be captured.
+        watcher: hears of what cannot be captured.
     """
 
     def __init__(
@@ -38,9 +40,10 @@ class Launch:
         device: torch.device,
         capture: bool = True,
         pool: Any = None,
-        announce: Callable[[str], object] = lambda line: None,
+        watcher: Watcher | None = None,
     ) -> None:
-        self.function, self.device, self.pool, self._announce = function, device, pool, announce
+        self.function, self.device, self.pool = function, device, pool
+        self.watcher = watcher or Watcher()
         self._plain = not capture or device.type != "cuda"
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -79,7 +82,7 @@ class Launch:
 
     def _give_up(self, why: str) -> None:
         self._plain, self._inputs = True, []
-        self._announce(f"{why}: it runs operation by operation, slower")
+        self.watcher.note(f"{why}: it runs operation by operation, slower")
 
 
 def side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:

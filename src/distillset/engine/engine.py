@@ -14,6 +14,7 @@ from distillset.engine.captured import Launch
 from distillset.engine.compile import compiled_apart
 from distillset.engine.compute import Compute
 from distillset.engine.micro_batches import MicroBatches
+from distillset.watch import Watcher
 
 TOGETHER = 10
 """Most trainings side by side."""
@@ -33,7 +34,7 @@ class Engine(MicroBatches):
 
     Args:
         compute: how.
-        announce: is told of a micro-batch that had to be made smaller, and of what cannot be captured.
+        watcher: hears of a micro-batch that had to be made smaller, and of what cannot be captured.
         defers: whether nothing is read from the device while steps go on, so that they can be captured; None says: on a
             GPU.
     """
@@ -41,10 +42,10 @@ class Engine(MicroBatches):
     def __init__(
         self,
         compute: Compute,
-        announce: Callable[[str], object] = lambda line: None,
+        watcher: Watcher | None = None,
         defers: bool | None = None,
     ) -> None:
-        super().__init__(compute, announce)
+        super().__init__(compute, watcher)
         self.defers = self.device.type == "cuda" if defers is None else defers
 
     @cached_property
@@ -54,7 +55,7 @@ class Engine(MicroBatches):
 
     def launch(self, function: Callable[..., None], capture: bool = True) -> Launch:
         """``function``, which writes to what it holds, as one launch where the device has such a thing."""
-        return Launch(function, self.device, capture and self.defers, self._pool, self._announce)
+        return Launch(function, self.device, capture and self.defers, self._pool, self.watcher)
 
     def draws(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function that draws random numbers, or does with numbers what needs no products of matrices.

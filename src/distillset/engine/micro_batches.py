@@ -12,6 +12,7 @@ from distillset.engine.compile import compiled
 from distillset.engine.compute import Compute
 from distillset.engine.networks import Loss, Rowwise, State
 from distillset.errors import InputError
+from distillset.watch import Watcher
 
 Split = Callable[..., tuple[list[Tensor], list[Tensor]]]
 T = TypeVar("T")
@@ -22,11 +23,11 @@ class MicroBatches:
 
     Args:
         compute: how.
-        announce: is told of a micro-batch that had to be made smaller.
+        watcher: hears of a micro-batch that had to be made smaller.
     """
 
-    def __init__(self, compute: Compute, announce: Callable[[str], object] = lambda line: None) -> None:
-        self.compute, self._announce = compute, announce
+    def __init__(self, compute: Compute, watcher: Watcher | None = None) -> None:
+        self.compute, self.watcher = compute, watcher or Watcher()
         self.device = torch.device(compute.device)
         self.micro_batch = compute.micro_batch
         """The most images in one call: what was chosen, or less once the device has run out of memory."""
@@ -154,7 +155,7 @@ class MicroBatches:
             self.micro_batch = max(1, min(self.micro_batch, images or self.micro_batch) // 2)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            self._announce(f"out of memory: micro-batches of {self.micro_batch} from here on")
+            self.watcher.note(f"out of memory: micro-batches of {self.micro_batch} from here on")
 
     def _parts(self, rows: Sequence[Tensor], full: int, mixes: bool) -> Iterator[list[Tensor]]:
         count = len(rows[0])

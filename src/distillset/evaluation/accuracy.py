@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import nn
 
-from distillset.arguments import function, of_kind, path_of, text, truth, whole
+from distillset.arguments import of_kind, path_of, text, truth, whole
 from distillset.coresets import Expert, expert, told_twice
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError, shown
-from distillset.evaluation.bench import Bench, Report
+from distillset.evaluation.bench import Bench
 from distillset.evaluation.checks import check_fit
 from distillset.evaluation.ledger import Ledger
 from distillset.evaluation.protocol import Protocol, choose
@@ -26,6 +26,7 @@ from distillset.mesh import join
 from distillset.nets import Network, Source, pool
 from distillset.sources.load import Data, with_test
 from distillset.sources.picture_sets import holds_pictures, read_pictures
+from distillset.watch import Watcher, watching
 
 MOST_REPEATS = 100_000
 """Networks a row: what each of them found is kept until the last."""
@@ -53,8 +54,7 @@ def evaluate(
     machine: Machine | str = "auto",
     save_networks: str | Path | None = None,
     ledger: Ledger | None = None,
-    report: Report | None = None,
-    announce: Callable[[str], None] = lambda line: None,
+    watcher: Watcher | None = None,
 ) -> list[Row]:
     """Train ``repeats`` fresh networks of each kind on ``synthetic`` and test them; ranks of `torchrun` share them.
 
@@ -84,18 +84,19 @@ def evaluate(
         machine: what to compute on, as in `distillset.distill`; CPU threads are those that PyTorch has.
         save_networks: a folder for the trained networks, one safetensors file each.
         ledger: remembers the accuracy of every network trained, so that nothing is trained twice.
-        report: is told of each network.
-        announce: is told of what else takes long.
+        watcher: hears of each network and of what else takes long, and may ask to stop; see `distillset.Watcher`.
 
     Raises:
         InputError: an argument out of its range, or a test or training set that does not fit the synthetic one.
         DivergedError: the logits of all networks of a row are not finite; of some, the row says how many.
+        InterruptedRun: the watcher asked to stop.
     """
-    data = with_test(data, announce)
-    synthetic, artifact = _artifact(synthetic, artifact, data, announce)
+    watcher = watching(watcher)
+    data = with_test(data, watcher)
+    synthetic, artifact = _artifact(synthetic, artifact, data, watcher)
     repeats, seed, machine = _networks(repeats), whole("--seed", seed), Machine.of(machine)
     _check_kinds(protocol, augment, select, (hard_labels, own, baseline, soft_random, with_whole, best_on_test))
-    _check_places(snapshots, ledger, report, announce)
+    _check_places(snapshots, ledger)
     epochs = None if epochs is None else whole("--epochs", epochs)
     if select not in ("last", "validation"):
         raise InputError(f"--select {select}: choose last or validation")
@@ -118,7 +119,7 @@ def evaluate(
     mesh = join(machine.device)
     folder = path_of("--save-networks", save_networks) if save_networks is not None else None
     bench = Bench(
-        synthetic.spec, alike(data.test, synthetic), seed, machine, ledger, folder, report, mesh=mesh, announce=announce
+        synthetic.spec, alike(data.test, synthetic), seed, machine, ledger, folder, mesh=mesh, watcher=watcher
     )
     taught = None
     if soft_random and synthetic.whitening is not None:
@@ -128,16 +129,16 @@ def evaluate(
             data.train.normalised(synthetic.spec),
             seed=seed,
             machine=machine,
-            announce=announce,
+            watcher=watcher,
             mesh=mesh,
         )
     for line in told_twice(data.train, synthetic.ipc) if baseline or soft_random else ():
-        announce(f"random images: {line}")
+        watcher.note(f"random images: {line}")
     others = _others(synthetic, data, seed, baseline, taught, with_whole)
     referee = None
     if select == "validation":
         held = alike(data.train.split(VALIDATION, VALIDATION_KEY)[1], synthetic)
-        referee = Bench(synthetic.spec, held, seed, machine, ledger, None, report, "validation", mesh, announce)
+        referee = Bench(synthetic.spec, held, seed, machine, ledger, None, "validation", mesh, watcher)
     rows = []
     for network, chosen in zip(built, protocols, strict=True):
         if own:
@@ -162,20 +163,15 @@ def _check_kinds(protocol: Any, augment: Any, select: Any, truths: Sequence[Any]
         truth(name, value)
 
 
-def _check_places(snapshots: Any, ledger: Any, report: Any, announce: Any) -> None:
+def _check_places(snapshots: Any, ledger: Any) -> None:
     """The same of where things come from and go to."""
-    function("announce", announce)
-    if report is not None:
-        function("report", report)
     if ledger is not None:
         of_kind("ledger", ledger, Ledger, "a Ledger")
     if snapshots is not None:
         of_kind("snapshots", snapshots, Mapping, "a mapping of steps to sets")
 
 
-def _artifact(
-    synthetic: Any, name: str | None, data: Data, announce: Callable[[str], None]
-) -> tuple[SyntheticSet, str]:
+def _artifact(synthetic: Any, name: str | None, data: Data, watcher: Watcher) -> tuple[SyntheticSet, str]:
     """The set, read where it is a folder's path, and what to call it."""
     if isinstance(synthetic, SyntheticSet):
         return synthetic, "synthetic" if name is None else text("artifact", name)
@@ -183,7 +179,7 @@ def _artifact(
         raise InputError(f"synthetic {shown(synthetic)}: must be a SyntheticSet, or the folder of one")
     path, name = fspath(path_of("synthetic", synthetic)), text("artifact", fspath(synthetic) if name is None else name)
     if holds_pictures(path):
-        return read_pictures(path, data.train.spec, announce), name
+        return read_pictures(path, data.train.spec, watcher), name
     return SyntheticSet.load(path), name
 
 

@@ -3,7 +3,7 @@
 import re
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak, hardware, peak
-from distillset.errors import DivergedError
+from distillset.errors import DivergedError, InterruptedRun
 from distillset.evaluation.ledger import Ledger
 from distillset.evaluation.row import Row
 from distillset.evaluation.subjects import Subject
@@ -25,9 +25,7 @@ from distillset.mesh import Mesh, Solo
 from distillset.nets import Network, State
 from distillset.store import write_tensors
 from distillset.training import Examples, Recipe, Trainer
-
-Report = Callable[[str, int, float], None]
-"""Called after each network: artifact, networks done, accuracy."""
+from distillset.watch import Watcher
 
 
 class Bench:
@@ -40,10 +38,9 @@ class Bench:
         machine: what to compute on.
         ledger: remembers every training.
         save_networks: a folder for the trained networks.
-        report: is told of each network.
         purpose: ``evaluate``; networks that serve another purpose are others.
         mesh: the ranks among which the networks of a row are shared; None is this process alone.
-        announce: is told of micro-batches that had to be made smaller.
+        watcher: hears of each network, and may ask to stop after it; None is nobody.
     """
 
     def __init__(
@@ -54,14 +51,13 @@ class Bench:
         machine: Machine,
         ledger: Ledger | None = None,
         save_networks: Path | None = None,
-        report: Report | None = None,
         purpose: str = "evaluate",
         mesh: Mesh | None = None,
-        announce: Callable[[str], object] = lambda line: None,
+        watcher: Watcher | None = None,
     ) -> None:
         self.spec, self.test, self.seed, self.machine = spec, test.normalised(spec), seed, machine
-        self.ledger, self.save_networks, self.report, self.purpose = ledger, save_networks, report, purpose
-        self.mesh, self.announce = mesh or Solo(), announce
+        self.ledger, self.save_networks, self.purpose = ledger, save_networks, purpose
+        self.mesh, self.watcher = mesh or Solo(), watcher or Watcher()
         self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
 
     def row(self, subject: Subject, network: Network, repeats: int) -> Row:
@@ -69,6 +65,7 @@ class Bench:
 
         Raises:
             DivergedError: all of them did.
+            InterruptedRun: the watcher asked to stop.
         """
         passes = 3.0 * subject.size * (subject.protocol.recipe.epochs + 1) * repeats
         compute = Compute.resolve(self.machine, measure(network.module, self.spec.shape, passes / self.mesh.size))
@@ -80,10 +77,12 @@ class Bench:
             for i, known in zip(group, self._group(subject, network, compute, trainer, group), strict=True):
                 if "diverged" in known:
                     told = f"network {i + 1} of {repeats} ({network.title}) diverged and has no accuracy"
-                    self.announce(f"{subject.artifact}: {told}")
-                elif self.report:
-                    self.report(subject.artifact, i + 1, known["accuracy"])
+                    self.watcher.note(f"{subject.artifact}: {told}")
+                else:
+                    self.watcher.network(subject.artifact, i + 1, repeats, known["accuracy"])
                 found[i] = known
+            if self.watcher.stop():
+                raise InterruptedRun(f"stopped between two networks of {subject.artifact}; what a ledger has is kept")
         found = self._everywhere(found)
         accuracies = tuple(known["accuracy"] for known in found if not known["diverged"])
         if not accuracies:
@@ -176,7 +175,7 @@ class Bench:
         """Kept, so that what was compiled for one set serves the next."""
         wanted = (network.name, recipe, replace(compute, reasons=()))
         if wanted not in self._trainers:
-            self._trainers[wanted] = Trainer(Engine(compute, self.announce), network.module, recipe)
+            self._trainers[wanted] = Trainer(Engine(compute, self.watcher), network.module, recipe)
         return self._trainers[wanted]
 
     def _entry(self, subject: Subject, network: Network, compute: Compute, i: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Nothing is assumed in silence: what the labels are, whether numbers are pixels o
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError, shown
 from distillset.export.weights_only import load_plain
+from distillset.watch import Watcher, watching
 
 LABELS_BESIDE = {"images_best.pt": "labels_best.pt", "images.pt": "labels.pt"}
 
 VALUES = ("auto", "normalised", "unit")
 """What floating-point images are: normalised, or pixels between 0 and 1; found out by default."""
 
-Announce = Callable[[str], None]
 DEPTH = 8
 """Lists in lists that are looked into."""
 
@@ -38,7 +38,7 @@ def read_pt(
     *,
     method: str = "imported",
     values: str = "auto",
-    announce: Announce = lambda line: None,
+    watcher: Watcher | None = None,
 ) -> SyntheticSet:
     """A set from ``.pt`` files of the layouts of `distillset.export.pt`, or of ``(images, labels)``.
 
@@ -51,11 +51,12 @@ def read_pt(
         spec: classes, size and the normalisation that the images were made with.
         method: what to call the method in the card.
         values: ``normalised``, ``unit`` (pixels between 0 and 1, which are then normalised), or ``auto``.
-        announce: is told what was assumed, and what looks odd.
+        watcher: hears what was assumed, and what looks odd.
 
     Raises:
         InputError: a file holds more than plain values and tensors, or what they hold does not fit ``spec``.
     """
+    watcher = watching(watcher)
     if values not in VALUES:
         raise InputError(f"--values {shown(values)}: choose one of {', '.join(VALUES)}")
     paths = _paths(file)
@@ -66,9 +67,9 @@ def read_pt(
     pixels = [_images(part, spec, path) for (part, _), path in zip(parts, paths, strict=True)]
     if len({(part.dtype, part.shape[1:]) for part in pixels}) > 1:
         raise InputError(f"{paths[0]}: images of another type or size than in the other files")
-    images = _normalised(torch.cat(pixels), spec, values, paths[0], announce)
+    images = _normalised(torch.cat(pixels), spec, values, paths[0], watcher)
     card = {"method": method, "imported": ", ".join(path.name for path in paths)[:200]}
-    targets = _targets(found, len(images), spec, paths[0], announce)
+    targets = _targets(found, len(images), spec, paths[0], watcher)
     return SyntheticSet(images.contiguous(), targets, spec, card, lr=_rate(paths[0]))
 
 
@@ -160,10 +161,10 @@ def _images(images: Tensor, spec: Spec, path: Path) -> Tensor:
     return images if images.dtype == torch.uint8 else images.float()
 
 
-def _normalised(images: Tensor, spec: Spec, values: str, path: Path, announce: Announce) -> Tensor:
+def _normalised(images: Tensor, spec: Spec, values: str, path: Path, watcher: Watcher) -> Tensor:
     """Images in normalised space, and what was assumed of them."""
     if images.dtype == torch.uint8:
-        announce(f"{path}: pixels from 0 to 255, normalised with mean {_list(spec.mean)} and std {_list(spec.std)}")
+        watcher.note(f"{path}: pixels from 0 to 255, normalised with mean {_list(spec.mean)} and std {_list(spec.std)}")
         return spec.normalise(images) if tuple(images.shape[1:]) == spec.shape else images.float()
     if not bool(torch.isfinite(images).all()):
         raise InputError(f"{path}: images contain NaN or infinity")
@@ -173,13 +174,13 @@ def _normalised(images: Tensor, spec: Spec, values: str, path: Path, announce: A
         if values == "unit" and not (low >= -0.5 and high <= 1.5):
             raise InputError(f"--values unit: {path} has values from {low:.3g} to {high:.3g}, which are no pixels")
         why = "" if values == "unit" else "; if they are normalised already, say --values normalised"
-        announce(f"{path}: values between 0 and 1 are taken as pixels, and normalised{why}")
+        watcher.note(f"{path}: values between 0 and 1 are taken as pixels, and normalised{why}")
         mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (spec.mean, spec.std))
         return (images - mean) / std if len(spec.mean) == images.shape[1] else images
     by = f"mean {_list(spec.mean)} and std {_list(spec.std)}"
-    announce(f"{path}: taken as normalised with {by}; --mean and --std give others")
+    watcher.note(f"{path}: taken as normalised with {by}; --mean and --std give others")
     if odd := _oddity(images, spec, low, high):
-        announce(f"warning: {path}: does not look normalised so: {odd}")
+        watcher.note(f"warning: {path}: does not look normalised so: {odd}")
     return images
 
 
@@ -197,18 +198,18 @@ def _oddity(images: Tensor, spec: Spec, low: float, high: float) -> str | None:
     return None
 
 
-def _targets(found: Tensor | None, count: int, spec: Spec, path: Path, announce: Announce) -> Tensor:
+def _targets(found: Tensor | None, count: int, spec: Spec, path: Path, watcher: Watcher) -> Tensor:
     """Labels int64 [N], or probabilities float32 [N, classes]."""
     if found is None:
         if count % spec.classes:
             raise InputError(f"{path}: {count} images without labels do not divide into {spec.classes} classes")
         each = count // spec.classes
-        announce(f"{path}: no labels; taken as the {spec.classes} classes in their order, {each} images each")
+        watcher.note(f"{path}: no labels; taken as the {spec.classes} classes in their order, {each} images each")
         return torch.arange(spec.classes).repeat_interleave(each)
     if found.dim() == 1:
         return found
     probable = bool((found >= 0).all()) and torch.allclose(found.sum(1), torch.ones(len(found)), atol=1e-3)
-    announce(f"{path}: labels are taken as {'probabilities' if probable else 'logits'}")
+    watcher.note(f"{path}: labels are taken as {'probabilities' if probable else 'logits'}")
     return found if probable else found.softmax(1)
 
 

@@ -25,7 +25,7 @@ from distillset.keys import Key, fold, words
 from distillset.mesh import Mesh, Solo
 from distillset.nets import Fill, calibrated, drawn, mixes_images
 from distillset.nets.batch_norm import IMAGES
-from distillset.training import Watching
+from distillset.watch import Watcher
 
 Leaves = Mapping[str, Tensor]
 """The current values of the learned tensors; always with ``images [classes*ipc, C, H, W]``, class by class."""
@@ -87,7 +87,7 @@ class Task:
     name: str = ""
     key: Key = field(default_factory=partial(Key, 0))
     folder: Path | None = None
-    watcher: Watching | None = None
+    watcher: Watcher = field(default_factory=Watcher)
     mesh: Mesh = field(default_factory=Solo)
 
     def __post_init__(self) -> None:

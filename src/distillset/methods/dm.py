@@ -115,11 +115,10 @@ class DistributionMatching(ClassByClass):
         if self.method.lr_scale or isinstance(self.task.network, ConvNet):
             return self.method.lr_scale or 1.0
         scale = relative_rate(self.method, self.task)
-        if self.task.watcher:
-            self.task.watcher.note(
-                f"rate {self.method.lr:g} x {scale:.3g}: the pixels move as far in the first step as with convnet "
-                "(--lr-scale 1 takes the rate as it is)"
-            )
+        self.task.watcher.note(
+            f"rate {self.method.lr:g} x {scale:.3g}: the pixels move as far in the first step as with convnet "
+            "(--lr-scale 1 takes the rate as it is)"
+        )
         return scale
 
     def term(self, leaves: Leaves, state: State, numbers: Shown, block: slice) -> Piece:

@@ -152,7 +152,7 @@ def made(wanted: Wanted, task: Task) -> Experts:
         place / "experts",
         wanted.count,
         wanted.reach,
-        task.watcher or _Silent(),
+        task.watcher,
         task.mesh,
     )
     return Experts(trajectories, wanted, scratch)
@@ -160,16 +160,3 @@ def made(wanted: Wanted, task: Task) -> Experts:
 
 def _whiten(task: Task) -> str:
     return "none" if task.real.whitening is None else "zca"
-
-
-class _Silent:
-    """Nobody watches."""
-
-    def note(self, line: str) -> None:
-        return None
-
-    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
-        return None
-
-    def stop(self) -> bool:
-        return False

@@ -5,11 +5,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from types import FrameType
 
 from distillset.errors import DiskError, InputError
-from distillset.watch import Watcher
+from distillset.watch import Relay, Watcher
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 RING_AGAIN = 2.0
@@ -96,24 +96,13 @@ class Budget:
             signal.signal(signal.SIGALRM, before)
 
 
-class Sitting(Watcher):
-    """Passes on what it is told, and asks the run to stop while there is time for one more episode as long as the
-    longest.
-    """
+class TimeLimitedWatcher(Relay):
+    """Asks the run to stop while there is time for one more episode as long as the longest."""
 
     def __init__(self, budget: Budget, watcher: Watcher) -> None:
-        self.budget, self.watcher = budget, watcher
-        self.longest = 0.0
+        super().__init__(watcher)
+        self.budget, self.longest = budget, 0.0
         self._last: float | None = None
-
-    def note(self, line: str) -> None:
-        self.watcher.note(line)
-
-    def step(self, step: int, steps: int, loss: float) -> None:
-        self.watcher.step(step, steps, loss)
-
-    def accuracy(self, step: int, accuracy: float) -> None:
-        self.watcher.accuracy(step, accuracy)
 
     def stop(self) -> bool:
         now = self.budget.clock()
@@ -121,9 +110,3 @@ class Sitting(Watcher):
             self.longest = max(self.longest, now - self._last)
         self._last = now
         return self.watcher.stop() or not self.budget.allows(self.longest)
-
-    def patience(self) -> AbstractContextManager[object]:
-        return self.watcher.patience()
-
-    def close(self) -> None:
-        self.watcher.close()

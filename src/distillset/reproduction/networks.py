@@ -1,7 +1,5 @@
 """The networks of a row, one after the other while there is time."""
 
-from collections.abc import Callable
-
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InterruptedRun
 from distillset.evaluation import Ledger, Row
@@ -10,7 +8,7 @@ from distillset.machine import Machine
 from distillset.reproduction.budget import Budget, OutOfTime
 from distillset.reproduction.plan import Plan
 from distillset.sources.load import Data
-from distillset.watch import Watcher
+from distillset.watch import Relay, Watcher
 
 
 class Networks:
@@ -18,7 +16,7 @@ class Networks:
 
     Args:
         budget: of this call.
-        watcher: is told of each network, and may ask to stop between two.
+        watcher: hears of each network, and may ask to stop between two.
         ledger: remembers them.
         seed: names all random streams.
         machine: what to compute on.
@@ -32,21 +30,19 @@ class Networks:
 
         A random selection is drawn anew for every network.
         """
-        done, redrawn = 0, plan.preset.method == "random"
-
-        def report(i: int) -> None:
-            nonlocal done
-            done = i
+        redrawn = plan.preset.method == "random"
+        limited = _TimeLimitedNetworks(self.watcher, self.budget, plan.name)
 
         def rows(repeats: int) -> list[Row]:
-            return self.evaluate(plan, made, data, repeats, report, own=not redrawn, baseline=redrawn)
+            limited.start()
+            return self.evaluate(plan, made, data, repeats, limited, own=not redrawn, baseline=redrawn)
 
         try:
             return rows(plan.networks), plan.networks
         except OutOfTime:
-            if not done:
+            if not limited.done:
                 raise
-        return rows(done), done
+        return rows(limited.done), limited.done
 
     def evaluate(
         self,
@@ -54,21 +50,11 @@ class Networks:
         made: SyntheticSet,
         data: Data,
         repeats: int,
-        report: Callable[[int], None] = lambda i: None,
+        watcher: Watcher | None = None,
         own: bool = True,
         baseline: bool = False,
     ) -> list[Row]:
-        """``repeats`` networks under the row's protocol; ``report`` is told of each that is done."""
-        last = self.budget.clock()
-
-        def told(artifact: str, i: int, accuracy: float) -> None:
-            nonlocal last
-            now = self.budget.clock()
-            took, last = now - last, now
-            report(i)
-            self.watcher.note(f"{plan.name}: {artifact}, network {i} of {repeats}, {accuracy:.2%}")
-            self._go_on(took, i == repeats)
-
+        """``repeats`` networks under the row's protocol."""
         return evaluate_set(
             made,
             data,
@@ -80,14 +66,35 @@ class Networks:
             baseline=baseline,
             seed=self.seed,
             ledger=self.ledger,
-            report=told,
-            announce=self.watcher.note,
+            watcher=watcher or _TimeLimitedNetworks(self.watcher, self.budget, plan.name),
             machine=self.machine,
         )
 
-    def _go_on(self, took: float, last: bool) -> None:
-        """Whether to train one more network that takes as long."""
+
+class _TimeLimitedNetworks(Relay):
+    """Ends an evaluation where there is no time for one more network that takes as long as the last.
+
+    Args:
+        watcher: hears of each network.
+        budget: of time.
+        row: what the networks belong to.
+    """
+
+    def __init__(self, watcher: Watcher, budget: Budget, row: str) -> None:
+        super().__init__(watcher)
+        self.budget, self.row, self.done = budget, row, 0
+        self.start()
+
+    def start(self) -> None:
+        """The first network begins now."""
+        self._last = self.budget.clock()
+
+    def network(self, artifact: str, network: int, networks: int, accuracy: float) -> None:
+        now = self.budget.clock()
+        took, self._last = now - self._last, now
+        self.done = network
+        self.watcher.note(f"{self.row}: {artifact}, network {network} of {networks}, {accuracy:.2%}")
         if self.watcher.stop():
             raise InterruptedRun("stopped between two networks; the same command goes on")
-        if not last and not self.budget.allows(took):
+        if network < networks and not self.budget.allows(took):
             raise OutOfTime

@@ -12,13 +12,13 @@ from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Ledger, Row
 from distillset.machine import Machine
 from distillset.methods import METHODS
-from distillset.reproduction.budget import Budget, OutOfTime, Sitting
+from distillset.reproduction.budget import Budget, OutOfTime, TimeLimitedWatcher
 from distillset.reproduction.networks import Networks
 from distillset.reproduction.plan import Plan
 from distillset.reproduction.record import Results, ours, result_of
 from distillset.sources.load import Data, load
 from distillset.store import held
-from distillset.watch import Watcher
+from distillset.watch import Watcher, watching
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def reproduce(
         machine: what to compute on.
         seed: names all random streams.
         baseline: whether random images are evaluated when time is left.
-        watcher: is told of progress and may ask to stop.
+        watcher: hears of progress and may ask to stop.
         why: reason that is kept with results that fall short.
         distill_for: seconds after which a distillation ends for this call; the set of the steps until then is evaluated
             and told as that. None is to wait for its last step.
@@ -74,7 +74,7 @@ def reproduce(
         DivergedError: the same.
         InterruptedRun: the watcher asked to stop; everything is kept.
     """
-    watcher = watcher or Watcher()
+    watcher = watching(watcher)
     desk = _Desk(budget, results, out, data_dir, Machine.of(machine), seed, watcher, why, distill_for)
     outcomes: list[Outcome] = []
     for plan in plans:
@@ -172,7 +172,7 @@ class _Desk:
     def _load(self, name: str) -> Data:
         if self._data is None or self._data[0] != name:
             try:
-                found: Data | InputError = load(name, data_dir=self.data_dir, announce=self.watcher.note)
+                found: Data | InputError = load(name, data_dir=self.data_dir, watcher=self.watcher)
             except InputError as error:
                 found = error
             self._data = name, found
@@ -192,13 +192,13 @@ class _Desk:
                         preset.method,
                         preset.ipc,
                         seed=self.seed,
-                        announce=self.watcher.note,
+                        watcher=self.watcher,
                         machine=self.machine,
                     )
                     chosen.save(folder)
                 return SyntheticSet.load(folder), plan
         try:
-            self._distil(plan, data, Sitting(self.budget.part(self.distill_for), self.watcher))
+            self._distil(plan, data, TimeLimitedWatcher(self.budget.part(self.distill_for), self.watcher))
         except InterruptedRun:
             with RunFolder.open(folder) as run:
                 stored, _ = run.latest()

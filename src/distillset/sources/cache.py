@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.errors import DiskError, DistillsetError, GoneError, InputError, InterruptedRun, unwritable
 from distillset.trust import doubt, shut, sound
+from distillset.watch import Watcher
 
 SCHEMA = 1
 """Part of every key: raise it when what is written for the same source changes."""
@@ -166,9 +167,7 @@ def names_of(path: Path, rows: Sequence[int]) -> list[str] | None:
 
 
 @contextmanager
-def building(
-    entry: Path, announce: Callable[[str], object] = lambda note: None, stop: Callable[[], bool] = lambda: False
-) -> Iterator[Path | None]:
+def building(entry: Path, watcher: Watcher | None = None) -> Iterator[Path | None]:
     """A folder beside ``entry`` to build it in, which takes its place if the block succeeds; None where meanwhile
     another process has built it. It holds no link and nothing of other users, which would lead what is written astray.
 
@@ -177,14 +176,13 @@ def building(
 
     Args:
         entry: the entry's place.
-        announce: is told of another process that is waited for.
-        stop: whether to wait no longer.
+        watcher: hears of another process that is waited for, and may ask to wait no longer.
 
     Raises:
         InputError: the cache cannot be written.
         DiskError: the disk is full.
         GoneError: the cache was removed meanwhile.
-        InterruptedRun: ``stop`` said so.
+        InterruptedRun: the watcher asked to stop.
     """
     root = entry.parent
     stage = root / f"{STAGE}{entry.name}"
@@ -195,7 +193,7 @@ def building(
         raise _unwritable(root, error) from None
     try:
         _remove_stale(root, stage)
-        with _held(stage, announce, stop):
+        with _held(stage, watcher or Watcher()):
             if read(entry) is not None:
                 shutil.rmtree(stage, ignore_errors=True)
                 yield None
@@ -219,7 +217,7 @@ def building(
 
 
 @contextmanager
-def _held(stage: Path, announce: Callable[[str], object], stop: Callable[[], bool]) -> Iterator[None]:
+def _held(stage: Path, watcher: Watcher) -> Iterator[None]:
     """Hold ``stage``, as soon as no other process does."""
     told = False
     while True:
@@ -235,10 +233,10 @@ def _held(stage: Path, announce: Callable[[str], object], stop: Callable[[], boo
                 if (stage / LOCK).is_file():
                     yield
                     return
-        if stop():
+        if watcher.stop():
             raise InterruptedRun("stopped while another process decodes these images; nothing is lost")
         if not told:
-            announce(f"{stage.parent}: another process is decoding these images; waiting for it")
+            watcher.note(f"{stage.parent}: another process is decoding these images; waiting for it")
             told = True
         time.sleep(PATIENCE)
 

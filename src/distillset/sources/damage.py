@@ -8,6 +8,7 @@ from torch import Tensor
 from distillset.errors import InputError
 from distillset.sources.pictures import DamagedError, decoded
 from distillset.sources.splits import Block, Picture
+from distillset.watch import Watcher
 
 NAMED = 10
 """Pictures that are named in full."""
@@ -17,19 +18,19 @@ MOST = 200
 
 
 def all_damaged(
-    blocks: Iterable[tuple[Block, Callable[[int], str]]], stop: Callable[[], bool], pool: Executor | None = None
+    blocks: Iterable[tuple[Block, Callable[[int], str]]], watcher: Watcher, pool: Executor | None = None
 ) -> InputError:
     """One error that names all pictures that cannot be decoded.
 
     Args:
         blocks: pictures, and what messages call the one at a position; the first has a damaged one.
-        stop: asked between blocks whether to look no further.
+        watcher: asked between blocks whether to look no further.
         pool: threads to decode in.
     """
     found: list[DamagedError] = []
     whole = True
     for block, row in blocks:
-        if len(found) >= MOST or (found and stop()):
+        if len(found) >= MOST or (found and watcher.stop()):
             whole = False
             break
         if isinstance(block, Tensor):

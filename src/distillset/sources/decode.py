@@ -21,10 +21,10 @@ from distillset.errors import InputError, InterruptedRun
 from distillset.sources import cache
 from distillset.sources.damage import all_damaged
 from distillset.sources.pictures import DamagedError, Form, Wider, decode, form_of
-from distillset.sources.progress import Bar
 from distillset.sources.splits import Block, Split
 from distillset.store import read_json, write_sealed
 from distillset.trust import open_own
+from distillset.watch import Watcher
 
 BLOCK_BYTES = 16 * 2**20
 BLOCK_IMAGES = 256
@@ -79,20 +79,18 @@ def write_entry(
     folder: Path,
     plan: Plan,
     notes: Sequence[str],
-    progress: bool | None,
-    announce: Callable[[str], object] = lambda note: None,
-    stop: Callable[[], bool] = lambda: False,
+    watcher: Watcher,
 ) -> None:
     """Decode both parts of ``plan`` into ``folder`` as an entry of the cache, from where it was interrupted before.
 
     Raises:
         InputError: a picture cannot be used; the message names its file and row.
-        InterruptedRun: ``stop`` said so.
+        InterruptedRun: the watcher asked to stop.
     """
     try:
         first, done = form_of(plan.train.read(range(1)), plan.train.row, plan.resize, plan.channels), _Done.read(folder)
     except DamagedError:
-        raise all_damaged(_all_blocks(plan), stop) from None
+        raise all_damaged(_all_blocks(plan), watcher) from None
     form = first if first.fixed else replace(first, channels=max(first.channels, done.channels))
     widest = done.widest
     threaded = form.resize is not None or form.height * form.width > SMALL
@@ -101,12 +99,12 @@ def write_entry(
             writer = _Writer(folder, plan, form, widest)
             _check_room(folder, plan, form)
             try:
-                widened = writer.run(done, pool, progress, announce, stop)
+                widened = writer.run(done, pool, watcher)
             except Wider as wider:
                 form, done = replace(form, channels=wider.channels), _Done()
                 widest = f"{wider.row} is; --channels 3 takes all as RGB" if wider.channels == 4 else ""
             except DamagedError:
-                raise all_damaged(_all_blocks(plan), stop, pool) from None
+                raise all_damaged(_all_blocks(plan), watcher, pool) from None
             except _Stale:
                 form, done = first, _Done()
             else:
@@ -212,9 +210,7 @@ class _Writer:
         self,
         done: _Done,
         pool: Executor | None,
-        progress: bool | None,
-        announce: Callable[[str], object],
-        stop: Callable[[], bool],
+        watcher: Watcher,
     ) -> int:
         """Write the files, after what is there already; returns how many images were given more channels."""
         splits = [split for split in (self.plan.train, self.plan.test) if split is not None]
@@ -223,9 +219,8 @@ class _Writer:
             files = {part: stack.enter_context(_open(self.folder / f"{part}.bin")) for part in cache.PARTS}
             self._take_up(files, done, total)
             if done.rows:
-                announce(f"{self.plan.name}: going on after {done.rows} of {total} images")
-            bar = stack.enter_context(Bar(f"decoding {self.plan.name}", total, progress))
-            bar.advance(done.rows)
+                watcher.note(f"{self.plan.name}: going on after {done.rows} of {total} images")
+            watcher.images(f"decoding {self.plan.name}", done.rows, total)
             kept = time.monotonic()
             for split in splits:
                 for start, stop_row in self._blocks(len(split), max(0, done.rows - offset)):
@@ -233,11 +228,11 @@ class _Writer:
                     for part, chunk in self._parts(split, start, pixels):
                         files[part].write(chunk.numpy().data)
                         self._count(part, chunk)
-                    bar.advance(stop_row - start)
+                    watcher.images(f"decoding {self.plan.name}", offset + stop_row, total)
                     done = _Done(
                         offset + stop_row, done.widened + count, self.form.channels, self.fingerprints(), self.widest
                     )
-                    asked = done.rows < total and stop()
+                    asked = done.rows < total and watcher.stop()
                     if asked or time.monotonic() - kept > PROGRESS_SECONDS:
                         done.write(self.folder, files.values())
                         kept = time.monotonic()

@@ -14,13 +14,12 @@ from distillset.data.real import RealSet
 from distillset.data.resize import Resize, resized
 from distillset.data.spec import Spec
 from distillset.engine.room import check_memory
-from distillset.errors import InputError
+from distillset.errors import InputError, InterruptedRun
 from distillset.sources import hugging_face
 from distillset.sources.channels import with_channels
 from distillset.sources.classes import Choice, choose_classes, narrowed, rows_of
 from distillset.sources.matching import check_test_labels, missing_classes
 from distillset.sources.pictures import Wider, decode, form_of
-from distillset.sources.progress import Bar
 from distillset.sources.splits import (
     Picture,
     Split,
@@ -32,6 +31,7 @@ from distillset.sources.splits import (
     names_of,
     note_held_out,
 )
+from distillset.watch import Watcher
 
 BLOCK_IMAGES, BLOCK_BYTES = 256, 16 * 2**20
 
@@ -47,7 +47,7 @@ class _Part:
 
 
 def load_in_memory(
-    data: Any, test: Any, resize: Resize | None, classes: Sequence[str | int] | None, progress: bool | None
+    data: Any, test: Any, resize: Resize | None, classes: Sequence[str | int] | None, watcher: Watcher
 ) -> tuple[RealSet, RealSet, list[str], Choice | None]:
     """(train, test, notes, the classes chosen) of ``data``, and of ``test`` where it is given.
 
@@ -56,10 +56,10 @@ def load_in_memory(
     Raises:
         InputError: one of them is of a kind that is not read, or its content cannot be used.
     """
-    part, test_part = _open(data, "data", resize, progress)
+    part, test_part = _open(data, "data", resize, watcher)
     notes = list(part.notes)
     if test is not None:
-        train_of_test, test_of_test = _open(test, "test", resize, progress)
+        train_of_test, test_of_test = _open(test, "test", resize, watcher)
         test_part = test_of_test or train_of_test
         notes += train_of_test.notes
     choice = None if classes is None else choose_classes(classes, names_of(part.split), part.split.name)
@@ -110,7 +110,7 @@ def _measured(name: str, pixels: Tensor, class_names: tuple[str, ...]) -> Spec:
     return Spec(name, pixels.shape[1], pixels.shape[2], pixels.shape[3], class_names, mean, std)
 
 
-def _open(data: Any, role: str, resize: Resize | None, progress: bool | None) -> tuple[_Part, _Part | None]:
+def _open(data: Any, role: str, resize: Resize | None, watcher: Watcher) -> tuple[_Part, _Part | None]:
     if isinstance(data, RealSet):
         return _from_real_set(data, resize), None
     if isinstance(data, tuple):
@@ -129,14 +129,14 @@ def _open(data: Any, role: str, resize: Resize | None, progress: bool | None) ->
     splits = hugging_face.open_object(data, role)
     if splits is not None:
         train, test, unused = (choose_test(splits, role), None, ()) if role == "test" else choose(splits, role)
-        test_part = None if test is None else _Part(test, gathered(test, resize, progress))
+        test_part = None if test is None else _Part(test, gathered(test, resize, watcher))
         notes = [f"{role}: left unused: {', '.join(unused)}"] if unused else []
         if hugging_face.transformed(data):
             notes.append(f"{role}: read as it is stored; its transform (with_transform) is not applied")
-        return _Part(train, gathered(train, resize, progress), notes=tuple(notes)), test_part
+        return _Part(train, gathered(train, resize, watcher), notes=tuple(notes)), test_part
     listed = isinstance(data, dict | list | Tensor | np.ndarray)
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not listed:
-        return _from_items(data, role, resize, progress), None
+        return _from_items(data, role, resize, watcher), None
     raise InputError(
         f"{role}: {type(data).__name__} found; allowed are a name or path, (images, labels), a RealSet, or a map-style "
         "dataset of (image, label)"
@@ -167,7 +167,7 @@ def _from_arrays(images: Any, given: Any, role: str, resize: Resize | None) -> _
     return _Part(_split(role, numbers, class_names), resized(pixels, resize))
 
 
-def _from_items(data: Any, role: str, resize: Resize | None, progress: bool | None) -> _Part:
+def _from_items(data: Any, role: str, resize: Resize | None, watcher: Watcher) -> _Part:
     """A map-style dataset of (image, label); its class names where it has ``classes``, as torchvision's have."""
     count = len(data)
     if count == 0:
@@ -181,7 +181,7 @@ def _from_items(data: Any, role: str, resize: Resize | None, progress: bool | No
         return [picture for picture, _ in items]
 
     split = _split(role, torch.full((count,), labels.MISSING), None)
-    pixels = gathered(replace(split, read=read), resize, progress)
+    pixels = gathered(replace(split, read=read), resize, watcher)
     named = _class_names(data, role)
     numbers, class_names = labels.from_values(given, named, split.row)
     return _Part(replace(split, labels=numbers, class_names=class_names, numbered=named is not None), pixels)
@@ -238,7 +238,7 @@ def _split(name: str, numbers: Tensor, class_names: tuple[str, ...] | None) -> S
     return Split(name, numbers, class_names, read=lambda rows: (), row=lambda row: f"{name}, row {row}")
 
 
-def gathered(split: Split, resize: Resize | None, progress: bool | None) -> Tensor:
+def gathered(split: Split, resize: Resize | None, watcher: Watcher) -> Tensor:
     """All pictures of a split, uint8 [N, C, H, W]."""
     if len(split) == 0:
         raise InputError(f"{split.name}: the set is empty")
@@ -249,12 +249,13 @@ def gathered(split: Split, resize: Resize | None, progress: bool | None) -> Tens
             check_memory(f"{split.name}: {len(split):,} images of {form.height}x{form.width}", len(split) * each)
             pixels = torch.empty((len(split), form.channels, form.height, form.width), dtype=torch.uint8)
             block_images = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // each))
-            with Bar(f"decoding {split.name}", len(split), progress) as bar:
-                for start in range(0, len(split), block_images):
-                    stop = min(start + block_images, len(split))
-                    block, _ = decode(split.read(range(start, stop)), form, split.row_after(start))
-                    pixels[start:stop] = block
-                    bar.advance(stop - start)
+            for start in range(0, len(split), block_images):
+                stop = min(start + block_images, len(split))
+                block, _ = decode(split.read(range(start, stop)), form, split.row_after(start))
+                pixels[start:stop] = block
+                watcher.images(f"decoding {split.name}", stop, len(split))
+                if stop < len(split) and watcher.stop():
+                    raise InterruptedRun(f"stopped after decoding {stop} of {len(split)} images")
             return pixels
         except Wider as wider:
             form = replace(form, channels=wider.channels)

@@ -2,13 +2,12 @@
 
 import os
 import shutil
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillset.arguments import function, of_kind, path_of, text, whole
+from distillset.arguments import of_kind, path_of, text, whole
 from distillset.data.real import RealSet
 from distillset.data.resize import Resize
 from distillset.data.spec import CHANNELS
@@ -31,6 +30,7 @@ from distillset.sources.splits import (
     names_of,
     note_held_out,
 )
+from distillset.watch import Watcher, watching
 
 TRIES = 3
 """How often decoding begins again where the cache is removed meanwhile, which it may be at any time."""
@@ -47,7 +47,7 @@ class Data:
         test: the test set, normalised as ``train`` is.
         source: what `load` takes to find the same data again: a known name, or an absolute path; for data that lie in
             memory only a name.
-        notes: what was announced, one line each.
+        notes: what was said of them, one line each.
         test_source: the same for the test set where one was given.
         resize: how the images were scaled to one size, if they were.
         channels: how many every image was given, where that was asked for.
@@ -110,9 +110,7 @@ def load(
     crop: bool = False,
     allow_outside: bool = False,
     channels: int | None = None,
-    announce: Callable[[str], None] | None = None,
-    progress: bool | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    watcher: Watcher | None = None,
     decoded: str | Path | None = None,
 ) -> Data:
     """Training and test set of a source.
@@ -132,18 +130,15 @@ def load(
         crop: whether to keep the proportions and cut the centre out, instead of scaling each side by itself.
         allow_outside: whether a table may name images outside its folder.
         channels: 1, 3 or 4, to take every image as grey, RGB or RGBA; by default as many as the widest one has.
-        announce: takes each note, one line; written to stderr by default.
-        progress: whether decoding shows a bar on stderr; by default on a terminal.
-        stop: asked between blocks of images whether to decode no further; the same call then goes on from there.
+        watcher: hears each note and how decoding comes on; between blocks of images it may ask to stop, and the same
+            call then goes on from there. See `distillset.Watcher`.
         decoded: the folder to keep decoded images in; None is the cache. In an empty one they are decoded anew.
 
     Raises:
         InputError: the source does not exist or cannot be used; the message names what and where.
-        InterruptedRun: ``stop`` said so.
+        InterruptedRun: the watcher asked to stop.
     """
-    announce = _to_stderr if announce is None else announce
-    function("announce", announce)
-    function("stop", stop)
+    watcher = watching(watcher)
     data_dir = None if data_dir is None else path_of("--data-dir", data_dir)
     if crop and resize is None:
         raise InputError("--crop: it says how to resize, so --resize HxW is needed")
@@ -152,19 +147,19 @@ def load(
     check_channels(channels)
     shape = _Shape(classes, scale, allow_outside, channels)
     if isinstance(data, str | os.PathLike):
-        return _load_placed(data, data_dir, test, shape, announce, progress, stop, decoded)
+        return _load_placed(data, data_dir, test, shape, watcher, decoded)
     if isinstance(test, str | os.PathLike):
         raise InputError(f"test: {test} is a name, but the data lie in memory; give the test set in the same way")
-    train, test, found, choice = load_in_memory(data, test, scale, classes, progress)
+    train, test, found, choice = load_in_memory(data, test, scale, classes, watcher)
     if channels is not None and channels != train.spec.channels:
         train, test = taken_as(train, test, channels)
     notes = (*found, *shape.notes(train.spec.name))
     for note in notes:
-        announce(note)
+        watcher.note(note)
     return Data(train, test, train.spec.name, notes, resize=scale, classes=choice, channels=channels)
 
 
-def given(data: Any, announce: Callable[[str], None] | None = None) -> Data:
+def given(data: Any, watcher: Watcher | None = None) -> Data:
     """`Data` as it is, a `RealSet` as what is trained on, and whatever else `load` takes as loaded.
 
     Raises:
@@ -174,10 +169,10 @@ def given(data: Any, announce: Callable[[str], None] | None = None) -> Data:
         return data
     if isinstance(data, RealSet):
         return Data(data, data, data.spec.name)
-    return load(data, announce=announce)
+    return load(data, watcher=watcher)
 
 
-def with_test(data: Any, announce: Callable[[str], None] | None = None) -> Data:
+def with_test(data: Any, watcher: Watcher | None = None) -> Data:
     """What `given` makes of data that need a test set.
 
     Raises:
@@ -185,7 +180,7 @@ def with_test(data: Any, announce: Callable[[str], None] | None = None) -> Data:
     """
     if isinstance(data, RealSet):
         raise InputError("data: a RealSet found; needed are a training and a test set: Data(train, test, name)")
-    return given(data, announce)
+    return given(data, watcher)
 
 
 @dataclass(frozen=True)
@@ -220,9 +215,7 @@ def _load_placed(
     data_dir: str | Path | None,
     test: Any,
     shape: _Shape,
-    announce: Callable[[str], None],
-    progress: bool | None,
-    stop: Callable[[], bool],
+    watcher: Watcher,
     decoded: str | Path | None,
 ) -> Data:
     if test is not None and not isinstance(test, str | os.PathLike):
@@ -237,28 +230,28 @@ def _load_placed(
     entry = cache.read(where)
     for again in range(TRIES) if entry is None else ():
         try:
-            with cache.building(where, announce, stop) as stage:
+            with cache.building(where, watcher) as stage:
                 if stage:
                     shutil.rmtree(stage / SCRATCH, ignore_errors=True)  # of one that was killed
                     plan, notes = _plan(place, test_place, shape, stage)
-                    write_entry(stage, plan, notes, progress, announce, stop)
+                    write_entry(stage, plan, notes, watcher)
                     shutil.rmtree(stage / SCRATCH, ignore_errors=True)
         except GoneError:
             if again + 1 == TRIES:
                 raise
-            announce(f"{where.parent}: the cache was removed while {place.source} was decoded; beginning again")
+            watcher.note(f"{where.parent}: the cache was removed while {place.source} was decoded; beginning again")
             continue
         if (entry := cache.read(where)) is not None:
             if stage:
                 count = len(entry.train) + len(entry.test)
                 kept = f"; they are kept in {where.parent}" if decoded is None else ""
-                announce(f"{place.source}: decoded {count} images{kept}")
+                watcher.note(f"{place.source}: decoded {count} images{kept}")
             break
     if entry is None:
         raise InputError(f"{where}: cannot be read back; DISTILLSET_CACHE names another folder")
     told = (*entry.notes, *shape.notes(place.source))
     for note in told:
-        announce(note)
+        watcher.note(note)
     test_source = None if test_place is None else test_place.source
     choice = None if entry.class_indices is None else Choice(entry.class_indices, entry.train.spec.class_names)
     return Data(
@@ -339,7 +332,3 @@ def _listed(classes: Any) -> list[str | int]:
     if found is None:
         raise InputError(f"classes: {shown(classes)}; needed is a list of names or numbers")
     return [str(item) if isinstance(item, str) else whole("--classes", item) for item in found]
-
-
-def _to_stderr(note: str) -> None:
-    sys.stderr.write(f"distillset: {note}\n")

@@ -1,7 +1,7 @@
 """A small set that lies in a folder as pictures, one sub-folder a class, as an export writes it and other code too."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from distillset.errors import InputError
 from distillset.sources.in_memory import gathered
 from distillset.sources.kinds import COMMON
 from distillset.sources.splits import Split, few
+from distillset.watch import Watcher, watching
 
 NUMBERED = re.compile(r"(\d+)-")
 """How an export begins the names of its folders where their order is not that of the labels."""
@@ -27,7 +28,7 @@ def holds_pictures(folder: str | Path) -> bool:
 
 
 def read_pictures(
-    folder: str | Path, spec: Spec, announce: Callable[[str], None] = lambda line: None, method: str = "imported"
+    folder: str | Path, spec: Spec, watcher: Watcher | None = None, method: str = "imported"
 ) -> SyntheticSet:
     """The pictures of a folder as a set, normalised as ``spec`` says.
 
@@ -37,13 +38,13 @@ def read_pictures(
     Args:
         folder: with one sub-folder of pictures a class.
         spec: of the data; the pictures must have its size and channels.
-        announce: is told how the folders were understood, and what was left out.
+        watcher: hears how the folders were understood, and what was left out.
         method: what to call the method in the card.
 
     Raises:
         InputError: a folder is of no class, or a picture cannot be read or has another size.
     """
-    path = path_of("folder", folder)
+    path, watcher = path_of("folder", folder), watching(watcher)
     folders = sorted(entry for entry in _visible(path) if entry.is_dir())
     found = {inner: _pictures(inner) for inner in folders}
     folders = [inner for inner in folders if found[inner][0]]
@@ -53,7 +54,7 @@ def read_pictures(
     order = sorted(range(len(folders)), key=lambda position: numbers[position])
     files = [file for position in order for file in found[folders[position]][0]]
     labels = torch.tensor([numbers[position] for position in order for _ in found[folders[position]][0]])
-    _tell(path, files, [file for _, others in found.values() for file in others], spec, labels, how, announce)
+    _tell(path, files, [file for _, others in found.values() for file in others], spec, labels, how, watcher)
     split = Split(
         str(path),
         labels,
@@ -61,7 +62,7 @@ def read_pictures(
         read=lambda rows: [files[row] for row in rows],
         row=lambda row: str(files[row]),
     )
-    pixels = gathered(split, None, None)
+    pixels = gathered(split, None, watcher)
     if tuple(pixels.shape[1:]) != spec.shape:
         raise InputError(f"{path}: pictures of {list(pixels.shape[1:])}; the data have {list(spec.shape)}")
     card = {"method": method, "imported": path.name}
@@ -92,18 +93,18 @@ def _tell(
     spec: Spec,
     labels: torch.Tensor,
     how: str,
-    announce: Callable[[str], None],
+    watcher: Watcher,
 ) -> None:
     counts = torch.bincount(labels, minlength=spec.classes)
-    announce(
+    watcher.note(
         f"{path}: {len(files)} pictures in {int((counts > 0).sum())} folders, whose classes were found {how}; pixels "
         "normalised as the data are"
     )
     if others:
-        announce(f"{path}: {len(others)} files left out, which are no pictures (such as {others[0].name})")
+        watcher.note(f"{path}: {len(others)} files left out, which are no pictures (such as {others[0].name})")
     missing = [name for name, count in zip(spec.class_names, counts.tolist(), strict=True) if not count]
     if missing:
-        announce(f"{path}: no pictures of {len(missing)} classes: {few(missing)}")
+        watcher.note(f"{path}: no pictures of {len(missing)} classes: {few(missing)}")
 
 
 def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -15,11 +15,11 @@ from distillset.arguments import of_kind, whole
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.evaluation import Ledger, Row, choose, evaluate
-from distillset.evaluation.bench import Report
 from distillset.evaluation.checks import check_fit
 from distillset.machine import Machine
 from distillset.nets import Source
 from distillset.sources.load import with_test
+from distillset.watch import Watcher, watching
 
 LEVEL = 0.05
 """Chance, over all pairs together, that a difference is announced where there is none."""
@@ -108,13 +108,13 @@ def compare(
     seed: int = 0,
     machine: Machine | str = "auto",
     ledger: Ledger | None = None,
-    report: Report | None = None,
+    watcher: Watcher | None = None,
 ) -> Comparison:
     """Evaluate artifacts under one protocol, and test which differ.
 
     Args:
         artifacts: by the names that rows have.
-        data, networks, repeats, epochs, augment, seed, machine, ledger, report: as in `distillset.evaluate`; at least
+        data, networks, repeats, epochs, augment, seed, machine, ledger, watcher: as in `distillset.evaluate`; at least
             two networks.
         protocol: of all; ``auto`` is that of the first one's method.
         baseline: whether random images stand beside, for every number of images a class once.
@@ -123,7 +123,8 @@ def compare(
         InputError: no artifact, one network only, or an artifact that the data do not fit.
     """
     of_kind("compare: artifacts", artifacts, Mapping, "a mapping of names to sets")
-    data, repeats = with_test(data), whole("--repeats", repeats)
+    watcher = watching(watcher)
+    data, repeats = with_test(data, watcher), whole("--repeats", repeats)
     if not artifacts:
         raise InputError("compare: no artifact; at least one is needed")
     if repeats < 2:
@@ -150,7 +151,7 @@ def compare(
             seed=seed,
             machine=machine,
             ledger=ledger,
-            report=report,
+            watcher=watcher,
         )
         beside.add(known)
         rows += [_renamed(row, synthetic.ipc) if several else row for row in found]

@@ -23,17 +23,17 @@ from distillset.arguments import path_of, several, whole
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet, versions
 from distillset.engine import Compute
-from distillset.errors import InputError, InterruptedRun
+from distillset.errors import InputError
 from distillset.evaluation import Ledger, Row, choose, evaluate
 from distillset.keys import Key, integers
 from distillset.machine import Machine
 from distillset.nets import Network
 from distillset.sources.load import Data, with_test
 from distillset.store import write_json
-from distillset.studies.folder import ACCURACIES, opened
+from distillset.studies.folder import ACCURACIES, Networks, opened
 from distillset.studies.makers import Maker, seconds
 from distillset.studies.plot import curves
-from distillset.watch import Watcher
+from distillset.watch import Watcher, watching
 
 RESULT = "continual.json"
 PLOT = "continual.png"
@@ -176,7 +176,7 @@ def continual(
         protocol: as in `distillset.evaluate`, the same for every memory.
         epochs: instead of the protocol's.
         machine: what to compute on, as in `distillset.distill`.
-        watcher: is told of progress, and may ask to stop.
+        watcher: hears of progress, and may ask to stop.
 
     Returns:
         The points of the curves, memory by memory.
@@ -185,7 +185,8 @@ def continual(
         InputError: an argument is out of its range, or contradicts the study in ``out``.
         InterruptedRun: the watcher asked to stop.
     """
-    data, watcher, machine = with_test(data), watcher or Watcher(), Machine.of(machine)
+    watcher, machine = watching(watcher), Machine.of(machine)
+    data = with_test(data, watcher)
     train, seeds = data.train, [whole("--seeds", seed) for seed in several("--seeds", seeds)]
     steps, ipc, repeats = whole("--steps", steps), whole("--ipc", ipc), whole("--repeats", repeats)
     epochs, distill_steps = (
@@ -211,11 +212,6 @@ def continual(
         def measure(memory: SyntheticSet, seen: Sequence[int], seed: int, told: str) -> Row:
             rows = torch.isin(data.test.labels, torch.tensor(seen)).nonzero().squeeze(1)
 
-            def report(artifact: str, done: int, accuracy: float) -> None:
-                watcher.note(f"{told}: network {done} of {repeats}, {accuracy:.2%}")
-                if watcher.stop():
-                    raise InterruptedRun(f"stopped; what is done is kept in {folder}, the same command goes on")
-
             return evaluate(
                 memory,
                 Data(train, data.test.subset(rows), data.source),
@@ -227,7 +223,7 @@ def continual(
                 seed=seed,
                 machine=machine,
                 ledger=ledger,
-                report=report,
+                watcher=Networks(watcher, folder, told),
             )[0]
 
         for name, maker in makers.items():
@@ -318,4 +314,4 @@ def _keep(folder: Path, settings: dict[str, Any], points: Sequence[Point], watch
         for name in dict.fromkeys(p.memory for p in points)
     }
     title = f"{points[0].steps} steps, {points[0].ipc} images a class, {points[0].n} class orders"
-    curves(folder / PLOT, told, title, "classes seen", "accuracy % on them", watcher.note)
+    curves(folder / PLOT, told, title, "classes seen", "accuracy % on them", watcher)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from distillset.distillation.run_folder import check_same
-from distillset.errors import InputError, unwritable
+from distillset.errors import InputError, InterruptedRun, unwritable
 from distillset.store import held, read_json, write_sealed
+from distillset.watch import Relay, Watcher
 
 STUDY = "study.json"
 """What defines the results in the folder."""
@@ -47,3 +48,23 @@ def opened(out: Path, settings: dict[str, Any]) -> Iterator[Path]:
     with held(out):
         write_sealed(out / STUDY, settings)
         yield out
+
+
+class Networks(Relay):
+    """The networks of a study: it hears of each, and may be stopped after it.
+
+    Args:
+        watcher: of the study.
+        folder: of the study, where all that is done lies.
+        what: what the networks belong to; None leaves them out of the notes.
+    """
+
+    def __init__(self, watcher: Watcher, folder: Path, what: str | None = None) -> None:
+        super().__init__(watcher)
+        self.folder, self.what = folder, what
+
+    def network(self, artifact: str, network: int, networks: int, accuracy: float) -> None:
+        if self.what is not None:
+            self.watcher.note(f"{self.what}: network {network} of {networks}, {accuracy:.2%}")
+        if self.watcher.stop():
+            raise InterruptedRun(f"stopped; what is done is kept in {self.folder}, the same command goes on")

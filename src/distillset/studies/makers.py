@@ -12,7 +12,7 @@ from distillset.errors import InputError
 from distillset.machine import Machine
 from distillset.methods import METHODS
 from distillset.nets import Network
-from distillset.watch import Watcher
+from distillset.watch import Relay, Watcher
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Maker:
                 ipc,
                 seed=seed,
                 machine=self.machine,
-                announce=watcher.note,
+                watcher=watcher,
             )
             chosen.save(out)
         return SyntheticSet.load(out)
@@ -96,15 +96,15 @@ def seconds(made: SyntheticSet) -> float:
     return float(metrics.get("seconds") or 0.0) + float(metrics.get("expert_seconds") or 0.0)
 
 
-class _Aside(Watcher):
+class _Aside(Relay):
     """One of many distillations: its steps make no bar, a stop stops it."""
-
-    def __init__(self, watcher: Watcher) -> None:
-        self.watcher = watcher
 
     def note(self, line: str) -> None:
         if line.startswith(("estimate", "going on")):
             self.watcher.note(f"distilling: {line}")
 
-    def stop(self) -> bool:
-        return self.watcher.stop()
+    def step(self, step: int, steps: int, loss: float) -> None:
+        return None
+
+    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
+        return None

@@ -23,7 +23,7 @@ from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet, versions
 from distillset.engine import Compute
 from distillset.engine.hardware import hardware
-from distillset.errors import InputError, InterruptedRun
+from distillset.errors import InputError
 from distillset.evaluation import Ledger, Protocol, choose
 from distillset.evaluation.bench import Bench
 from distillset.evaluation.checks import check_fit
@@ -36,12 +36,12 @@ from distillset.nets.convnet import ConvNetConfig
 from distillset.sources.load import Data, with_test
 from distillset.store import write_json
 from distillset.studies.correlation import correlate, difference, top
-from distillset.studies.folder import ACCURACIES, opened
+from distillset.studies.folder import ACCURACIES, Networks, opened
 from distillset.studies.makers import Maker, seconds
 from distillset.studies.plot import scatter
 from distillset.studies.space import sample, space
 from distillset.training import Recipe
-from distillset.watch import Watcher
+from distillset.watch import Watcher, watching
 
 RESULT = "nas.json"
 PLOT = "nas.png"
@@ -87,7 +87,7 @@ def nas(
         repeats: networks of each kind on each set; their accuracies are averaged.
         fraction: what of the networks is the top, by the whole set, over which correlations are told as well.
         machine: what to compute on, as in `distillset.distill`.
-        watcher: is told of progress, and may ask to stop.
+        watcher: hears of progress, and may ask to stop.
 
     Returns:
         The result, as it is stored in ``nas.json``.
@@ -96,7 +96,8 @@ def nas(
         InputError: an argument is out of its range, or contradicts the study in ``out``.
         InterruptedRun: the watcher asked to stop.
     """
-    data, watcher, machine = with_test(data), watcher or Watcher(), Machine.of(machine)
+    watcher, machine = watching(watcher), Machine.of(machine)
+    data = with_test(data, watcher)
     proxies = list(dict.fromkeys(text("--proxy", proxy) for proxy in several("--proxy", proxies)))
     count, ipc, seed = whole_number("--count", count), whole_number("--ipc", ipc), whole_number("--seed", seed)
     epochs, repeats = whole_number("--epochs", epochs), whole_number("--repeats", repeats)
@@ -158,7 +159,7 @@ def nas(
             name: [(100 * one["accuracy"][name], 100 * one["accuracy"]["whole"]) for one in found] for name in proxies
         }
         across, up = "validation accuracy %, trained on the proxy", "test accuracy %, trained on the whole set"
-        scatter(folder / PLOT, panels, across, up, watcher.note)
+        scatter(folder / PLOT, panels, across, up, watcher)
     return result
 
 
@@ -202,11 +203,15 @@ class _Search:
 
     def _bench(self, test: RealSet, purpose: str) -> Bench:
         ledger = Ledger(self.folder / ACCURACIES)
-        return Bench(self.spec, test, self.seed, self.machine, ledger, report=self._report, purpose=purpose)
-
-    def _report(self, artifact: str, done: int, accuracy: float) -> None:
-        if self.watcher.stop():
-            raise InterruptedRun(f"stopped; what is done is kept in {self.folder}, the same command goes on")
+        return Bench(
+            self.spec,
+            test,
+            self.seed,
+            self.machine,
+            ledger,
+            purpose=purpose,
+            watcher=Networks(self.watcher, self.folder),
+        )
 
 
 def _parts(data: Data, images: int | None, seed: int) -> tuple[RealSet, RealSet]:

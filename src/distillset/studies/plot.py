@@ -1,13 +1,14 @@
 """Plots of studies, drawn without a display. Only here is matplotlib known."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from distillset.errors import InputError
 from distillset.evaluation import Row
 from distillset.store import write_atomically
+from distillset.watch import Watcher
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -55,7 +56,7 @@ def curves(
     title: str,
     across: str,
     up: str,
-    note: Callable[[str], None],
+    watcher: Watcher,
 ) -> None:
     """Lines with bars of one standard deviation.
 
@@ -65,9 +66,9 @@ def curves(
         title: above the axes.
         across: what x is.
         up: what the mean is.
-        note: is told why there is no picture.
+        watcher: hears why there is no picture.
     """
-    figure = _optional(6.4, 4.2, note)
+    figure = _optional(6.4, 4.2, watcher)
     if figure is None:
         return
     axes = figure.subplots()
@@ -85,10 +86,10 @@ def scatter(
     panels: Mapping[str, Sequence[tuple[float, float]]],
     across: str,
     up: str,
-    note: Callable[[str], None],
+    watcher: Watcher,
 ) -> None:
     """Points (x, y), one panel each; arguments as in `curves`, the keys of ``panels`` their titles."""
-    figure = _optional(4.2 * len(panels), 4.2, note)
+    figure = _optional(4.2 * len(panels), 4.2, watcher)
     if figure is None:
         return
     for axes, (title, points) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
@@ -106,10 +107,10 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height))
 
 
-def _optional(width: float, height: float, note: Callable[[str], None]) -> Any:
+def _optional(width: float, height: float, watcher: Watcher) -> Any:
     """A figure of a study that has more to give than its picture; None, with a note, without matplotlib."""
     try:
         return _figure(width, height)
     except InputError as missing:
-        note(f"no picture: {str(missing).removeprefix('--plot: ')}")
+        watcher.note(f"no picture: {str(missing).removeprefix('--plot: ')}")
         return None

@@ -1,6 +1,6 @@
 """Training networks on tensors."""
 
-from distillset.training.experts import ExpertTrainer, Watching, flat_loss, stateless, train_experts
+from distillset.training.experts import ExpertTrainer, flat_loss, stateless, train_experts
 from distillset.training.fit import Recipe, Trainer, cross_entropy
 from distillset.training.sessions import Examples, Session, TrainingSet
 from distillset.training.trajectories import ExpertSetting, Layout, Trajectories
@@ -15,7 +15,6 @@ __all__ = [
     "Trainer",
     "TrainingSet",
     "Trajectories",
-    "Watching",
     "cross_entropy",
     "flat_loss",
     "stateless",

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import count as numbers
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,22 +34,10 @@ from distillset.nets import fresh, mixes_images
 from distillset.store import locked, sweep
 from distillset.training.sessions import Drawing, Numbers, TrainingSet
 from distillset.training.trajectories import ExpertSetting, Layout, Trajectories
+from distillset.watch import Watcher
 
 OVERHEAD = 600
 """Bytes of a state's file besides its numbers, at most."""
-
-
-class Watching(Protocol):
-    """Who is told of progress and may ask to stop."""
-
-    def note(self, line: str) -> None:
-        """A line worth telling."""
-
-    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
-        """An epoch is done: ``epoch`` of ``epochs``, over all experts."""
-
-    def stop(self) -> bool:
-        """Whether to save and end now."""
 
 
 def stateless(module: nn.Module) -> nn.Module:
@@ -172,7 +160,7 @@ def train_experts(
     folder: Path,
     count: int,
     epochs: int,
-    watcher: Watching,
+    watcher: Watcher,
     mesh: Mesh | None = None,
 ) -> Trajectories:
     """Experts ``0`` to ``count - 1``, trained up to ``epochs`` epochs; those in ``folder`` are gone on with.
@@ -220,7 +208,7 @@ def _check_precision(trajectories: Trajectories, engine: Engine) -> None:
 
 
 def _trained(
-    trajectories: Trajectories, trainer: ExpertTrainer, missing: Sequence[int], epochs: int, watcher: Watching
+    trajectories: Trajectories, trainer: ExpertTrainer, missing: Sequence[int], epochs: int, watcher: Watcher
 ) -> Iterator[tuple[int, int, float]]:
     """Train experts one after the other; gives (expert, epochs it has, loss) after every epoch."""
     for expert in missing:
@@ -238,7 +226,7 @@ def _trained(
 
 
 def _together(
-    own: Iterator[tuple[int, int, float]], done: int, total: int, folder: Path, watcher: Watching, mesh: Mesh
+    own: Iterator[tuple[int, int, float]], done: int, total: int, folder: Path, watcher: Watcher, mesh: Mesh
 ) -> None:
     """Drive this rank's experts. Ranks meet after every epoch, so that none waits for long and all stop together."""
     expert, epoch, loss, took = 0, 0, math.nan, 0.0
@@ -272,7 +260,7 @@ def _together(
             )
 
 
-def _resume(trajectories: Trajectories, trainer: ExpertTrainer, expert: int, watcher: Watching) -> tuple[int, Tensor]:
+def _resume(trajectories: Trajectories, trainer: ExpertTrainer, expert: int, watcher: Watcher) -> tuple[int, Tensor]:
     """The last whole state of an expert, or its start; a damaged state is told and done again."""
     for epoch in range(trajectories.last(expert), -1, -1):
         try:

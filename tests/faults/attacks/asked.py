@@ -16,6 +16,7 @@ from distillset.commands import VERBS, parser
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.store import parse
+from distillset.watch import Watcher
 from tests import toys
 from tests.bad_input.case import EAGER
 from tests.faults.attacks.arena import Arena, Attack, Outcome
@@ -135,7 +136,7 @@ def values(draw: random.Random) -> Any:
 def python(arena: Arena, draw: random.Random) -> Attack:
     """A function of the library with one argument that is none."""
     toy, value = str(arena.input("toy.npz")), values(draw)
-    data = distillset.load(toy, announce=lambda note: None)
+    data = distillset.load(toy, watcher=Watcher())
     made = SyntheticSet.load(arena.input("run"))
     images, labels = toys.pixels((3, 3))
     quick: dict[str, Any] = {"network": toys.NETWORK, "snapshots": 0, "steps": 1, "machine": toys.EAGER}
@@ -170,12 +171,12 @@ def python(arena: Arena, draw: random.Random) -> Attack:
         )
     )
     calls: dict[str, Callable[[], Any]] = {
-        "images_": lambda: distillset.load((value, labels), announce=print),
-        "labels_": lambda: distillset.load((images, value), announce=print),
-        "data": lambda: distillset.load(value, announce=print),
-        "classes": lambda: distillset.load(toy, classes=value, announce=print),
-        "resize": lambda: distillset.load(toy, resize=value, announce=print),
-        "test": lambda: distillset.load(toy, test=value, announce=print),
+        "images_": lambda: distillset.load((value, labels), watcher=Watcher()),
+        "labels_": lambda: distillset.load((images, value), watcher=Watcher()),
+        "data": lambda: distillset.load(value, watcher=Watcher()),
+        "classes": lambda: distillset.load(toy, classes=value, watcher=Watcher()),
+        "resize": lambda: distillset.load(toy, resize=value, watcher=Watcher()),
+        "test": lambda: distillset.load(toy, test=value, watcher=Watcher()),
         "ipc": lambda: distillset.distill(data, method, value, **quick),
         name: lambda: distillset.distill(data, method, 1, **{**quick, name: value}),
         f"rate {rated}": lambda: distillset.evaluate(made, data, **{**few, rated: value}),

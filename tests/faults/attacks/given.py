@@ -16,6 +16,7 @@ from PIL import Image
 
 import distillset
 from distillset.data.synthetic import SyntheticSet
+from distillset.watch import Watcher
 from tests.bad_input.case import EAGER
 from tests.export import pt_file
 from tests.faults.attacks.arena import Arena, Attack
@@ -253,7 +254,7 @@ def stages(arena: Arena, draw: random.Random) -> Attack:
     from distillset.sources import load as loading
 
     # Where it will be built is known to whoever reads the source: here the first decoding says it.
-    loading.load(folder, announce=lambda note: None)
+    loading.load(folder, watcher=Watcher())
     entry = next(path for path in cache.iterdir() if (path / "card.json").is_file())
     truth = _truth_of(folder)
     stage = cache / f"{caching.STAGE}{entry.name}"
@@ -283,9 +284,7 @@ def stages(arena: Arena, draw: random.Random) -> Attack:
 
 def _truth_of(folder: Path) -> Callable[[Path], str | None]:
     """Whether a selection is that of the pictures as they are."""
-    true = distillset.select(
-        distillset.load(folder, announce=lambda note: None), "random", 1, machine="cpu"
-    ).fingerprint()
+    true = distillset.select(distillset.load(folder, watcher=Watcher()), "random", 1, machine="cpu").fingerprint()
 
     def wrong(out: Path) -> str | None:
         found = SyntheticSet.load(out).fingerprint()
