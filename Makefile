@@ -34,7 +34,7 @@ lint: $(READY) ## Check style, types, layers (which module may import which), an
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_no_pickle.py $(CODE)
-	$(BIN)/python tools/results.py table --check
+	$(BIN)/python -m tools.results table --check
 
 format: $(READY) ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix $(CODE)

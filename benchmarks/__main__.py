@@ -15,7 +15,7 @@ from benchmarks.cases import CASES, memory, state_bytes, times
 from distillset.commands.process import keep_memory
 from distillset.engine import Compute
 from distillset.machine import Machine
-from distillset.reproduction.record import provenance
+from tools.provenance import provenance
 
 
 def main() -> int:

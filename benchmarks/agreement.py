@@ -19,7 +19,7 @@ from distillset.keys import Key
 from distillset.machine import Machine
 from distillset.methods import Task
 from distillset.nets import build
-from distillset.reproduction.record import provenance
+from tools.provenance import provenance
 
 NETWORKS = "ConvNet ConvNetBN AlexNet AlexNetBN VGG11 VGG11BN ResNet18 ResNet18BN ResNet18_AP ResNet18BN_AP MLP LeNet"
 CLASSES = ["0", "1"]

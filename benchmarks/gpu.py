@@ -25,9 +25,9 @@ from distillset.keys import Key, normal
 from distillset.machine import Machine
 from distillset.methods import Method
 from distillset.nets import build
-from distillset.reproduction.record import provenance
 from distillset.training import ExpertSetting, ExpertTrainer, Layout, Recipe, Trainer, TrainingSet, Trajectories
 from distillset.watch import Watcher
+from tools.provenance import provenance
 
 WHOLE, SMALL = 50_000, 2_000
 """Real images: CIFAR-10's, and those of a trial."""

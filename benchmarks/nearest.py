@@ -15,7 +15,7 @@ from torch import Tensor
 
 from distillset import SyntheticSet, evaluate, load
 from distillset.coresets import expert
-from distillset.reproduction.record import provenance
+from tools.provenance import provenance
 
 
 def nearest(features: Tensor, ipc: int) -> Tensor:

@@ -15,8 +15,8 @@ import torch
 
 from distillset import DM, RealSet, Spec, distill
 from distillset.machine import Machine
-from distillset.reproduction.record import provenance
 from distillset.watch import Watcher
+from tools.provenance import provenance
 
 NETWORK, SIZE, BATCH, EACH = "ConvNetD1W4", 16, 4, 20
 

@@ -26,10 +26,10 @@ from distillset.machine import Machine
 from distillset.mesh import join, leave
 from distillset.methods import Method
 from distillset.nets import build
-from distillset.reproduction.record import provenance
 from distillset.sources.load import Data
 from distillset.training import ExpertSetting, train_experts
 from distillset.watch import Watcher
+from tools.provenance import provenance
 
 EAGER = Machine("cpu", compile="off")
 NARROW = "ConvNetW32"

@@ -61,9 +61,9 @@ def test_what_may_be_given() -> None:
 
 def test_a_call_without_a_watcher_speaks_and_one_with_a_silent_one_does_not(capsys: pytest.CaptureFixture[str]) -> None:
     data = toys.toy_data()
-    ds.select(data, "random", 30, device="cpu", watcher=Watcher())
+    ds.select(data, "random", 30, machine="cpu", watcher=Watcher())
     assert capsys.readouterr().err == ""
-    ds.select(data, "random", 30, device="cpu")
+    ds.select(data, "random", 30, machine="cpu")
     shown = capsys.readouterr()
     assert shown.err.startswith("distillset: ")
     assert "fewer than 30 images" in shown.err
@@ -99,12 +99,12 @@ def test_an_evaluation_stops_after_a_network() -> None:
     watcher = StopWhen(lambda: next(calls) >= 1)
     with pytest.raises(ds.InterruptedRun, match="stopped between two networks"):
         ds.evaluate(
-            ds.select(data, "random", 1, device="cpu"),
+            ds.select(data, "random", 1, machine="cpu"),
             data,
             networks=toys.NETWORK,
             repeats=2,
             epochs=1,
             watcher=watcher,
-            **toys.EAGER,
+            machine=toys.EAGER,
         )
     assert watcher.notes == [note for note in watcher.notes if ": network " in note]

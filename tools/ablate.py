@@ -1,8 +1,8 @@
 """The improvements of this library's own preset one by one, each on top of the published setting of a row.
 
-    python tools/ablate.py run mtt-cifar10-1 --steps 40 --experts DIR --flat-experts DIR --out RUNS [--only NAME ...]
-    python tools/ablate.py record mtt-cifar10-1 --out RUNS     # writes results/ablations/mtt-cifar10-1/NAME.json
-    python tools/results.py table
+    python -m tools.ablate run mtt-cifar10-1 --steps 40 --experts DIR --flat-experts DIR --out RUNS [--only NAME ...]
+    python -m tools.ablate record mtt-cifar10-1 --out RUNS     # writes results/ablations/mtt-cifar10-1/NAME.json
+    python -m tools.results table
 
 ``run`` goes on where it stopped. Flat experts are made by ``distillset experts --sam 0.01``; every variant uses the
 first ``--expert-count`` of its folder.
@@ -21,6 +21,7 @@ from distillset.machine import Machine
 from distillset.presets import PRESETS, Preset, candidates, variants
 from distillset.reproduction import Results, result_of
 from distillset.store import read_json, write_json
+from tools.provenance import commit
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "ablations"
 ROWS = "rows.json"
@@ -69,7 +70,7 @@ def record(options: argparse.Namespace, preset: Preset) -> None:
         fields = variants(preset, card["steps"])[folder.name]
         departures = [f"{name} {value}" for name, value in fields.items()]
         SyntheticSet.load(folder)  # whole, and that of its card
-        result = result_of(card, rows, preset=preset, departures=departures, note=options.note)
+        result = result_of(card, rows, preset=preset, departures=departures, note=options.note, commit=commit())
         print(Results(options.results / preset.name).write(folder.name, result))
 
 

@@ -107,7 +107,7 @@ def test_it_needs_pytorch_numpy_and_safetensors_only(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("dm-cifar10-1: done")
     result = json.loads((tmp_path / "results" / "dm-cifar10-1.json").read_text())
-    assert (result["steps"], result["commit"]) == (2, None)  # no git is in PATH
+    assert (result["steps"], result["commit"]) == (2, None)
 
 
 def toy_shards(folder: Path) -> None:

@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 
-from distillset.reproduction.record import provenance
 from distillset.store import write_json
 from tests.faults.attacks.battery import GROUPS, Siege, share
 from tests.faults.attacks.battery import summary as summary_of_attacks
 from tests.faults.battery import MOST, Battery, summary
 from tests.faults.commands import COMMANDS
+from tools.provenance import provenance
 
 WARM = ("distill", "experts", "select", "evaluate", "compare", "continual", "nas", "reproduce", "report", "export")
 """Verbs whose imports every child finds done."""

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from distillset.reproduction.record import commit
 from distillset.store import read_json, write_json
 from tests.faults.commands import BY_BUDGET, COMMANDS, Inputs, budgeted
 from tests.faults.folders import half_written, outcome, temporaries
 from tests.faults.sitting import Ended, Moment, plain, sit, writes
+from tools.provenance import commit
 
 MOST = 6
 """Kills in one life."""

@@ -27,12 +27,12 @@ from distillset.evaluation import Ledger
 from distillset.export import export
 from distillset.methods import DC, DM, MTT
 from distillset.report import report
-from distillset.reproduction.record import provenance
 from distillset.store import write_json
 from distillset.watch import Watcher
 from tests import toys
 from tests.faults.sitting import threads
 from tests.runs import Recorder, distil
+from tools.provenance import provenance
 
 WARM = 0.1
 """Share of the cycles that fills caches and pools."""

@@ -17,7 +17,6 @@ from distillset.errors import DivergedError
 from distillset.evaluation import Ledger, evaluate, table
 from distillset.keys import Key
 from distillset.nets import Network
-from distillset.reproduction.record import pooled
 from distillset.studies import compare
 from distillset.studies.compare import welch
 from distillset.training import Recipe, Trainer, TrainingSet
@@ -26,6 +25,7 @@ from tests import toys
 from tests.bad_input.case import EAGER
 from tests.runs import Recorder, distil
 from tests.watchers import Networks, Notes
+from tools.results import pooled
 
 FEW: dict[str, Any] = {"networks": (toys.NETWORK,), "epochs": 6, "baseline": False, "machine": toys.EAGER}
 

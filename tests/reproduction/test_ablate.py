@@ -11,9 +11,9 @@ from distillset.evaluation import PROTOCOLS
 from distillset.presets import Preset
 from distillset.reproduction import Results
 from distillset.reproduction.record import ours
-from distillset.reproduction.tables import ablated
 from tests import toys
 from tools import ablate
+from tools.tables import ablated
 
 SETTINGS = {
     "syn_steps": 2, "expert_epochs": 1, "max_start": 1, "batch_syn": 0, "lr": 1.0, "lr_lr": 1e-5, "lr_start": 0.01,

@@ -9,9 +9,10 @@ import pytest
 from benchmarks.cases import CASES
 from distillset.errors import InputError
 from distillset.presets import Accuracy, Preset
-from distillset.reproduction import Results, measured, pooled, refreshed, result_of, speed
-from distillset.reproduction.accuracies import overview, verdict
-from distillset.reproduction.tables import ABLATIONS, BEGIN, END, STEPS_TIMED, ablated, agreement, scaling
+from distillset.reproduction import Results, result_of
+from tools.accuracies import measured, overview, verdict
+from tools.results import pooled
+from tools.tables import ABLATIONS, BEGIN, END, STEPS_TIMED, ablated, agreement, refreshed, scaling, speed
 
 BENCH: dict[str, dict[str, Any]] = {
     "dm": {"fast_s": 0.5, "textbook_s": 2.0, "ratio": 4.0, "fast_mb": 10.0, "textbook_mb": 40.4},

@@ -10,8 +10,7 @@ from distillset.errors import InputError
 from distillset.evaluation import PROTOCOLS
 from distillset.presets import PRESETS, Preset, improvements, passes
 from distillset.reproduction import Results
-from distillset.reproduction.accuracies import percent
-from distillset.reproduction.record import ours
+from distillset.reproduction.record import ours, percent
 
 NETWORKS = 5
 """That the listed cost counts with."""

@@ -57,6 +57,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--networks", type=int, default=5, help="fresh networks a row (default 5)")
     parser.add_argument("--no-baseline", action="store_true", help="never evaluate random images beside the rows")
     parser.add_argument("--why", default="", help="reason to keep with results that fall short of their paper")
+    parser.add_argument("--commit", metavar="HASH", help="of the source, to keep with the results")
     parser.add_argument("--seed", type=int, default=0, help="names all random numbers")
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="where known names are looked for first (or DISTILLSET_DATA)"
@@ -89,14 +90,15 @@ def run(options: argparse.Namespace) -> int:
             baseline=not options.no_baseline,
             watcher=terminal,
             why=options.why,
+            commit=options.commit,
             distill_for=distill_for,
         )
     print("\n".join(_told(outcomes)))
     return 0
 
 
-PASSED_ON = ("results", "out", "steps", "distill_for", "networks", "why", "seed", "data_dir", "device", "precision",
-             "compile", "memory")  # fmt: skip
+PASSED_ON = ("results", "out", "steps", "distill_for", "networks", "why", "commit", "seed", "data_dir", "device",
+             "precision", "compile", "memory")  # fmt: skip
 SWITCHES = ("recommended", "improved", "no_baseline", "quiet")
 
 

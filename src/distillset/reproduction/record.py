@@ -1,19 +1,14 @@
 """A measured result as one JSON file, and the folder of them."""
 
 import copy
-import statistics
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from distillset.data.card import COUNT, OBJECT, POSITIVE, SECONDS, TEXT, TRUTH, Kind, check_fields, is_number
 from distillset.data.rows import check_rows
 from distillset.data.synthetic import versions
-from distillset.engine.hardware import hardware
 from distillset.errors import InputError, shown
 from distillset.methods import METHODS
 from distillset.presets import PRESETS, Preset
@@ -21,9 +16,6 @@ from distillset.store import read_json, write_sealed
 
 PUBLISHED = "convnet"
 """The network of the published table: distils, and is trained on the set."""
-
-ROOT = Path(__file__).resolve().parents[3]
-"""The repository, where the library is run from one."""
 
 NEEDED = ("data", "method", "ipc", "steps", "settings", "rows", "published")
 FIELDS: dict[str, Kind] = {
@@ -57,6 +49,7 @@ def result_of(
     departures: Sequence[str] | None = None,
     note: str = "",
     why: str = "",
+    commit: str | None = None,
 ) -> dict[str, Any]:
     """A result from an artifact's card and the rows of its evaluation.
 
@@ -68,6 +61,7 @@ def result_of(
         departures: settings that are not as published; by default those of the card that differ from the preset.
         note: what has to be known of how it was measured.
         why: the reason, as far as it is known, where it falls short of the paper.
+        commit: of the source it was measured with, where that is known.
     """
     data = card["spec"]["name"]
     preset = PRESETS.get(f"{card['method']}-{data}-{card['ipc']}") if preset is None else preset
@@ -95,79 +89,10 @@ def result_of(
         "rows": named,
         "published": {"mean": paper.mean, "std": paper.std, "source": paper.source} if paper else None,
         "versions": card.get("versions") or versions(),
-        "commit": commit(),
+        "commit": commit,
         "note": note,
         "why": why,
     }
-
-
-def pooled(evaluations: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Rows of one artifact from several evaluations with other seeds, as the rows of one: their networks together.
-
-    Accuracies are put one after the other, seconds added, and of memory the most is kept; all else is the first's.
-
-    Raises:
-        InputError: rows for the same network and protocol were trained by other recipes or on another set, chosen in
-            other ways, or are the same trainings.
-    """
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for row in (row for rows in evaluations for row in rows):
-        what = (row["artifact"], row["network"], row["protocol"], row["labels"])
-        if what not in found:
-            found[what] = dict(row)
-            continue
-        first = found[what]
-        for field in ("recipe", "chosen", "step", "fingerprint"):
-            if first.get(field) != row.get(field):
-                raise InputError(f"{field} {row.get(field)}: the evaluation before it has {first.get(field)}")
-        if set(row["accuracies"]) <= set(first["accuracies"]):
-            raise InputError(f"accuracies {row['accuracies']}: are there already; give evaluations of other seeds")
-        accuracies = [*first["accuracies"], *row["accuracies"]]
-        redrawn = "sets" if row["artifact"] == "random" else "networks"
-        first |= {
-            "accuracies": accuracies,
-            "mean": statistics.fmean(accuracies),
-            "std": statistics.stdev(accuracies),
-            "n": len(accuracies),
-            redrawn: first[redrawn] + row[redrawn],
-            "seconds": round(first["seconds"] + row["seconds"], 2),
-            "diverged": first.get("diverged", 0) + row.get("diverged", 0),
-            "memory": max(first.get("memory") or 0, row.get("memory") or 0) or None,
-        }
-    return list(found.values())
-
-
-def name_of(result: Mapping[str, Any]) -> str:
-    """What a result is called: by its row, and by its steps where they are not the published ones."""
-    row = f"{result['method']}-{result['data']['name']}-{result['ipc']}"
-    return row if result["steps"] == (result.get("steps_published") or 0) else f"{row}-{result['steps']}-steps"
-
-
-def provenance(device: torch.device) -> dict[str, Any]:
-    """What a measurement was made on and with: hardware, versions and commit."""
-    return {"hardware": hardware(device), "versions": versions(), "commit": commit()}
-
-
-def commit(root: Path = ROOT) -> str | None:
-    """The commit of the repository that the library is run from, ``-changed`` added where its source differs from it;
-    None where there is none.
-    """
-    if not (root / ".git").exists():
-        return None
-    try:
-        head, changes = (
-            _git(root, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "src"))
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return f"{head}-changed" if changes else head
-
-
-def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(root), *words], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    return done.stdout.strip()
 
 
 class Results:
@@ -223,7 +148,7 @@ class Results:
             result
             for result in self.all().values()
             if (result["method"], result["data"]["name"], result["ipc"]) == (preset.method, preset.data, preset.ipc)
-            and not _elsewhere(result)
+            and not elsewhere(result)
         ]
         return max(found, key=lambda result: (not result.get("departures"), *_extent(result)), default=None)
 
@@ -238,18 +163,13 @@ def ours(result: Mapping[str, Any]) -> dict[str, Any]:
     return dict(next(row for row in result["rows"] if row["artifact"] == result["method"]))
 
 
-def unlike(result: Mapping[str, Any]) -> str:
-    """What a result has that the paper's does not: another network, protocol, objective or setting."""
-    told = _elsewhere(result) + list(result.get("departures") or [])
-    return f" ({', '.join(told)})" if told else ""
+def percent(row: Mapping[str, Any]) -> str:
+    """Mean and deviation; a single network has no deviation."""
+    mean = f"{100 * row['mean']:.1f}"
+    return f"{mean} ± {100 * row['std']:.1f}" if row["n"] > 1 else mean
 
 
-def comparable(result: Mapping[str, Any]) -> bool:
-    """Whether a result can stand beside the paper's: of its network, protocol and objective, whatever its settings."""
-    return result["published"] is not None and not _elsewhere(result)
-
-
-def _elsewhere(result: Mapping[str, Any]) -> list[str]:
+def elsewhere(result: Mapping[str, Any]) -> list[str]:
     """What sets a result apart from the row of the published table that it would belong to."""
     row = ours(result)
     protocol = row["protocol"]

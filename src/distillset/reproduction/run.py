@@ -44,6 +44,7 @@ def reproduce(
     baseline: bool = True,
     watcher: Watcher | None = None,
     why: str = "",
+    commit: str | None = None,
     distill_for: float | None = None,
 ) -> list[Outcome]:
     """Run ``plans`` in their order within ``budget``; the same call goes on where it stopped.
@@ -66,6 +67,7 @@ def reproduce(
         baseline: whether random images are evaluated when time is left.
         watcher: hears of progress and may ask to stop.
         why: reason that is kept with results that fall short.
+        commit: of the source, kept with the results.
         distill_for: seconds after which a distillation ends for this call; the set of the steps until then is evaluated
             and told as that. None is to wait for its last step.
 
@@ -75,7 +77,7 @@ def reproduce(
         InterruptedRun: the watcher asked to stop; everything is kept.
     """
     watcher = watching(watcher)
-    desk = _Desk(budget, results, out, data_dir, Machine.of(machine), seed, watcher, why, distill_for)
+    desk = _Desk(budget, results, out, data_dir, Machine.of(machine), seed, watcher, why, commit, distill_for)
     outcomes: list[Outcome] = []
     for plan in plans:
         if budget.left <= budget.margin:
@@ -107,10 +109,12 @@ class _Desk:
         seed: int,
         watcher: Watcher,
         why: str,
+        commit: str | None,
         distill_for: float | None,
     ) -> None:
         self.budget, self.results, self.out, self.data_dir, self.machine = budget, results, out, data_dir, machine
-        self.seed, self.watcher, self.why, self.distill_for = seed, watcher, why, distill_for
+        self.seed, self.watcher, self.why, self.commit = seed, watcher, why, commit
+        self.distill_for = distill_for
         self.networks = Networks(budget, watcher, Ledger(out / "accuracies"), seed, machine)
         self.errors: list[InputError | DivergedError] = []
         self._data: tuple[str, Data | InputError] | None = None
@@ -229,6 +233,7 @@ class _Desk:
             wanted=plan.networks,
             departures=plan.departures,
             why=self.why,
+            commit=self.commit,
         )
         return self.results.write(plan.name, result)
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from distillset.reproduction.record import commit
 from distillset.store import read_json, write_json
 from tests.faults.attacks import asked, given, inputs, stored
 from tests.faults.attacks.arena import PATIENCE, Arena
 from tests.faults.attacks.stored import Make
+from tools.provenance import commit
 
 GROUPS: dict[str, tuple[Make, float]] = {
     "cards": (stored.cards, 1.5),

@@ -6,9 +6,10 @@ from typing import Any
 
 from distillset.errors import InputError
 from distillset.presets import PRESETS, variants
-from distillset.reproduction.accuracies import measured, overview, percent
-from distillset.reproduction.record import Results, ours
+from distillset.reproduction import Results
+from distillset.reproduction.record import ours, percent
 from distillset.store import read_json
+from tools.accuracies import measured, overview
 
 BEGIN, END = "<!-- results: made by tools/results.py -->", "<!-- end of results -->"
 OVERVIEW = ("<!-- overview: made by tools/results.py -->", "<!-- end of overview -->")

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from distillset.presets import PRESETS, Preset
-from distillset.reproduction.record import Results, comparable, ours, unlike
+from distillset.reproduction import Results
+from distillset.reproduction.record import elsewhere, ours, percent
 
 DISTILLERS = ("dc", "dsa", "dm", "mtt")
 SELECTORS = ("random", "herding", "k-center", "forgetting")
@@ -22,10 +23,10 @@ def measured(results: Results) -> str:
     for result in sorted(everything.values(), key=_order):
         own, paper = ours(result), result["published"]
         random = _random(result, everything)
-        published = f"{paper['mean']} ± {paper['std']}" if comparable(result) else "-"
+        published = f"{paper['mean']} ± {paper['std']}" if _comparable(result) else "-"
         steps = f"{result['steps']} of {result.get('steps_published')}" if result.get("steps_published") else "-"
         lines.append(
-            f"| {result['method']}{unlike(result)} | {result['data']['name']} | {result['ipc']} | "
+            f"| {result['method']}{_unlike(result)} | {result['data']['name']} | {result['ipc']} | "
             f"{percent(own)} ({own['sets']} × {own['networks']}) | {percent(random) if random else '-'} | {published} "
             f"| {steps} | {verdict(result)} |"
         )
@@ -50,8 +51,8 @@ def overview(results: Results) -> str:
         lines.append(f"| {data}, {ipc} | {' | '.join(_cell(PRESETS.get(name), found.get(name)) for name in names)} |")
     for result in sorted(results.all().values(), key=_order):
         best = found.get(f"{result['method']}-{result['data']['name']}-{result['ipc']}", result)
-        if comparable(result) and result.get("departures") and ours(result)["mean"] > ours(best)["mean"]:
-            told = f"{result['method']}{unlike(result)} on {result['data']['name']}, {result['ipc']} images a class"
+        if _comparable(result) and result.get("departures") and ours(result)["mean"] > ours(best)["mean"]:
+            told = f"{result['method']}{_unlike(result)} on {result['data']['name']}, {result['ipc']} images a class"
             lines += ["", f"With other settings, {told}: {percent(ours(result))}{_marks(result)}."]
     return "\n".join(lines)
 
@@ -67,7 +68,7 @@ def _cell(preset: Preset | None, result: Mapping[str, Any] | None) -> str:
 def _marks(result: Mapping[str, Any]) -> str:
     shorter = result["steps"] < (result.get("steps_published") or 0)
     other = shorter or bool(result.get("departures")) or not result.get("complete", True)
-    short = comparable(result) and _gap(result) < -result["published"]["std"]
+    short = _comparable(result) and _gap(result) < -result["published"]["std"]
     return "†" * other + "↓" * short
 
 
@@ -84,25 +85,30 @@ def _random(result: Mapping[str, Any], everything: Mapping[str, Mapping[str, Any
     )
 
 
-def percent(row: Mapping[str, Any]) -> str:
-    """Mean and deviation; a single network has no deviation."""
-    mean = f"{100 * row['mean']:.1f}"
-    return f"{mean} ± {100 * row['std']:.1f}" if row["n"] > 1 else mean
-
-
 def verdict(result: Mapping[str, Any]) -> str:
     """How a result stands to its paper: ahead, level (within the paper's deviation) or short of it and why."""
     told = []
     own, paper = ours(result), result["published"]
     if not result.get("complete", True):
         told.append(f"partial: {own['n']} of {result['networks_wanted']} networks")
-    if comparable(result):
+    if _comparable(result):
         gap = _gap(result)
         if abs(gap) <= paper["std"]:
             told.append(f"level ({gap:+.1f})")
         else:
             told.append(f"{gap:+.1f}" if gap > 0 else f"short by {-gap:.1f}: {_reason(result)}")
     return "; ".join(told) or "-"
+
+
+def _unlike(result: Mapping[str, Any]) -> str:
+    """What a result has that the paper's does not: another network, protocol, objective or setting."""
+    told = elsewhere(result) + list(result.get("departures") or [])
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _comparable(result: Mapping[str, Any]) -> bool:
+    """Whether a result can stand beside the paper's: of its network, protocol and objective, whatever its settings."""
+    return result["published"] is not None and not elsewhere(result)
 
 
 def _gap(result: Mapping[str, Any]) -> float:
@@ -124,4 +130,4 @@ def _reason(result: Mapping[str, Any]) -> str:
 def _order(result: Mapping[str, Any]) -> tuple[Any, ...]:
     method = result["method"]
     place = ORDER.index(method) if method in ORDER else len(ORDER)
-    return place, method, result["data"]["name"], result["ipc"], unlike(result), result["steps"]
+    return place, method, result["data"]["name"], result["ipc"], _unlike(result), result["steps"]

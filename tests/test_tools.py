@@ -1,0 +1,35 @@
+"""What only this repository needs is in tools/, and no part of the wheel."""
+
+import subprocess
+from pathlib import Path
+
+from tools.provenance import ROOT, commit
+
+SOURCE = ROOT / "src" / "distillset"
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True)
+
+
+def test_the_library_reads_no_git_and_makes_no_tables() -> None:
+    for path in SOURCE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert '"git"' not in text, path
+        assert "rev-parse" not in text, path
+        assert "<!--" not in text or path.name == "page.py", path
+        assert "from tools" not in text, path
+
+
+def test_the_commit_says_whether_the_source_differs(tmp_path: Path) -> None:
+    assert commit(tmp_path) is None
+    git(tmp_path, "init", "-q")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "a")
+    clean = commit(tmp_path)
+    assert clean is not None
+    assert len(clean) == 40
+    (tmp_path / "src" / "a.py").write_text("b = 1\n")
+    assert commit(tmp_path) == f"{clean}-changed"
