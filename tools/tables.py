@@ -165,7 +165,7 @@ def refreshed(pages: Sequence[Path], folder: Path) -> dict[Path, str]:
             before, opened, rest = fresh.partition(begin)
             _, closed, after = rest.partition(end)
             if not opened or not closed:
-                raise InputError(f"{page}: no {begin} followed by {end}")
+                raise InputError.about(page, f"no {begin} followed by {end}")
             fresh = f"{before}{begin}\n{tables()}{end}{after}"
         if fresh != text:
             stale[page] = fresh

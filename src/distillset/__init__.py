@@ -39,7 +39,7 @@ _HOMES = {
     "distillset.watch": ("Watcher",),
     "distillset.methods": ("DC", "DM", "DSA", "MTT"),
 }
-"""Where the public names live. They are imported at their first use, so that ``distillset --help`` needs no PyTorch."""
+"""Where the public names live. They are imported at their first use, so that help is printed without PyTorch."""
 
 __all__ = [
     "DC",

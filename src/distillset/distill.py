@@ -24,7 +24,7 @@ from distillset.distillation.whitening import chosen, keep, whitened
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak
 from distillset.engine.room import check_disk, check_memory, size
-from distillset.errors import InputError, shown
+from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.machine import Machine
 from distillset.mesh import Mesh, join
@@ -94,10 +94,10 @@ def distill(
         InterruptedRun: the watcher asked to stop; the state is in ``out``.
     """
     watcher, method, machine = watching(watcher), method_of(method), Machine.of(machine)
-    ipc, seed = whole("--ipc", ipc, 1), whole("--seed", seed)
+    ipc, seed = whole("ipc", ipc, 1), whole("seed", seed)
     _check_kinds(whiten, whiten_large, evaluate, mesh, checkpoint_seconds)
-    steps = whole("--steps", method.steps if steps is None else steps, 0)
-    snapshots, evaluate_every = whole("--snapshots", snapshots, 0), whole("--evaluate-every", evaluate_every, 0)
+    steps = whole("steps", method.steps if steps is None else steps, 0)
+    snapshots, evaluate_every = whole("snapshots", snapshots, 0), whole("evaluate_every", evaluate_every, 0)
     data = given(data, watcher)
     real = data.train
     net = Network.of(network, real.spec)
@@ -116,7 +116,7 @@ def distill(
         **({} if data.classes is None else {"classes": list(data.classes.names)}),
     }
     mesh = mesh or join(machine.device)
-    run_folder = RunFolder.open(path_of("--out", out)) if out is not None and mesh.writes else nullcontext()
+    run_folder = RunFolder.open(path_of("out", out)) if out is not None and mesh.writes else nullcontext()
     with _differentiable(net, real.spec, method), run_folder as folder:
         stored = _begun(folder, method, settings, steps, watcher) if folder else None
         for line in (*_advice(net.module, method), *told_twice(real, ipc)):
@@ -163,13 +163,13 @@ def _check_kinds(whiten: Any, whiten_large: Any, evaluate: Any, mesh: Any, check
     Raises:
         InputError: names the first that is not.
     """
-    text("--whiten", whiten)
-    truth("--whiten-large", whiten_large)
+    text("whiten", whiten)
+    truth("whiten_large", whiten_large)
     number("checkpoint_seconds", checkpoint_seconds)
     if evaluate is not None:
         function("evaluate", evaluate)
     if mesh is not None and not hasattr(mesh, "agree"):
-        raise InputError(f"mesh {shown(mesh)}: must be a Mesh, or None")
+        raise InputError("mesh", mesh, "must be a Mesh, or None")
 
 
 def _begun(
@@ -184,7 +184,7 @@ def _begun(
     for note in notes:
         watcher.note(note)
     if stored and stored.step > steps:
-        raise InputError(f"--steps {steps}: the run in this folder is already at step {stored.step}")
+        raise InputError("steps", steps, f"the run in this folder is already at step {stored.step}")
     return stored
 
 
@@ -197,7 +197,9 @@ def _same(method: Method, settings: dict[str, Any], stored: Checkpoint) -> None:
     since = asdict(type(method)())  # type: ignore[call-overload]  # fields that runs of earlier versions did not have
     before = stored.settings.get("method")
     if before != method.name:
-        raise InputError(f"--out: this folder holds a {before} run; choose another folder for {method.name}")
+        raise InputError.about(
+            "the folder of the run", f"holds a run of {before}; choose another `out` for {method.name}"
+        )
     was = {"whiten": "none", **since, **stored.settings, "network": canonical(str(stored.settings.get("network")))}
     check_same(was, settings)
 
@@ -234,10 +236,10 @@ def _check_room(
     done, steps = span
     images = spec.classes * ipc * canvas(method) ** 2 * math.prod(spec.shape) * 4
     # A run in a folder holds images and momenta twice: the last whole state stays as it is until the next one is.
-    check_memory(f"--ipc {ipc}: learning {spec.classes * ipc:,} images", images * (5 if folder else 3), compute.device)
+    check_memory("ipc", ipc, f"learning {spec.classes * ipc:,} images", images * (5 if folder else 3), compute.device)
     if folder:
         left = min(snapshots, steps) * (steps - done) // max(1, steps) + 1 if snapshots else 0
-        check_disk(f"--snapshots {snapshots}: so many sets of {size(images)}", left * images, folder.folder)
+        check_disk("snapshots", snapshots, f"keeping so many sets of {size(images)}", left * images, folder.folder)
 
 
 def _advice(network: nn.Module, method: Method) -> Iterator[str]:
@@ -261,8 +263,8 @@ def _start(task: Task, init: str, method: Method, stored: Checkpoint | None) -> 
     shape = (spec.classes * ipc, spec.channels, side * spec.height, side * spec.width)
     if images is None or tuple(images.shape) != shape or images.dtype != torch.float32:
         found = "missing" if images is None else f"{images.dtype} of shape {list(images.shape)}"
-        raise InputError(
-            f"checkpoint of step {stored.step}: its images are {found}; this run has torch.float32 {list(shape)}"
+        raise InputError.about(
+            f"checkpoint of step {stored.step}", f"its images are {found}; this run has torch.float32 {list(shape)}"
         )
     return images
 

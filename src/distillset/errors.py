@@ -8,6 +8,8 @@ import difflib
 import errno
 import re
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
 
 
 class DistillsetError(Exception):
@@ -17,9 +19,45 @@ class DistillsetError(Exception):
 
 
 class InputError(DistillsetError, ValueError):
-    """The user's input is wrong. The message names the field, the value received and what is allowed."""
+    """The user's input is wrong. The message is one line: the field, the value received, and what is allowed.
+
+    ``InputError("lr", -1.0, "must be a finite number above 0")`` reads ``lr=-1.0: must be a finite number above 0``.
+    The command line shows the flag in place of the field's name.
+
+    Args:
+        field: the argument of the function or the field of the class, such as ``batch_real``.
+        value: what was received.
+        allowed: what is allowed, or why this value cannot be used. Another argument is named as in Python code, between
+            backticks: ``mixed sizes need `resize`, such as `resize=(32, 48)` ``. The command line prints its flag.
+    """
 
     exit_code = 2
+
+    def __init__(self, field: str, value: object = None, allowed: str = "") -> None:
+        super().__init__(field, value, allowed)
+        self.field, self.value, self.allowed = field, value, allowed
+        self.is_argument = bool(allowed)
+
+    @classmethod
+    def about(cls, thing: object, fault: str) -> Self:
+        """The error of something that is no argument, such as a damaged file: ``PATH: what is wrong with it``.
+
+        Args:
+            thing: its name, such as the path; empty where whoever catches the error adds it. The attribute ``field``
+                holds it; ``value`` is None.
+            fault: what is wrong, and what is needed instead; other arguments as in ``allowed``.
+        """
+        error = cls(str(thing), None, fault)
+        error.is_argument = False
+        return error
+
+    def __str__(self) -> str:
+        if not self.allowed:
+            return one_line(self.field)
+        if not self.is_argument:
+            return one_line(f"{self.field}: {self.allowed}" if self.field else self.allowed)
+        value = repr(str(self.value)) if isinstance(self.value, Path) else shown(self.value, LONGEST)
+        return one_line(f"{self.field}={value}: {self.allowed}")
 
 
 class DivergedError(DistillsetError):
@@ -50,25 +88,32 @@ class InterruptedRun(KeyboardInterrupt):
     exit_code = 130
 
 
+LONGEST = 200
+"""Characters of a value that a message shows; a path is shown whole."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a disk says that is full, or fails."""
 
 
-def unwritable(what: str, error: OSError, advice: str = "") -> DistillsetError:
-    """The error to raise where ``what``, named by the user, could not be written: the machine's (exit code 1) where the
-    disk is full or fails, else the user's, who may not write there.
+def unwritable(path: object, error: OSError, field: str = "", advice: str = "") -> DistillsetError:
+    """The error to raise where ``path`` could not be written.
+
+    It is the machine's (exit code 1) where the disk is full or fails, else the user's, who may not write there.
 
     Args:
-        what: starts the message.
+        path: where, or what was to be written; it starts the message.
         error: what the system, or the store, said.
+        field: the argument that names the path, if one does.
         advice: ends the message where the user can name something else.
     """
     if isinstance(error, DiskError):
         if not isinstance(error.__cause__, OSError):
             return error  # it says what is wrong
         error = error.__cause__
-    line = f"{what}: cannot be written ({error.strerror or error})"
-    return DiskError(f"{line}; what was whole is kept") if error.errno in FULL else InputError(line + advice)
+    fault = f"cannot be written ({error.strerror or error})"
+    if error.errno in FULL:
+        return DiskError(f"{path}: {fault}; what was whole is kept")
+    return InputError(field, path, fault + advice) if field else InputError.about(path, fault + advice)
 
 
 def wanted_memory(error: Exception) -> str | None:
@@ -100,14 +145,14 @@ def shown(value: object, most: int = 100) -> str:
     """
     try:
         text = " ".join(repr(value).split())
-    except (
-        ValueError,
-        RecursionError,
-        RuntimeError,
-        NotImplementedError,
-    ) as error:  # a number of thousands of digits, a list that holds itself
+    except Exception as error:  # a number of thousands of digits, a list that holds itself, a class of somebody else
         text = f"{type(value).__name__} ({error})"
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def one_line(text: str) -> str:
+    """``text`` with a space in place of every line break."""
+    return " ".join(text.splitlines())
 
 
 def reason(error: BaseException, most: int = 300) -> str:

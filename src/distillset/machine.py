@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distillset.arguments import text
-from distillset.errors import InputError, shown
+from distillset.errors import InputError
 
 PRECISIONS = ("auto", "fp32", "bf16")
 COMPILE = ("auto", "on", "off")
@@ -42,13 +42,13 @@ class Machine:
 
     def __post_init__(self) -> None:
         for field in ("device", "precision", "compile", "memory"):
-            text(f"--{field}", getattr(self, field))
+            text(field, getattr(self, field))
         if self.device not in ("auto", "cpu") and not re.fullmatch(r"cuda(:[0-9]{1,4})?", self.device):
-            raise InputError(f"--device {self.device}: choose auto, cpu, cuda or cuda:N")
+            raise InputError("device", self.device, "choose auto, cpu, cuda or cuda:N")
         if self.precision not in PRECISIONS:
-            raise InputError(f"--precision {self.precision}: choose auto, fp32 or bf16")
+            raise InputError("precision", self.precision, "choose auto, fp32 or bf16")
         if self.compile not in COMPILE:
-            raise InputError(f"--compile {self.compile}: choose auto, on or off")
+            raise InputError("compile", self.compile, "choose auto, on or off")
         bytes_of(self.memory)
 
     @classmethod
@@ -62,7 +62,7 @@ class Machine:
             return machine
         if isinstance(machine, str):
             return cls(machine)
-        raise InputError(f"machine {shown(machine)}: must be a Machine, or the name of a device")
+        raise InputError("machine", machine, "must be a Machine, or the name of a device")
 
 
 def bytes_of(memory: str) -> int | None:
@@ -76,5 +76,5 @@ def bytes_of(memory: str) -> int | None:
     size = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([kmgt]?)(?:i?b)?", memory.strip().lower(), re.ASCII)
     total = float(size[1]) * 1024 ** UNITS[size[2]] if size else 0.0
     if not 1 <= total < math.inf:
-        raise InputError(f"--memory {memory}: choose auto, or a size above 0 such as 500M or 2G")
+        raise InputError("memory", memory, "choose auto, or a size above 0 such as 500M or 2G")
     return int(total)

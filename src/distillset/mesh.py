@@ -162,7 +162,7 @@ def join(device: str) -> Mesh:
     if size == 1 or not dist.is_available():
         return Solo()
     if device.startswith("cuda:"):
-        raise InputError(f"--device {device}: each rank takes the GPU of its local rank; choose auto, cuda or cpu")
+        raise InputError("device", device, "each rank takes the GPU of its local rank; choose auto, cuda or cpu")
     cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
     if cuda:

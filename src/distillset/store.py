@@ -49,7 +49,9 @@ def cache_path() -> Path:
     try:
         return Path(named).expanduser()
     except RuntimeError:
-        raise InputError(f"{named}: there is no such home; name a folder for the cache with DISTILLSET_CACHE") from None
+        raise InputError.about(
+            named, "there is no such home; name a folder for the cache with DISTILLSET_CACHE"
+        ) from None
 
 
 def cache_folder(part: str = "") -> Path:
@@ -228,24 +230,27 @@ def read_json(path: Path, sealed: bool = False) -> Any:
     """
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"{path}: not readable as JSON (it is not a regular file)")
+            raise InputError.about(path, "not readable as JSON (it is not a regular file)")
         if (size := path.stat().st_size) > LARGEST_JSON:
-            raise InputError(f"{path}: {size:,} bytes; at most {LARGEST_JSON:,} of JSON are read")
+            raise InputError.about(path, f"{size:,} bytes; at most {LARGEST_JSON:,} of JSON are read")
         found = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError.about(path, "no such file") from None
     except InputError:
         raise
     except (OSError, ValueError) as error:  # not UTF-8, not JSON
-        raise InputError(f"{path}: not readable as JSON ({error})") from None
+        raise InputError.about(path, f"not readable as JSON ({error})") from None
     if sealed and not (isinstance(found, dict) and SEAL in found):
-        raise InputError(f"{path}: its field {SEAL} is missing; the file was not written by distillset, or was changed")
+        raise InputError.about(
+            path, f"its field {SEAL} is missing; the file was not written by distillset, or was changed"
+        )
     if isinstance(found, dict) and SEAL in found:
         seal = found.pop(SEAL)
         if seal != _seal_of(found):
-            raise InputError(
-                f"{path}: its checksum does not match; the file is damaged or was changed "
-                f"(without its field {SEAL} it is taken as it is)"
+            raise InputError.about(
+                path,
+                "its checksum does not match; the file is damaged or was changed "
+                f"(without its field {SEAL} it is taken as it is)",
             )
     return found
 
@@ -326,20 +331,20 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         InputError: the file is missing, is not safetensors, or does not match its checksum.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError.about(path, "no such file")
     try:
         with safe_open(path, framework="pt") as file:
             header = parse((file.metadata() or {}).get(HEADER, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except READING as error:
-        raise InputError(f"{path}: damaged, or not a safetensors file ({reason(error)})") from None
+        raise InputError.about(path, f"damaged, or not a safetensors file ({reason(error)})") from None
     text = header.get("meta") if isinstance(header, dict) else None
     if not isinstance(text, str) or header.get("sha256") != _seal(tensors, text):
-        raise InputError(f"{path}: its checksum does not match; the file is damaged or was changed")
+        raise InputError.about(path, "its checksum does not match; the file is damaged or was changed")
     try:
         meta = parse(text)
     except ValueError as error:
-        raise InputError(f"{path}: its header is not readable as JSON ({error})") from None
+        raise InputError.about(path, f"its header is not readable as JSON ({error})") from None
     return tensors, meta if isinstance(meta, dict) else {}
 
 
@@ -386,7 +391,7 @@ def held(folder: Path) -> Iterator[None]:
     try:
         found = folder.exists()
     except OSError as error:  # a name that is too long, say
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise InputError.about(folder, f"cannot be written ({error.strerror})") from None
     with locked(folder):
         sweep(folder)
         try:
@@ -407,13 +412,13 @@ def _lock(folder: Path) -> Iterator[tuple[int, int]]:
             # Not emptied, and no link: it might lead to what is not ours.
             file = os.fdopen(open_own(folder / LOCK, os.O_RDWR | os.O_CREAT), "r+b")
         except OSError as error:
-            raise unwritable(str(folder), error) from None
+            raise unwritable(folder, error) from None
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise InputError(
-                    f"{folder}: another run is using this folder; wait for it or choose another --out"
+                raise InputError.about(
+                    folder, "another run is using this folder; wait for it, or choose another `out`"
                 ) from None
             status = os.fstat(file.fileno())
             mark = (status.st_dev, status.st_ino)

@@ -81,9 +81,9 @@ class PluginTable(Mapping[str, Row], Generic[Row]):
             return self.built_in[name]
         points = self._plugins()[name]
         if len(points) > 1:
-            raise InputError(
-                f"{self.noun} {name!r}: several packages have one: {', '.join(map(_told, points))}; uninstall all but "
-                "one"
+            raise InputError.about(
+                f"{self.noun} {name!r}",
+                f"several packages have one: {', '.join(map(_told, points))}; uninstall all but one",
             )
         if points[0] not in self._rows:
             self._rows[points[0]] = self._load(name, points[0])
@@ -100,7 +100,7 @@ class PluginTable(Mapping[str, Row], Generic[Row]):
                 if _plain(known) == _plain(name):
                     return known
         near = nearest(name.lower(), self) if isinstance(name, str) else ""
-        raise InputError(f"{self.noun} {shown(name)}: choose one of {', '.join(self)}{near}")
+        raise InputError(self.noun, name, f"choose one of {', '.join(self)}{near}")
 
     def loaded(self) -> dict[str, Row]:
         """Every row that can be imported; of each of the others a `PluginWarning`."""
@@ -137,9 +137,9 @@ class PluginTable(Mapping[str, Row], Generic[Row]):
             row = point.load()
         except (Exception, SystemExit) as error:  # whatever the package's code raises
             why = f"{type(error).__name__}: {reason(error)}"
-            raise InputError(f"{self.noun} {name!r} of {_told(point)} cannot be loaded: {why}") from error
+            raise InputError.about(f"{self.noun} {name!r} of {_told(point)}", f"cannot be loaded; {why}") from error
         if (wrong := self.check(name, row)) is not None:
-            raise InputError(f"{self.noun} {name!r} of {_told(point)} is {shown(row)}; {wrong}")
+            raise InputError.about(f"{self.noun} {name!r} of {_told(point)}", f"is {shown(row)}; {wrong}")
         return cast(Row, row)
 
     def _say(self, line: str) -> None:

@@ -53,9 +53,10 @@ def own_folder(folder: Path, variable: str = "DISTILLSET_CACHE") -> Path:
         above = next((above for above in real.parents if _open_to_all(above)), None)
         found = f"others can write in {above} and replace it" if above else None
     if found:
-        raise InputError(
-            f"{folder}: {found}, so what lies there may be theirs; keep others out (chown, chmod go-w), or name "
-            f"another folder with {variable}"
+        raise InputError.about(
+            folder,
+            f"{found}, so what lies there may be theirs; keep others out (chown, chmod go-w), or name "
+            f"another folder with {variable}",
         )
     return folder
 

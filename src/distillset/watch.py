@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from distillset.errors import InputError, shown
+from distillset.errors import InputError
 from distillset.escapes import printable
 
 
@@ -176,7 +176,7 @@ def watching(watcher: Watcher | Callable[[int, int, float], object] | None) -> W
     if isinstance(watcher, Watcher):
         return watcher
     if watcher is not None and not callable(watcher):
-        raise InputError(f"watcher {shown(watcher)}: must be a Watcher, or a function of (step, steps, loss)")
+        raise InputError("watcher", watcher, "must be a Watcher, or a function of (step, steps, loss)")
     return Callback(watcher) if watcher else Progress()
 
 

@@ -1,6 +1,6 @@
 """Canvases: textures on a torus, several images wide and high, of which every use sees a crop drawn anew.
 
-After the ``--texture`` option of the code of Cazenavette et al. (CVPR 2022). Deviations: a start from real images works
+After the option "texture" of the code of Cazenavette et al. (CVPR 2022). Deviations: a start from real images works
 (theirs fails on a shape); crops come from named streams.
 """
 

@@ -20,11 +20,12 @@ def check_formation(formation: int, shape: tuple[int, int, int]) -> None:
     """
     _, height, width = shape
     if formation < 1:
-        raise InputError(f"--formation {formation}: must be at least 1")
+        raise InputError("formation", formation, "must be at least 1")
     if height % formation or width % formation:
         raise InputError(
-            f"--formation {formation}: images of {height}x{width} cannot be cut into {formation}x{formation} "
-            "tiles of one size"
+            "formation",
+            formation,
+            f"images of {height}x{width} cannot be cut into {formation}x{formation} tiles of one size",
         )
 
 

@@ -44,9 +44,9 @@ class Augmentation:
         for name in self.strategy:
             if name not in OPERATIONS:
                 allowed = f"{', '.join(OPERATIONS)} (joined by _), or {NONE}"
-                raise InputError(f"augmentation: unknown operation {name!r}; allowed are {allowed}")
+                raise InputError.about("augmentation", f"unknown operation {name!r}; allowed are {allowed}")
             if self.strategy.count(name) > 1:
-                raise InputError(f"augmentation: operation {name!r} is given more than once")
+                raise InputError.about("augmentation", f"operation {name!r} is given more than once")
 
     @classmethod
     def parse(cls, text: str) -> "Augmentation":
@@ -81,9 +81,9 @@ class Augmentation:
             InputError: a shape or count that is not positive.
         """
         if min(shape) < 1:
-            raise InputError(f"shape: {tuple(shape)}; (C, H, W) must each be at least 1")
+            raise InputError("shape", tuple(shape), "(C, H, W) must each be at least 1")
         if count is not None and count < 1:
-            raise InputError(f"count: {count}; it must be at least 1, or None for a shared draw")
+            raise InputError("count", count, "must be at least 1, or None for a shared draw")
         each, streams = count or 1, words.reshape(-1, 2)
         if not self.strategy:
             return Table.neutral(len(streams) * each, shape, words.device)

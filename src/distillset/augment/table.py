@@ -49,13 +49,15 @@ def check_images(images: Tensor, shape: Shape, rows: int | None) -> None:
         InputError: the images' shape, number or type is another.
     """
     if images.dim() != 4 or tuple(images.shape[1:]) != tuple(shape):
-        raise InputError(
-            f"images: shape {list(images.shape)}, but this draw was made for [n, {', '.join(map(str, shape))}]"
+        raise InputError.about(
+            "images", f"shape {list(images.shape)}, but this draw was made for [n, {', '.join(map(str, shape))}]"
         )
     if rows not in (None, images.shape[0]):
-        raise InputError(f"images: {images.shape[0]} of them, but this draw has parameters for {rows}")
+        raise InputError.about("images", f"{images.shape[0]} of them, but this draw has parameters for {rows}")
     if not images.is_floating_point():
-        raise InputError(f"images: type {images.dtype}, but augmentation needs floats (normalise the pixels first)")
+        raise InputError.about(
+            "images", f"type {images.dtype}, but augmentation needs floats (normalise the pixels first)"
+        )
 
 
 def numbers_of(columns: Columns, like: Tensor) -> Tensor:
@@ -101,12 +103,12 @@ class Table:
             InputError: no such operation, other parameters than it has, or a scale that is too small for `sample`.
         """
         if operation not in OPERATIONS:
-            raise InputError(f"operation: {operation!r}; allowed are {', '.join(OPERATIONS)}")
+            raise InputError("operation", operation, f"choose one of {', '.join(OPERATIONS)}")
         names = OPERATIONS[operation].parameters
         if len(parameters) != len(names):
-            raise InputError(f"parameters: {len(parameters)} of them, but {operation} has {', '.join(names)}")
+            raise InputError("parameters", parameters, f"{operation} has {', '.join(names)}")
         if operation == "scale" and min(parameters) * REACH <= 1:
-            raise InputError(f"parameters: {min(parameters)}; a scale must be above {1 / REACH:.4g}")
+            raise InputError("parameters", parameters, f"a scale must be above {1 / REACH:.4g}")
         values = torch.tensor([parameters], dtype=torch.float64)
         columns = OPERATIONS[operation].columns(values.unbind(1), (shape[1], shape[2]))
         numbers = numbers_of(columns, values[:, 0])

@@ -14,10 +14,12 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from distillset.commands.process import keep_memory, sleep_while_waiting
 from distillset.commands.ranks import part
 from distillset.commands.streams import Stream, open_missing
+from distillset.commands.wording import Words, speaking
 from distillset.errors import DiskError, DistillsetError, InterruptedRun, LostRankError, wanted_memory
 from distillset.escapes import printable
 from distillset.watch import speaks
@@ -44,7 +46,14 @@ VERBS = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Wrong usage is one line, like every other error of the user's."""
+    """Wrong usage is one line, like every other error of the user's.
+
+    What it reads has the attribute ``parser``: the parser of the command that was given.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.set_defaults(parser=self)
 
     def error(self, message: str) -> None:  # type: ignore[override]
         sys.stderr.write(f"distillset: error: {printable(message)} (see {self.prog} --help)\n")
@@ -118,8 +127,9 @@ def _run(given: list[str]) -> int:
         if isinstance(value, Path):
             with suppress(RuntimeError):  # there may be no such home
                 setattr(options, name, value.expanduser())  # a shell leaves the ~ of --out=~/run as it is
+    words = Words(options.parser, _parser_of)
     try:
-        with warnings.catch_warnings(), _terminable():
+        with warnings.catch_warnings(), _terminable(), speaking(words):
             # Of odd images; those that cannot be used are named in an error, and the others are none of the user's.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             code: int = options.run(options)
@@ -134,7 +144,7 @@ def _run(given: list[str]) -> int:
             # All ranks meet the same errors: the first says them, and then its launcher ends this one.
             with suppress(KeyboardInterrupt):
                 time.sleep(PATIENCE)
-        _complain(str(error))
+        _complain(words.error(error))
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("distillset: interrupted\n")
@@ -147,6 +157,15 @@ def _run(given: list[str]) -> int:
             raise
         _complain(f"out of memory{asked}; smaller --ipc, images, batches or networks need less, and so does --memory")
         return 1
+
+
+def _parser_of(verb: str) -> argparse.ArgumentParser | None:
+    """The parser of a verb in full; None where there is no such verb."""
+    if verb not in VERBS:
+        return None
+    verbs = next(action for action in parser(verb)._actions if isinstance(action, argparse._SubParsersAction))
+    chosen: argparse.ArgumentParser = verbs.choices[verb]
+    return chosen
 
 
 def _refused(word: str) -> str | None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from distillset.commands.evaluating import add_evaluation, evaluation
 from distillset.commands.options import add_data, load_data
+from distillset.commands.progress import CommandProgress
 from distillset.data.synthetic import SyntheticSet
 from distillset.evaluation import table
 from distillset.studies import compare
 from distillset.studies.plot import check_plot, plot_rows
-from distillset.watch import Progress
 
 
 def add(verbs: Any) -> None:
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     """Compare, and print a table with a verdict, or JSON."""
     if options.plot:
         check_plot(options.plot)
-    watcher = Progress()
+    watcher = CommandProgress()
     artifacts = {str(folder): SyntheticSet.load(folder) for folder in options.artifacts}
     data = load_data(options, watcher, next(iter(artifacts.values())).card.get("data") or {})
     found = compare(

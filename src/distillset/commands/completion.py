@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         import shtab
     except ImportError:
-        raise InputError("completion: not installed; pip install 'distillset[completion]'") from None
+        raise InputError.about("completion", "not installed; pip install 'distillset[completion]'") from None
     from distillset.commands import parser
 
     top = parser()

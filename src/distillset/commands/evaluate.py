@@ -9,6 +9,7 @@ from typing import Any
 from distillset.augment import NONE
 from distillset.commands.evaluating import add_evaluation, evaluation
 from distillset.commands.options import add_data, load_data
+from distillset.commands.progress import CommandProgress
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
@@ -18,7 +19,7 @@ from distillset.report import ACCURACY
 from distillset.sources.load import Data
 from distillset.sources.picture_sets import holds_pictures, read_pictures
 from distillset.store import write_json
-from distillset.watch import Progress, write_note
+from distillset.watch import write_note
 
 
 def add(verbs: Any) -> None:
@@ -108,16 +109,18 @@ def _opened(options: argparse.Namespace) -> tuple[SyntheticSet, Data]:
     """
     if not holds_pictures(options.artifact):
         synthetic = SyntheticSet.load(options.artifact)
-        return synthetic, load_data(options, Progress(), synthetic.card.get("data") or {})
+        return synthetic, load_data(options, CommandProgress(), synthetic.card.get("data") or {})
     if options.data is None:
-        raise InputError(f"--data: not given, and {options.artifact} holds pictures, which do not name their data")
+        raise InputError(
+            "data", None, f"not given, and {options.artifact} holds pictures, which do not name their data"
+        )
     if options.save:
-        raise InputError(f"--save: {options.artifact} holds pictures and is no artifact; distillset import makes one")
-    data = load_data(options, Progress())
-    return read_pictures(options.artifact, data.train.spec, Progress()), data
+        raise InputError("save", True, f"{options.artifact} holds pictures and is no artifact; `read_pt()` makes one")
+    data = load_data(options, CommandProgress())
+    return read_pictures(options.artifact, data.train.spec, CommandProgress()), data
 
 
 def _check_scores(options: argparse.Namespace, method: str, spec: Spec) -> None:
     """Scores need an accuracy with augmentation: say so before anything is trained."""
     if choose(options.protocol, method, spec).with_augmentation(options.augment).recipe.augmentation == NONE:
-        raise InputError("--scores: the protocol has no augmentation to score; give one with --augment")
+        raise InputError("scores", True, "the protocol has no augmentation to score; give one with `augment`")

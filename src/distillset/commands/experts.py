@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     for name, minimum in (("count", 1), ("epochs", 1), ("ipc", 1)):
         value = getattr(options, name)
         if value is not None and value < minimum:
-            raise InputError(f"--{name} {value}: must be at least {minimum}")
+            raise InputError(name, value, f"must be at least {minimum}")
     with Terminal(options.quiet) as terminal:
         check_room(options)
         data = load_data(options, terminal)
@@ -100,7 +100,7 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
         found.check_network(Layout(module))
         stored = found.card
         compute_with(threads_of(stored))
-    check_disk(f"--count {options.count}: so many experts", options.count * Layout(module).size * 4, out)
+    check_disk("count", options.count, "keeping so many experts", options.count * Layout(module).size * 4, out)
     work = measure(module, spec.shape, (6.0 if options.sam else 3.0) * len(real) * epochs * options.count / mesh.size)
     compute = resolve_compute(machine(options), work, stored)
     compute = Compute(**mesh.agree(compute.to_json()), reasons=compute.reasons)
@@ -115,7 +115,7 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
 def _epochs(options: argparse.Namespace, name: str, classes: int) -> int:
     """The epochs to train: no more than are kept."""
     if options.keep not in ("reachable", "all"):
-        raise InputError(f"--keep {options.keep}: choose reachable or all")
+        raise InputError("keep", options.keep, "choose reachable or all")
     most = reach(name, classes, options.ipc)
     if options.keep == "all":
         return options.epochs or EPOCHS

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from distillset.commands.options import add_data, add_machine, load_data, machine
+from distillset.commands.progress import CommandProgress
+from distillset.commands.wording import in_flags
 from distillset.data.grid import GRID
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
@@ -16,7 +18,7 @@ from distillset.export.hub import push
 from distillset.export.measure import measure
 from distillset.sources.picture_sets import read_pictures
 from distillset.store import cache_folder
-from distillset.watch import Progress, write_note
+from distillset.watch import write_note
 
 
 def add(verbs: Any) -> None:
@@ -82,10 +84,10 @@ def run_export(options: argparse.Namespace) -> int:
     """Export, and say what is worth knowing."""
     synthetic = SyntheticSet.load(options.artifact)
     if options.measure and options.to != "parquet":
-        raise InputError(f"--measure: with --to parquet only, not {options.to}")
+        raise InputError("measure", True, f"needs `to='parquet'`, not {options.to}")
     measured = None
     if options.measure:
-        data = load_data(options, Progress(), synthetic.card.get("data") or {})
+        data = load_data(options, CommandProgress(), synthetic.card.get("data") or {})
         measured = measure(
             synthetic,
             data,
@@ -99,7 +101,7 @@ def run_export(options: argparse.Namespace) -> int:
         exact, rounded = measured["rows"].values()
         write_note(f"accuracy {exact['mean']:.2%} as learned, {rounded['mean']:.2%} as 8-bit pictures")
     for line in export(synthetic, options.to, options.out, measured=measured):
-        write_note(line)
+        write_note(in_flags(line))
     print(f"{options.out}: {len(synthetic)} images as {options.to}")
     return 0
 
@@ -108,8 +110,8 @@ def run_import(options: argparse.Namespace) -> int:
     """Read a file, and save what it holds as an artifact."""
     out: Path = options.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out}: exists and is not an empty folder; choose another")
-    data = load_data(options, Progress())
+        raise InputError("out", out, "exists and is not an empty folder; choose another")
+    data = load_data(options, CommandProgress())
     synthetic = _imported(options, _spec(options, data.train.spec))
     replace(synthetic, card={**synthetic.card, "data": data.origin()}).save(out)
     print(f"{out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {out / GRID}")
@@ -121,13 +123,13 @@ def _imported(options: argparse.Namespace, spec: Spec) -> SyntheticSet:
     files: list[Path] = options.file
     if folder := next((file for file in files if file.is_dir()), None):
         if len(files) > 1 or options.labels:
-            raise InputError(f"{folder}: a folder is imported by itself, without other files and --labels")
+            raise InputError.about(folder, "a folder is imported by itself, without other files and `labels`")
         written = [path for path in (folder / "images_best.pt", *sorted(folder.glob("res_*.pt"))) if path.is_file()]
         if not written:
-            return read_pictures(folder, spec, Progress(), options.method)
+            return read_pictures(folder, spec, CommandProgress(), options.method)
         files = written[:1]
         write_note(f"{folder}: reading {files[0].name}")
-    return read_pt(files, options.labels, spec, method=options.method, values=options.values)
+    return read_pt(files, options.labels, spec, method=options.method, values=options.values, watcher=CommandProgress())
 
 
 def _spec(options: argparse.Namespace, spec: Spec) -> Spec:

@@ -94,4 +94,4 @@ def _need(package: str) -> Any:
     try:
         return import_module(package)
     except ImportError:
-        raise InputError(f"--log {package}: not installed; pip install 'distillset[{package}]'") from None
+        raise InputError("log", package, f"not installed; pip install 'distillset[{package}]'") from None

@@ -16,9 +16,16 @@ def add(verbs: Any) -> None:
     parser = verbs.add_parser("nas", help="how well a small set ranks networks for the whole one")
     add_data(parser, "digits")
     parser.add_argument(
-        "--proxy", nargs="+", required=True, metavar="P", help="selectors, methods, or folders of artifacts"
+        "--proxy",
+        dest="proxies",
+        nargs="+",
+        required=True,
+        metavar="P",
+        help="selectors, methods, or folders of artifacts",
     )
-    parser.add_argument("--sample", type=int, default=24, help="networks, of the 720 of the space (default 24)")
+    parser.add_argument(
+        "--sample", dest="count", type=int, default=24, help="networks, of the 720 of the space (default 24)"
+    )
     parser.add_argument("--ipc", type=int, default=10, help="images per class of proxies that are made (default 10)")
     parser.add_argument("--images", type=int, help="use about so many training images (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="names all random numbers (default 0)")
@@ -27,7 +34,11 @@ def add(verbs: Any) -> None:
     parser.add_argument("--protocol", default="dm", help=f"of the proxies: {', '.join(PROTOCOLS)} (default dm)")
     parser.add_argument("--repeats", type=int, default=1, help="networks of each kind on each set (default 1)")
     parser.add_argument(
-        "--top", type=float, default=0.25, help="the best by the whole set, 4 at least, told apart (default 0.25)"
+        "--top",
+        dest="fraction",
+        type=float,
+        default=0.25,
+        help="the best by the whole set, 4 at least, told apart (default 0.25)",
     )
     add_study(parser)
     parser.set_defaults(run=run)
@@ -40,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
             load_data(options, terminal),
             options.proxy,
             options.out,
-            count=options.sample,
+            count=options.count,
             ipc=options.ipc,
             images=options.images,
             seed=options.seed,
@@ -49,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
             proxy_epochs=options.proxy_epochs,
             protocol=options.protocol,
             repeats=options.repeats,
-            fraction=options.top,
+            fraction=options.fraction,
             watcher=terminal,
             machine=machine(options),
         )

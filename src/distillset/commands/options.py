@@ -125,11 +125,13 @@ def load_data(
     """
     origin = origin or {}
     if options.data is None and "source" not in origin:
-        raise InputError("--data: not given, and the artifact does not say what it was made from")
+        raise InputError("data", None, "not given, and the artifact does not say what it was made from")
     resize, crop = options.resize, options.crop
     if resize is None and (found := origin.get("resize")) is not None:
         if not isinstance(found, list) or [type(side) for side in found] != [int, int]:
-            raise InputError(f"data.resize of the card is {found!r}; needed are two whole numbers, height and width")
+            raise InputError.about(
+                "data.resize of the card", f"is {found!r}; needed are two whole numbers, height and width"
+            )
         resize, crop = (found[0], found[1]), bool(crop or origin.get("crop"))
     test = options.test
     if test is None and options.data is None and origin.get("test") is not None:

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     for flag in ("method", "data"):
         wanted = getattr(options, flag)
         if wanted is not None and wanted not in _values(flag):
-            raise InputError(f"--{flag} {wanted}: no preset has it; choose one of {', '.join(_values(flag))}")
+            raise InputError(flag, wanted, f"no preset has it; choose one of {', '.join(_values(flag))}")
     chosen = [
         preset
         for preset in PRESETS.values()

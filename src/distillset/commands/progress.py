@@ -6,13 +6,21 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
+from distillset.commands.wording import in_flags
 from distillset.errors import DiskError, InterruptedRun
 from distillset.watch import Progress, Watcher, write_note
 
 STOPPED = "stopped; what is whole is kept, and the same command goes on"
 
 
-class Terminal(Progress):
+class CommandProgress(Progress):
+    """Notes and progress in the words of the command line."""
+
+    def note(self, line: str) -> None:
+        super().note(in_flags(line))
+
+
+class Terminal(CommandProgress):
     """The progress of a command, with an orderly end: Ctrl-C and SIGTERM ask a run that has a state to stop when its
     update is done; anything else they end at once.
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from distillset.commands.options import add_data, add_machine, load_data, machine
+from distillset.commands.progress import CommandProgress
 from distillset.coresets import SELECTORS, select
 from distillset.coresets.expert import NETWORK
 from distillset.data.grid import GRID
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.errors import InputError, unwritable
 from distillset.store import held, read_json
-from distillset.watch import Progress, speaks
+from distillset.watch import speaks
 
 
 def add(verbs: Any) -> None:
@@ -37,11 +38,11 @@ def run(options: argparse.Namespace) -> int:
     try:
         out.exists()
     except OSError as error:
-        raise unwritable(f"--out {out}", error) from None
+        raise unwritable(out, error, "out") from None
     if (out / "checkpoints").exists():
-        raise InputError(f"--out {out}: holds the run of a distillation; choose another folder")
+        raise InputError("out", out, "holds the run of a distillation; choose another folder")
     if out.is_file() or (out.is_dir() and not (out / CARD).is_file() and not SyntheticSet.unfinished(out)):
-        raise InputError(f"--out {out}: exists and is not an artifact; choose another folder")
+        raise InputError("out", out, "exists and is not an artifact; choose another folder")
     with held(out) if speaks() else nullcontext():
         return _select(options, out)
 
@@ -50,7 +51,7 @@ def _select(options: argparse.Namespace, out: Path) -> int:
     found = read_json(out / CARD) if (out / CARD).is_file() else None
     asked = {"method": options.selector.replace("_", "-"), "settings": {"ipc": options.ipc, "seed": options.seed}}
     _check_same(out, found, asked)
-    data = load_data(options, Progress())
+    data = load_data(options, CommandProgress())
     _check_same(out, found, {"data": {"fingerprint": data.train.fingerprint()}})
     synthetic = select(
         data,
@@ -82,6 +83,7 @@ def _check_same(out: Path, found: Any, asked: Mapping[str, Any], of: str = "") -
             _check_same(out, was or {}, value, f"{of}{name}.")
         elif was != value:
             raise InputError(
-                f"--out {out}: holds another artifact ({of}{name} {was}, not {value}); it is not overwritten; choose "
-                "another folder"
+                "out",
+                out,
+                f"holds another artifact ({of}{name} {was}, not {value}); it is not overwritten; choose another folder",
             )

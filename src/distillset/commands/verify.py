@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from distillset.commands.options import add_data, load_data
+from distillset.commands.progress import CommandProgress
 from distillset.data.synthetic import SyntheticSet
 from distillset.distillation.verify import Check, verify
 from distillset.errors import InputError, unwritable
 from distillset.sources.cache import STAGE
 from distillset.store import cache_folder
-from distillset.watch import Progress
 
 SIGNS = {True: "ok", False: "FAILED", None: "-"}
 
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     failed = [f"{name}: {check.told}" for name, checks in found.items() for check in checks if check.holds is False]
     if failed:
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise InputError(f"verify: {failed[0]}{more}")
+        raise InputError.about("verify", f"{failed[0]}{more}")
     return 0
 
 
@@ -64,7 +64,7 @@ def _aside() -> Iterator[Path]:
         root = cache_folder()
         folder = tempfile.mkdtemp(prefix=f"{STAGE}verify-", dir=root)
     except OSError as error:
-        raise unwritable(str(root), error, "; DISTILLSET_CACHE names another folder") from None
+        raise unwritable(root, error, advice="; DISTILLSET_CACHE names another folder") from None
     try:
         yield Path(folder)
     finally:
@@ -78,4 +78,4 @@ def _checks(folder: Path, options: argparse.Namespace, decoded: Path | None) -> 
     if any(check.holds is False for check in checks):
         return checks
     origin = SyntheticSet.load(folder).card.get("data") or {}
-    return verify(folder, load_data(options, Progress(), origin, decoded=decoded).train)
+    return verify(folder, load_data(options, CommandProgress(), origin, decoded=decoded).train)

@@ -23,7 +23,7 @@ from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute
 from distillset.engine.hardware import forget_peak, peak
 from distillset.engine.room import check_memory
-from distillset.errors import InputError, shown
+from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.machine import Machine
 from distillset.mesh import Mesh, Solo, join
@@ -127,11 +127,11 @@ def select(
     """
     name, selector = selector, str(selector).replace("_", "-")
     if selector not in SELECTORS:
-        raise InputError(f"selector {shown(name)}: choose one of {', '.join(SELECTORS)}")
+        raise InputError("selector", name, f"choose one of {', '.join(SELECTORS)}")
     watcher = watching(watcher)
     machine = Machine.of(machine)
-    ipc, seed = whole("--ipc", ipc, 1), whole("--seed", seed)
-    epochs = None if epochs is None else whole("--epochs", epochs)
+    ipc, seed = whole("ipc", ipc, 1), whole("seed", seed)
+    epochs = None if epochs is None else whole("epochs", epochs)
     folder = None if cache is None else path_of("cache", cache)
     data = given(data, watcher)
     real = data.train
@@ -139,7 +139,7 @@ def select(
         watcher.note(line)
     # As bytes, as numbers, and normalised.
     chosen = real.spec.classes * ipc
-    check_memory(f"--ipc {ipc}: choosing {chosen:,} images", chosen * math.prod(real.spec.shape) * (1 + 4 + 4))
+    check_memory("ipc", ipc, f"choosing {chosen:,} images", chosen * math.prod(real.spec.shape) * (1 + 4 + 4))
     settings: dict[str, Any] = {"method": selector, "ipc": ipc, "seed": seed}
     mesh, taught, metrics = join(machine.device), None, {}
     place = torch.device(Compute.resolve(machine.device).device)

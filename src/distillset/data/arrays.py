@@ -41,22 +41,23 @@ def channels_first(array: Tensor, what: str) -> Tensor:
     shape = list(array.shape)
     if array.dtype != torch.uint8 and not array.dtype.is_floating_point:
         name = str(array.dtype).removeprefix("torch.")
-        raise InputError(f"{what}: their type is {name}; allowed are uint8, or floating point between 0 and 1")
+        raise InputError.about(what, f"their type is {name}; allowed are uint8, or floating point between 0 and 1")
     if array.ndim not in (3, 4):
-        raise InputError(f"{what}: their shape is {shape}; allowed are [N, C, H, W], [N, H, W, C] and [N, H, W]")
+        raise InputError.about(what, f"their shape is {shape}; allowed are [N, C, H, W], [N, H, W, C] and [N, H, W]")
     if array.numel() == 0:
-        raise InputError(f"{what}: their shape is {shape}; the set is empty")
+        raise InputError.about(what, f"their shape is {shape}; the set is empty")
     if array.ndim == 3:
         return array.unsqueeze(1)
     first, last = shape[1] in CHANNELS, shape[3] in CHANNELS
     if first and last:
-        raise InputError(
-            f"{what}: their shape is {shape}, which reads as [N, C, H, W] and as [N, H, W, C]; in Python, "
-            "RealSet(images, labels, spec) takes [N, C, H, W] as it is"
+        raise InputError.about(
+            what,
+            f"their shape is {shape}, which reads as [N, C, H, W] and as [N, H, W, C]; "
+            "RealSet(images, labels, spec) takes [N, C, H, W] as it is",
         )
     if not first and not last:
-        raise InputError(
-            f"{what}: their shape is {shape}; the second or the last number must be 1, 3 or 4 (the channels)"
+        raise InputError.about(
+            what, f"their shape is {shape}; the second or the last number must be 1, 3 or 4 (the channels)"
         )
     return array if first else array.permute(0, 3, 1, 2)
 
@@ -107,9 +108,9 @@ def _columns(values: Any, what: str) -> Any:
     except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
         if listed:  # of several lengths: the row is named where they are looked at one by one
             return values
-        raise InputError(f"{what}: {_short(error)}; an array [N] of labels is needed") from None
+        raise InputError.about(what, f"{_short(error)}; an array [N] of labels is needed") from None
     if array.ndim == 0 and not isinstance(values, np.ndarray):
-        raise InputError(f"{what}: {type(values).__name__} found; an array [N] of labels is needed")
+        raise InputError.about(what, f"{type(values).__name__} found; an array [N] of labels is needed")
     return array.reshape(len(array)) if array.dtype == object and array.shape[1:] == (1,) else array
 
 
@@ -117,7 +118,7 @@ def _texts(names: list[Any], what: str) -> tuple[str, ...]:
     try:
         return tuple(name.decode() if isinstance(name, bytes) else name for name in names)
     except UnicodeDecodeError:
-        raise InputError(f"{what}: are bytes that are no text; names have to be UTF-8") from None
+        raise InputError.about(what, "are bytes that are no text; names have to be UTF-8") from None
 
 
 def _of_pandas(values: Any) -> bool:
@@ -139,9 +140,9 @@ def tensor(values: Any, what: str) -> Tensor:
     try:
         array = np.asarray(values.to_numpy() if _of_pandas(values) else values)
     except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:  # rows of several lengths
-        raise InputError(f"{what}: {_short(error)}; an array of numbers is needed") from None
+        raise InputError.about(what, f"{_short(error)}; an array of numbers is needed") from None
     if array.dtype.kind not in "biufc":
-        raise InputError(f"{what}: {array.dtype} found; an array of numbers is needed")
+        raise InputError.about(what, f"{array.dtype} found; an array of numbers is needed")
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
         # torch has no arithmetic for wider unsigned types
         array = array.astype(np.int64)
@@ -159,11 +160,11 @@ def plain(values: Tensor, what: str) -> Tensor:
         InputError: it has no data (device meta), or is sparse, nested or quantised.
     """
     if values.is_meta:
-        raise InputError(f"{what}: are a tensor without data (device meta)")
+        raise InputError.about(what, "are a tensor without data (device meta)")
     if values.is_quantized:
-        raise InputError(f"{what}: are a quantised tensor; call dequantize() first")
+        raise InputError.about(what, "are a quantised tensor; call dequantize() first")
     if values.layout != torch.strided or values.is_nested:
-        raise InputError(f"{what}: are a sparse or nested tensor; call to_dense() first")
+        raise InputError.about(what, "are a sparse or nested tensor; call to_dense() first")
     return values.detach().resolve_conj().resolve_neg()
 
 
@@ -182,8 +183,9 @@ def to_bytes(chunk: Tensor, what: str, rows: Sequence[int] | None = None) -> Ten
         row = int((~inside.all(1)).nonzero()[0])
         number = row if rows is None else rows[row]
         worst = float(values[row].flatten()[~inside[row]][0])
-        raise InputError(
-            f"{what}: row {number} has a pixel of {worst:g}; floating-point pixels must be finite and lie between 0 "
-            "and 1 (not normalised, not 0 to 255)"
+        raise InputError.about(
+            what,
+            f"row {number} has a pixel of {worst:g}; floating-point pixels must be finite and lie between 0 "
+            "and 1 (not normalised, not 0 to 255)",
         )
     return values.mul(255).round_().to(torch.uint8).contiguous()

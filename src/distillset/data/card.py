@@ -113,23 +113,25 @@ def check_card(card: Any, where: object) -> dict[str, Any]:
         InputError: a field is missing or of another kind, or a value that no file of JSON can hold.
     """
     if not isinstance(card, dict):
-        raise InputError(f"{where}: field schema is missing; expected a card made by distillset")
+        raise InputError.about(where, "field schema is missing; expected a card made by distillset")
     for name in REQUIRED:
         if card.get(name) is None:
-            raise InputError(f"{where}: field {name} is missing; expected a card made by distillset")
-    check_fields(card, FIELDS, f"{where}: ")
+            raise InputError.about(where, f"field {name} is missing; expected a card made by distillset")
+    check_fields(card, FIELDS, where)
     if card["schema"] > SCHEMA:
-        raise InputError(f"{where}: schema {card['schema']} is newer than this version reads ({SCHEMA})")
+        raise InputError.about(where, f"schema {card['schema']} is newer than this version reads ({SCHEMA})")
     for name, fields in NESTED.items():
         inner = card.get(name)
         if inner is not None and not isinstance(inner, dict):
-            raise InputError(f"{where}: {name} of the card is {shown(inner)}; it must be a JSON object")
-        check_fields(inner or {}, fields, f"{where}: {name}.")
+            raise InputError.about(where, f"{name} of the card is {shown(inner)}; it must be a JSON object")
+        check_fields(inner or {}, fields, where, f"{name}.")
     check_plain(card, where)
     spec = Spec.from_json(card["spec"])
     chosen = (card.get("data") or {}).get("classes")
     if chosen is not None and chosen != list(spec.class_names):
-        raise InputError(f"{where}: data.classes {shown(chosen)} are not the spec's {shown(list(spec.class_names))}")
+        raise InputError.about(
+            where, f"data.classes {shown(chosen)} are not the spec's {shown(list(spec.class_names))}"
+        )
     return card
 
 
@@ -142,15 +144,21 @@ def check_plain(value: Any, where: object) -> None:
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{where}: {reason(error)}; allowed are plain JSON values") from None
+        raise InputError.about(where, f"{reason(error)}; allowed are plain JSON values") from None
 
 
-def check_fields(record: Mapping[str, Any], fields: Mapping[str, Kind], prefix: str) -> None:
+def check_fields(record: Mapping[str, Any], fields: Mapping[str, Kind], where: object, inside: str = "") -> None:
     """Whether the fields of a record that are there, and not null, are of their kinds.
 
+    Args:
+        record: the record.
+        fields: their kinds.
+        where: names the file in messages.
+        inside: goes before the names of fields in messages.
+
     Raises:
-        InputError: names the first that is not, after ``prefix``.
+        InputError: names the first that is not.
     """
     for name, (fits, allowed) in fields.items():
         if record.get(name) is not None and not fits(record[name]):
-            raise InputError(f"{prefix}{name} is {shown(record[name])}; it must be {allowed}")
+            raise InputError.about(where, f"{inside}{name} is {shown(record[name])}; it must be {allowed}")

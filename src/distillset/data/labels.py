@@ -38,7 +38,7 @@ def from_values(
     try:
         values = [value.tolist() if isinstance(value, Tensor | np.ndarray | np.generic) else value for value in values]
     except (RuntimeError, NotImplementedError) as error:  # tensors without data
-        raise InputError(f"{row(0)}: {type(error).__name__}, a label cannot be read{of}") from None
+        raise InputError.about(row(0), f"{type(error).__name__}, a label cannot be read{of}") from None
     if values and all(_is_missing(value) for value in values):
         return torch.full((len(values),), MISSING), None if names is None else tuple(names)
     widths = {len(value) for value in values if isinstance(value, list | tuple)}
@@ -51,10 +51,10 @@ def from_values(
         try:
             plain.append(_one(value, one_hot))
         except InputError as error:
-            raise InputError(f"{row(number)}: {error}{of}") from None
+            raise InputError.about(row(number), f"{error}{of}") from None
         if isinstance(plain[-1], str) != isinstance(plain[0], str) or isinstance(value, bool) != truths:
             told = f"label {shown(value)}, but row 0 has {shown(values[0])}"
-            raise InputError(f"{row(number)}: {told}; all must be of one kind{of}")
+            raise InputError.about(row(number), f"{told}; all must be of one kind{of}")
     if plain and isinstance(plain[0], str):
         found = {str(value) for value in plain}
         names = names if names is not None and found <= set(names) else sorted(found)
@@ -76,31 +76,31 @@ def from_array(array: Tensor, what: str) -> Tensor:
             row = int((~inside).nonzero()[0])
             found = ", ".join(f"{value:g}" for value in array[row, :8].tolist())
             more = ", ..." if array.shape[1] > 8 else ""
-            raise InputError(
-                f"{what}: row {row} is [{found}{more}]; allowed are class numbers [N], or one-hot rows: a single 1 "
-                "among zeros"
+            raise InputError.about(
+                what,
+                f"row {row} is [{found}{more}]; allowed are class numbers [N], or one-hot rows: a single 1 among zeros",
             )
         return array.to(torch.float32).argmax(1)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array.squeeze(1)
     if array.ndim != 1:
-        raise InputError(
-            f"{what}: their shape is {list(array.shape)}; allowed are [N], one class number per image, or one-hot "
-            "[N, classes]"
+        raise InputError.about(
+            what,
+            f"their shape is {list(array.shape)}; allowed are [N], one class number per image, or one-hot [N, classes]",
         )
     if array.dtype.is_complex:
-        raise InputError(f"{what}: their type is {name}; allowed are whole numbers from 0 on")
+        raise InputError.about(what, f"their type is {name}; allowed are whole numbers from 0 on")
     if array.dtype.is_floating_point:
         whole = array == array.round()  # false for NaN; what is too large for int64 is no class either
         if not bool((whole & (array.abs() < 2**53)).all()):
             row = int((~(whole & (array.abs() < 2**53))).nonzero()[0])
             if bool(array[row].isnan()):
-                raise InputError(f"{what}: row {row}: no label")
-            raise InputError(f"{what}: row {row} is {float(array[row]):g}; allowed are whole numbers from 0 on")
+                raise InputError.about(what, f"row {row}: no label")
+            raise InputError.about(what, f"row {row} is {float(array[row]):g}; allowed are whole numbers from 0 on")
     array = array.to(torch.int64)
     if len(array) and int(array.min()) < 0:
         row = int((array < 0).nonzero()[0])
-        raise InputError(f"{what}: row {row} is {int(array[row])}; allowed are whole numbers from 0 on")
+        raise InputError.about(what, f"row {row} is {int(array[row])}; allowed are whole numbers from 0 on")
     return array.contiguous()
 
 
@@ -111,27 +111,27 @@ def _one(value: Any, one_hot: bool) -> int | str:
         InputError: there is none, or it is not one.
     """
     if _is_missing(value):
-        raise InputError("no label")
+        raise InputError.about("", "no label")
     if isinstance(value, list | tuple):
         if len(value) == 1:
             return _one(value[0], one_hot)
         if one_hot and sorted(map(_number, value)) == [0] * (len(value) - 1) + [1]:
             return [_number(item) for item in value].index(1)
         found = f"{len(value)} labels" if value else "no label"
-        raise InputError(
-            f"{found} ({shown(value)}); needed is one per image, or a one-hot list with a single 1 among zeros"
+        raise InputError.about(
+            "", f"{found} ({shown(value)}); needed is one per image, or a one-hot list with a single 1 among zeros"
         )
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
-            raise InputError(f"label {shown(value)}; bytes are names only as UTF-8") from None
+            raise InputError.about("", f"label {shown(value)}; bytes are names only as UTF-8") from None
     if isinstance(value, str):
         return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or abs(value) >= 2**63:
-        raise InputError(f"label {shown(value)}; a whole number or a name is needed")
+        raise InputError.about("", f"label {shown(value)}; a whole number or a name is needed")
     return int(value)
 
 

@@ -53,22 +53,24 @@ class RealSet:
         images, labels = arrays.plain(images, f"{name}: images"), arrays.plain(labels, f"{name}: labels")
         if images.dtype != torch.uint8 or images.ndim != 4:
             found = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
-            raise InputError(f"{name}: images are {found}; uint8 [N, C, H, W] is needed")
+            raise InputError.about(name, f"images are {found}; uint8 [N, C, H, W] is needed")
         if tuple(images.shape[1:]) != spec.shape:
-            raise InputError(f"{name}: images are {list(images.shape[1:])} each, but the spec says {list(spec.shape)}")
+            raise InputError.about(
+                name, f"images are {list(images.shape[1:])} each, but the spec says {list(spec.shape)}"
+            )
         if labels.dtype != torch.int64 or labels.ndim != 1:
             found = f"{str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}"
-            raise InputError(f"{name}: labels are {found}; int64 [N] is needed")
+            raise InputError.about(name, f"labels are {found}; int64 [N] is needed")
         if len(images) != len(labels):
-            raise InputError(
-                f"{name}: {len(images)} images but {len(labels)} labels; there must be one label per image"
+            raise InputError.about(
+                name, f"{len(images)} images but {len(labels)} labels; there must be one label per image"
             )
         if len(images) == 0:
-            raise InputError(f"{name}: the set is empty")
+            raise InputError.about(name, "the set is empty")
         outside = (labels < 0) | (labels >= spec.classes)
         if bool(outside.any()):
             row = int(outside.nonzero()[0])
-            raise InputError(f"{name}: label {int(labels[row])} of row {row}; allowed are 0 to {spec.classes - 1}")
+            raise InputError.about(name, f"label {int(labels[row])} of row {row}; allowed are 0 to {spec.classes - 1}")
         self.images = images.contiguous()
         self.labels = labels.contiguous()
         self.spec = spec
@@ -78,8 +80,8 @@ class RealSet:
         """Images of each class, int64 [classes]."""
         if not partial and bool((self.counts == 0).any()):
             label = int((self.counts == 0).nonzero()[0])
-            raise InputError(
-                f"{name}: class {label} ({spec.class_names[label]}) has no images; every class needs at least one"
+            raise InputError.about(
+                name, f"class {label} ({spec.class_names[label]}) has no images; every class needs at least one"
             )
         # numpy: its stable sort of bytes takes a millisecond, torch's 400 where other processes use the cores as well.
         small = self.labels.numpy().astype(np.min_scalar_type(spec.classes))
@@ -120,7 +122,9 @@ class RealSet:
         data = arrays.pixels(images, f"{name}: images")
         numbers, found = arrays.labels(labels, f"{name}: labels")
         if len(data) != len(numbers):
-            raise InputError(f"{name}: {len(data)} images but {len(numbers)} labels; there must be one label per image")
+            raise InputError.about(
+                name, f"{len(data)} images but {len(numbers)} labels; there must be one label per image"
+            )
         given = None if class_names is None else tuple(several(f"{name}: class_names", class_names))
         names = given if given is not None else found or numbered_classes(numbers, name)
         if mean is None or std is None:
@@ -153,7 +157,7 @@ class RealSet:
             InputError: there is no such class.
         """
         if not 0 <= label < len(self._index):
-            raise InputError(f"{self.spec.name}: class {label}; allowed are 0 to {self.spec.classes - 1}")
+            raise InputError.about(self.spec.name, f"class {label}; allowed are 0 to {self.spec.classes - 1}")
         return self._index[label]
 
     def rows(self, rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
@@ -193,7 +197,9 @@ class RealSet:
         )
 
     def _none_to_draw(self, label: int) -> NoReturn:
-        raise InputError(f"{self.spec.name}: class {label} ({self.spec.class_names[label]}) has no images to draw from")
+        raise InputError.about(
+            self.spec.name, f"class {label} ({self.spec.class_names[label]}) has no images to draw from"
+        )
 
     def draw_rows(self, label: int, n: int, key: Key) -> Tensor:
         """``n`` rows of class ``label``, int64 [n], without replacement while the class lasts.
@@ -247,8 +253,8 @@ class RealSet:
         """
         held = held_out_rows(self.labels, self.spec.classes, fraction, key)
         if not bool(held.any()):
-            raise InputError(
-                f"{self.spec.name}: every class has a single image, so none can be held out; give a test set"
+            raise InputError.about(
+                self.spec.name, "every class has a single image, so none can be held out; give a test set"
             )
         rest = self._part((~held).nonzero().squeeze(1), partial=self.partial)
         return rest, self._part(held.nonzero().squeeze(1), partial=True)
@@ -273,7 +279,7 @@ def held_out_rows(labels: Tensor, classes: int, fraction: float, key: Key) -> Te
         InputError: ``fraction`` is not between 0 and 1.
     """
     if not 0 < fraction < 1:
-        raise InputError(f"fraction held out: {fraction}; it must lie between 0 and 1")
+        raise InputError("fraction", fraction, "the part to hold out must lie between 0 and 1")
     held = torch.zeros(len(labels), dtype=torch.bool)
     for label in range(classes):
         rows = (labels == label).nonzero().squeeze(1)
@@ -293,13 +299,13 @@ def numbered_classes(labels: Tensor, name: str) -> tuple[str, ...]:
     """
     present = torch.unique(labels)
     if len(present) == 0:
-        raise InputError(f"{name}: the set is empty")
+        raise InputError.about(name, "the set is empty")
     if len(present) == 1:
-        raise InputError(f"{name}: all labels are {int(present[0])}; at least two classes are needed")
+        raise InputError.about(name, f"all labels are {int(present[0])}; at least two classes are needed")
     gaps = (present != torch.arange(len(present))).nonzero()
     if len(gaps):
         missing = int(gaps[0])
-        raise InputError(
-            f"{name}: labels go up to {int(present[-1])} but {missing} never occurs; every number from 0 on must occur"
+        raise InputError.about(
+            name, f"labels go up to {int(present[-1])} but {missing} never occurs; every number from 0 on must occur"
         )
     return tuple(str(label) for label in range(len(present)))

@@ -35,7 +35,7 @@ class Resize:
     def __post_init__(self) -> None:
         if not 1 <= min(self.height, self.width) <= max(self.height, self.width) <= LARGEST:
             found = (self.height, self.width)
-            raise InputError(f"resize: {found}; needed are height and width, at least 1 and at most {LARGEST}")
+            raise InputError("resize", found, f"height and width must be at least 1 and at most {LARGEST}")
 
     @property
     def method(self) -> str:
@@ -67,7 +67,7 @@ def resized(pixels: Tensor, resize: Resize | None) -> Tensor:
     if resize is None or tuple(pixels.shape[2:]) == (resize.height, resize.width):
         return pixels
     each = pixels.shape[1] * resize.height * resize.width
-    check_memory(f"resize {resize.height}x{resize.width}: {len(pixels):,} images", len(pixels) * each)
+    check_memory("resize", (resize.height, resize.width), f"resizing {len(pixels):,} images", len(pixels) * each)
     whole = torch.empty((*pixels.shape[:2], resize.height, resize.width), dtype=torch.uint8)
     for rows in torch.split(torch.arange(len(pixels)), max(1, min(CHUNK, BLOCK_BYTES // each))):
         part = slice(int(rows[0]), int(rows[-1]) + 1)

@@ -10,7 +10,7 @@ from distillset.errors import InputError, shown
 from distillset.store import read_json
 
 ACCURACY = "accuracy.json"
-"""In an artifact's folder: what `distillset evaluate --save` measured of it."""
+"""In an artifact's folder: what an evaluation measured of it."""
 
 CLOSE = 1e-6
 
@@ -68,13 +68,13 @@ def check_rows(rows: Any, path: object) -> list[dict[str, Any]]:
         InputError: see `read_rows`.
     """
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path}: not a list of rows as `distillset evaluate --json` prints it")
+        raise InputError.about(path, "not a list of the rows of an evaluation, as JSON")
     for number, row in enumerate(rows, 1):
         for field, (fits, allowed) in (FIELDS | MORE).items():
             missing = row.get(field) is None and field in MORE
             if not missing and not fits(row.get(field)):
                 told = f"row {number}: field {field} is {shown(row.get(field))}"
-                raise InputError(f"{path}: {told}; it must be {allowed}, see evaluate --json")
+                raise InputError.about(path, f"{told}; it must be {allowed}")
         if (accuracies := row.get("accuracies")) is not None:
             _check_numbers(f"{path}: row {number}", row, accuracies)
     return rows
@@ -88,7 +88,7 @@ def _check_numbers(where: str, row: dict[str, Any], accuracies: Sequence[float])
     }
     for field, compute in true.items():
         if abs(row[field] - (value := compute())) > CLOSE:
-            raise InputError(f"{where}: field {field} is {row[field]}; its accuracies have {value:.6g}")
+            raise InputError.about(where, f"field {field} is {row[field]}; its accuracies have {value:.6g}")
 
 
 def stale(rows: Sequence[dict[str, Any]], fingerprint: str) -> str | None:
@@ -98,4 +98,4 @@ def stale(rows: Sequence[dict[str, Any]], fingerprint: str) -> str | None:
         return None
     first = others[0].get("fingerprint")
     of = f"another set (fingerprint {first[:12]})" if first else "a set that they do not name"
-    return f"{len(others)} of {len(rows)} rows measured {of}; evaluate --save measures this one"
+    return f"{len(others)} of {len(rows)} rows measured {of}; evaluate this one anew"

@@ -52,12 +52,14 @@ class Spec:
             values = tuple(float(number(f"spec of {self.name}: {what}", value)) for value in getattr(self, what))
             object.__setattr__(self, what, values)
         if len(self.class_names) < 2:
-            raise InputError(f"spec of {self.name}: {len(self.class_names)} class(es); at least two are needed")
+            raise InputError.about(
+                f"spec of {self.name}", f"{len(self.class_names)} class(es); at least two are needed"
+            )
         check_text(f"spec of {self.name!r}: the name", self.name)
         for label, name in enumerate(self.class_names):
             check_text(f"spec of {self.name}: the name of class {label}", name)
         if not isinstance(self.flip, bool):
-            raise InputError(f"spec of {self.name}: flip is {self.flip!r}; it must be true or false")
+            raise InputError.about(f"spec of {self.name}", f"flip is {self.flip!r}; it must be true or false")
         for what in ("mean", "std"):
             self._check_statistics(what, getattr(self, what))
 
@@ -65,16 +67,18 @@ class Spec:
         try:
             return whole(what, value, 1)
         except InputError:
-            told = f"spec of {self.name}: {what} is {shown(value)}"
-            raise InputError(f"{told}; it must be a positive whole number") from None
+            fault = f"{what} is {shown(value)}; it must be a positive whole number"
+            raise InputError.about(f"spec of {self.name}", fault) from None
 
     def _check_statistics(self, what: str, values: tuple[float, ...]) -> None:
         if len(values) != self.channels:
-            raise InputError(f"spec of {self.name}: {what} has {len(values)} values for {self.channels} channel(s)")
+            raise InputError.about(
+                f"spec of {self.name}", f"{what} has {len(values)} values for {self.channels} channel(s)"
+            )
         for value in values:
             if not math.isfinite(value) or (what == "std" and value <= 0):
                 allowed = "finite and above 0" if what == "std" else "finite"
-                raise InputError(f"spec of {self.name}: {what} contains {value}; it must be {allowed}")
+                raise InputError.about(f"spec of {self.name}", f"{what} contains {value}; it must be {allowed}")
 
     @property
     def classes(self) -> int:
@@ -132,21 +136,21 @@ class Spec:
             InputError: a field is missing, of the wrong type, or out of its range.
         """
         if not isinstance(record, Mapping):
-            raise InputError(f"spec: {type(record).__name__} found; a JSON object is needed")
+            raise InputError.about("spec", f"{type(record).__name__} found; a JSON object is needed")
         known = ("name", "channels", "height", "width", "class_names", "mean", "std", "flip")
         missing = [what for what in known if what not in record and what != "flip"]
         if missing:
-            raise InputError(f"spec: field {missing[0]!r} is missing")
+            raise InputError.about("spec", f"field {missing[0]!r} is missing")
         if unknown := [what for what in record if what not in known]:
-            raise InputError(f"spec: field {unknown[0]!r} is not known; known are {', '.join(known)}")
+            raise InputError.about("spec", f"field {unknown[0]!r} is not known; known are {', '.join(known)}")
         if not isinstance(record["name"], str):
-            raise InputError(f"spec: name is {record['name']!r}; it must be text")
+            raise InputError.about("spec", f"name is {record['name']!r}; it must be text")
         for what, kind in (("class_names", str), ("mean", (int, float)), ("std", (int, float))):
             values = record[what]
             fits = isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)
             if not fits or any(isinstance(value, bool) or _huge(value) for value in values):
-                raise InputError(
-                    f"spec: {what} is {shown(values)}; it must be a list of {'text' if kind is str else 'numbers'}"
+                raise InputError.about(
+                    "spec", f"{what} is {shown(values)}; it must be a list of {'text' if kind is str else 'numbers'}"
                 )
         return cls(
             name=record["name"],
@@ -172,11 +176,11 @@ def check_text(what: str, text: Any) -> None:
         InputError: it is not; the message starts with ``what``.
     """
     if not isinstance(text, str):
-        raise InputError(f"{what} is {shown(text)}; it must be text")
+        raise InputError.about(what, f"{shown(text)} is not text")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InputError(f"{what} is {text!r}, which is not text (UTF-8)") from None
+        raise InputError.about(what, f"{text!r} is not text (UTF-8)") from None
 
 
 @lru_cache(maxsize=64)

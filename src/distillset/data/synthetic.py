@@ -72,25 +72,25 @@ class SyntheticSet:
             or any(side % self.canvas for side in images.shape[2:])
         ):
             expected = f"float32 [N, {', '.join(map(str, spec.shape))}], N at least 1"
-            raise InputError(f"images {images.dtype} {list(images.shape)}: expected {expected}")
+            raise InputError.about(f"images {images.dtype} {list(images.shape)}", f"expected {expected}")
         if not torch.stack(torch.aminmax(images)).isfinite().all():
-            raise InputError("images: contain NaN or infinity")
+            raise InputError.about("images", "contain NaN or infinity")
         hard = labels.dtype == torch.int64 and labels.dim() == 1
         soft = labels.dtype == torch.float32 and tuple(labels.shape[1:]) == (spec.classes,)
         if not (hard or soft) or len(labels) != len(images):
-            raise InputError(
-                f"labels {labels.dtype} {list(labels.shape)}: expected int64 [{len(images)}] or float32"
-                f" [{len(images)}, {spec.classes}]"
+            raise InputError.about(
+                f"labels {labels.dtype} {list(labels.shape)}",
+                f"expected int64 [{len(images)}] or float32 [{len(images)}, {spec.classes}]",
             )
         if hard and not 0 <= int(labels.min()) <= int(labels.max()) < spec.classes:
             found = f"{int(labels.min())} to {int(labels.max())}"
-            raise InputError(f"labels: found {found}, allowed 0 to {spec.classes - 1}")
+            raise InputError.about("labels", f"found {found}, allowed 0 to {spec.classes - 1}")
         if self.lr is not None and not 0 < number("lr", self.lr) < float("inf"):
-            raise InputError(f"lr {self.lr}: a learned rate must be a finite number above 0")
+            raise InputError("lr", self.lr, "a learned learning rate must be a finite number above 0")
         check_formation(whole("formation", self.formation), spec.shape)
         if self.whitening is not None and self.whitening.mean.numel() != images[0].numel():
-            raise InputError(
-                f"zca_mean {list(self.whitening.mean.shape)}: does not fit images of {list(images.shape[1:])}"
+            raise InputError.about(
+                f"zca_mean {list(self.whitening.mean.shape)}", f"does not fit images of {list(images.shape[1:])}"
             )
 
     def __len__(self) -> int:
@@ -223,26 +223,26 @@ class SyntheticSet:
         """
         folder = path_of("folder", folder)
         if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; expected an artifact made by distillset")
+            raise InputError.about(folder, "no such folder; expected an artifact made by distillset")
         if not (folder / CARD).is_file():
             hint = "; the run is not finished, give its command again" if (folder / "checkpoints").is_dir() else ""
-            raise InputError(f"{folder}: no {CARD}, so not a finished artifact{hint}")
+            raise InputError.about(folder, f"no {CARD}, so not a finished artifact{hint}")
         card = check_card(read_json(folder / CARD), folder / CARD)
         tensors, _ = read_tensors(folder / TENSORS)
         whitening = Whitening.of(tensors)
         for name in ("images", "labels", *(("mean", "std") if whitening is None else ())):
             if name not in tensors:
-                raise InputError(f"{folder / TENSORS}: tensor {name} is missing")
+                raise InputError.about(folder / TENSORS, f"tensor {name} is missing")
         lr = _number(folder, tensors, "lr", torch.float32)
         formation = _number(folder, tensors, "formation", torch.int64)
         spec = Spec.from_json(card.get("spec"))
         tiles = 1 if formation is None else formation
         synthetic = cls(tensors["images"], tensors["labels"], spec, card, whitening, lr, tiles)
         if synthetic.fingerprint() != card.get("fingerprint"):
-            raise InputError(f"{folder / TENSORS}: does not match the fingerprint in {CARD}")
+            raise InputError.about(folder / TENSORS, f"does not match the fingerprint in {CARD}")
         for name, value in synthetic.said().items():
             if card.get(name, value) != value:
-                raise InputError(f"{folder / CARD}: {name} is {card[name]!r}; the set has {value!r}")
+                raise InputError.about(folder / CARD, f"{name} is {card[name]!r}; the set has {value!r}")
         return synthetic
 
 
@@ -252,7 +252,9 @@ def _number(folder: Path, tensors: Mapping[str, Tensor], name: str, dtype: torch
         return None
     found = tensors[name]
     if found.dim() or found.dtype != dtype:
-        raise InputError(f"{folder / TENSORS}: tensor {name} is {found.dtype} {list(found.shape)}, expected {dtype} []")
+        raise InputError.about(
+            folder / TENSORS, f"tensor {name} is {found.dtype} {list(found.shape)}, expected {dtype} []"
+        )
     return found.item()
 
 

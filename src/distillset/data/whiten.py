@@ -47,9 +47,11 @@ class Whitening:
     def __post_init__(self) -> None:
         size = self.mean.numel()
         if self.mean.shape != (size,) or self.matrix.shape != (size, size):
-            raise InputError(f"zca_matrix {list(self.matrix.shape)} and zca_mean {list(self.mean.shape)}: do not fit")
+            raise InputError.about(
+                f"zca_matrix {list(self.matrix.shape)} and zca_mean {list(self.mean.shape)}", "do not fit"
+            )
         if self.matrix.dtype != torch.float32 or self.mean.dtype != torch.float32:
-            raise InputError(f"zca_matrix {self.matrix.dtype} and zca_mean {self.mean.dtype}: must be float32")
+            raise InputError.about(f"zca_matrix {self.matrix.dtype} and zca_mean {self.mean.dtype}", "must be float32")
 
     @classmethod
     def fit(cls, pixels: Tensor, eps: float = EPS) -> "Whitening":
@@ -61,7 +63,7 @@ class Whitening:
         """
         count, size = len(pixels), pixels[0].numel()
         if count < 2:
-            raise InputError(f"--whiten zca: {count} image(s); at least 2 are needed to fit it")
+            raise InputError("whiten", "zca", f"at least 2 images are needed to fit it; there are {count}")
         # Sums of whole numbers are exact, in any order: the covariance is the same on every machine.
         products, sums = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
         for chunk in pixels.split(CHUNK):
@@ -106,7 +108,7 @@ class Whitening:
         if not names:
             return None
         if len(names) == 1:
-            raise InputError(f"{names[0]}: found without the other half of the whitening")
+            raise InputError.about(names[0], "found without the other half of the whitening")
         return cls(tensors["zca_matrix"], tensors["zca_mean"])
 
     def fingerprint(self) -> str:
@@ -127,9 +129,9 @@ class Whitening:
         tensors, meta = read_tensors(path)
         found = cls.of(tensors)
         if found is None:
-            raise InputError(f"{path}: holds no whitening (zca_matrix, zca_mean)")
+            raise InputError.about(path, "holds no whitening (zca_matrix, zca_mean)")
         if meta.get("data") != data:
-            raise InputError(f"{path}: was fitted to data {meta.get('data')}, not to {data}")
+            raise InputError.about(path, f"was fitted to data {meta.get('data')}, not to {data}")
         return found
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -146,6 +148,8 @@ def check_size(numbers: int, forced: bool) -> None:
     """
     if numbers > LARGEST and not forced:
         raise InputError(
-            f"--whiten zca: images of {numbers:,} numbers need a matrix of {4e-9 * numbers**2:,.1f} GB; allowed are "
-            f"{LARGEST:,} (32x32x3) unless forced by --whiten-large"
+            "whiten",
+            "zca",
+            f"images of {numbers:,} numbers need a matrix of {4e-9 * numbers**2:,.1f} GB; allowed are {LARGEST:,} "
+            "numbers (32x32x3), and more with `whiten_large=True`",
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 from distillset.arguments import path_of
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
-from distillset.errors import InputError, shown
+from distillset.errors import InputError
 from distillset.keys import Key, fold, normal
 
 KMEANS_SAMPLE = 5000
@@ -64,17 +64,21 @@ def from_artifact(folder: str, real: RealSet, ipc: int) -> Tensor:
     """
     synthetic = SyntheticSet.load(folder).formed()
     if synthetic.canvas > 1:
-        raise InputError(f"--init {folder}: holds canvases of {synthetic.canvas}x{synthetic.canvas} images, not images")
+        raise InputError(
+            "init", folder, f"holds canvases of {synthetic.canvas}x{synthetic.canvas} images, and a start needs images"
+        )
     if synthetic.spec.shape != real.spec.shape or synthetic.spec.class_names != real.spec.class_names:
         raise InputError(
-            f"--init {folder}: images {synthetic.spec.shape} of {synthetic.spec.name} do not fit {real.spec.name}"
+            "init", folder, f"its images {synthetic.spec.shape} of {synthetic.spec.name} do not fit {real.spec.name}"
         )
     classes, parts = synthetic.classes, []
     for c in range(real.spec.classes):
         rows = torch.nonzero(classes == c).flatten()[:ipc]
         if len(rows) < ipc:
             raise InputError(
-                f"--init {folder}: {len(rows)} images of class {real.spec.class_names[c]!r}, --ipc {ipc} needs {ipc}"
+                "init",
+                folder,
+                f"holds {len(rows)} images of class {real.spec.class_names[c]!r}; `ipc={ipc}` needs {ipc}",
             )
         parts.append(synthetic.images[rows])
     images = torch.cat(parts)
@@ -113,9 +117,9 @@ def named(init: Any) -> str:
         InputError: neither.
     """
     if not isinstance(init, str | PathLike):
-        raise InputError(f"--init {shown(init)}: choose {', '.join(INITS)}, or the folder of an earlier artifact")
+        raise InputError("init", init, f"choose {', '.join(INITS)}, or the folder of an earlier artifact")
     text = fspath(init)
-    path = path_of("--init", text)
+    path = path_of("init", text)
     return str(path) if text.startswith("~") else text
 
 
@@ -128,5 +132,5 @@ def initial(init: str, real: RealSet, ipc: int, key: Key) -> Tensor:
     if init in INITS:
         return INITS[init](real, ipc, key)
     if not Path(init).is_dir():
-        raise InputError(f"--init {init}: choose {', '.join(INITS)}, or the folder of an earlier artifact")
+        raise InputError("init", init, f"choose {', '.join(INITS)}, or the folder of an earlier artifact")
     return from_artifact(init, real, ipc)

@@ -23,7 +23,7 @@ CHECKPOINT_SECONDS = 30.0
 """A kill costs at most about this much work."""
 
 
-ADVICE = "the last good state is kept; try a smaller --lr"
+ADVICE = "the last good state is kept; try a smaller `lr`"
 
 READ_SECONDS = 0.25
 """About how often a device that works on its own is asked what has become of its steps."""
@@ -189,7 +189,7 @@ class Loop:
         return self.matcher.diagnosis(self.learned.leaves, self.done, key)
 
     def _stopped(self, steps: int) -> InterruptedRun:
-        where = f"{self.folder.folder}; the same command goes on" if self.folder else "nowhere (no --out)"
+        where = f"{self.folder.folder}; the same command goes on" if self.folder else "nowhere (there is no `out`)"
         return InterruptedRun(f"stopped after step {self.done} of {steps}; state saved in {where}")
 
     def _pilot(self, steps: int) -> None:
@@ -248,11 +248,12 @@ class Loop:
                 continue
             if found is None or found.shape != tensor.shape or found.dtype != tensor.dtype:
                 said = "missing" if found is None else f"{found.dtype} of shape {list(found.shape)}"
-                raise InputError(
-                    f"checkpoint of step {stored.step}: {name} is {said}; {tensor.dtype} {list(tensor.shape)} is needed"
+                raise InputError.about(
+                    f"checkpoint of step {stored.step}",
+                    f"{name} is {said}; {tensor.dtype} {list(tensor.shape)} is needed",
                 )
             if not bool(torch.isfinite(found).all()):
-                raise InputError(f"checkpoint of step {stored.step}: {name} contains NaN or infinity")
+                raise InputError.about(f"checkpoint of step {stored.step}", f"{name} contains NaN or infinity")
         self.done, self.seconds, self.loss, self.memory = stored.step, stored.seconds, stored.loss, stored.memory
         self.skipped, self.in_a_row = stored.skipped
         for name, tensor in state.items():

@@ -70,17 +70,17 @@ class RunFolder:
         try:
             found = folder.exists()
         except OSError as error:
-            raise unwritable(f"--out {folder}", error) from None
+            raise unwritable(folder, error, "out") from None
         if found and not folder.is_dir():
-            raise InputError(f"--out {folder}: is a file; choose a folder")
+            raise InputError("out", folder, "is a file; choose a folder")
         strangers = folder.is_dir() and [path for path in folder.iterdir() if path.name not in EARLY]
         if strangers and not (folder / "checkpoints").is_dir():
             raise InputError(
-                f"--out {folder}: holds other files (such as {strangers[0].name}) and no run; choose another folder"
+                "out", folder, f"holds other files (such as {strangers[0].name}) and no run; choose another folder"
             )
         for part in PARTS:
             if (folder / part).is_symlink():
-                raise InputError(f"--out {folder / part}: is a symbolic link; a run writes into its own folder alone")
+                raise InputError("out", folder / part, "is a symbolic link; a run writes into its own folder alone")
         with held(folder):
             yield cls(folder)
 
@@ -114,8 +114,8 @@ class RunFolder:
         if refusal:
             raise refusal
         if paths:
-            raise InputError(
-                f"{self._checkpoints}: none of the {len(paths)} checkpoints can be read; choose another --out"
+            raise InputError.about(
+                self._checkpoints, f"none of the {len(paths)} checkpoints can be read; choose another `out`"
             )
         return None, notes
 
@@ -170,17 +170,17 @@ def _read(path: Path, step: int) -> Checkpoint:
     kinds = {"step": is_whole, "settings": lambda value: isinstance(value, dict), "seconds": _seconds}
     for name, fits in kinds.items():
         if not fits(meta.get(name)):
-            raise InputError(f"{path}: field {name} is missing or of another kind; not a checkpoint of a run")
+            raise InputError.about(path, f"field {name} is missing or of another kind; not a checkpoint of a run")
     if meta["step"] != step:
-        raise InputError(f"{path}: holds step {meta['step']}; not the checkpoint that its name says")
+        raise InputError.about(path, f"holds step {meta['step']}; not the checkpoint that its name says")
     skipped, loss = meta.get("skipped", (0, 0)), meta.get("loss")
     if not (isinstance(skipped, list | tuple) and len(skipped) == 2 and all(map(is_whole, skipped))):
-        raise InputError(f"{path}: field skipped is {shown(skipped)}; not a checkpoint of a run")
+        raise InputError.about(path, f"field skipped is {shown(skipped)}; not a checkpoint of a run")
     if not (loss is None or is_number(loss)):
-        raise InputError(f"{path}: field loss is {shown(loss)}; not a checkpoint of a run")
+        raise InputError.about(path, f"field loss is {shown(loss)}; not a checkpoint of a run")
     memory = meta.get("memory", 0)
     if not is_whole(memory):
-        raise InputError(f"{path}: field memory is {shown(memory)}; not a checkpoint of a run")
+        raise InputError.about(path, f"field memory is {shown(memory)}; not a checkpoint of a run")
     return Checkpoint(step, tensors, meta["settings"], float(meta["seconds"]), loss, (skipped[0], skipped[1]), memory)
 
 
@@ -228,11 +228,14 @@ def resolve_compute(machine: Machine, work: Work, stored: dict[str, Any] | None)
         return Compute.resolve(machine, work)
     before = stored.get("compute")
     if not isinstance(before, dict) or not all(fits(before.get(name)) for name, fits in COMPUTE.items()):
-        raise InputError(f"settings of what was begun: compute is {shown(before)}; needed are {', '.join(COMPUTE)}")
+        raise InputError.about(
+            "settings of what was begun", f"compute is {shown(before)}; needed are {', '.join(COMPUTE)}"
+        )
     if machine.precision not in ("auto", before["precision"]):
         raise InputError(
-            f"--precision {machine.precision}: the run was started with {before['precision']}; use that or another "
-            "--out"
+            "precision",
+            machine.precision,
+            f"the run was started with {before['precision']}; use that, or another `out`",
         )
     now = Compute.resolve(replace(machine, precision=before["precision"]), work)
     if now.device.split(":")[0] != before["device"].split(":")[0]:
@@ -240,13 +243,15 @@ def resolve_compute(machine: Machine, work: Work, stored: dict[str, Any] | None)
     asked = {"on": True, "off": False}.get(machine.compile, before["compile"])
     if asked != before["compile"]:
         raise InputError(
-            f"--compile {machine.compile}: the run was started with {'on' if before['compile'] else 'off'}; use that"
+            "compile", machine.compile, f"the run was started with {'on' if before['compile'] else 'off'}; use that"
         )
     chosen = Compute.resolve(Machine(now.device, before["precision"], "on" if before["compile"] else "off"), work)
     micro_batch = before["micro_batch"] if machine.memory == "auto" else min(before["micro_batch"], now.micro_batch)
     kernels = bool(before.get("kernels", False))
     if kernels and not chosen.kernels:
-        raise InputError("the run was started with kernels that need a C++ compiler (CXX, g++) and a cache to write in")
+        raise InputError.about(
+            "kernels", "the run was started with those that need a C++ compiler (CXX, g++) and a cache to write in"
+        )
     kept = {**before, "micro_batch": micro_batch, "threads": chosen.threads}
     told = ", ".join(f"{name} {value}" for name, value in kept.items())
     reasons = [f"computing as this run did before: {told}"]
@@ -269,12 +274,10 @@ def check_same(stored: dict[str, Any], asked: dict[str, Any]) -> None:
         if isinstance(before, dict) and isinstance(now, dict):
             check_same(before, now)
         elif before != now and name == "data":
-            raise InputError(
-                f"--data (content {str(now)[:8]}): the run in this folder was started with other images; give the same "
-                "--data, --classes and --resize, or another --out"
+            raise InputError.about(
+                f"data (content {str(now)[:8]})",
+                "the run in this folder was started with other images; give the same `data`, `classes` and `resize`, "
+                "or another `out`",
             )
         elif before != now:
-            flag = "--" + name.replace("_", "-")
-            raise InputError(
-                f"{flag} {now}: the run in this folder was started with {before}; use that, or another --out"
-            )
+            raise InputError(name, now, f"the run in this folder was started with {before}; use that, or another `out`")

@@ -49,9 +49,9 @@ def verify(folder: str | Path, data: RealSet | None = None) -> list[Check]:
     """
     folder = path_of("folder", folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected an artifact made by distillset")
+        raise InputError.about(folder, "no such folder; expected an artifact made by distillset")
     if not (folder / CARD).is_file():
-        raise InputError(f"{folder}: no {CARD}, so not a finished artifact")
+        raise InputError.about(folder, f"no {CARD}, so not a finished artifact")
     found = [_checked("card", lambda: _card(folder))]
     loaded: list[SyntheticSet] = []
 
@@ -95,7 +95,7 @@ def _picture(folder: Path, synthetic: SyntheticSet) -> str | None:
         return None
     wanted = png(grid(synthetic.pixels, synthetic.classes, synthetic.spec.classes))
     if wanted is None or _pixels(path) != _pixels(wanted):
-        raise InputError(f"{path}: shows something else than the set")
+        raise InputError.about(path, "shows something else than the set")
     return f"{GRID} shows the set"
 
 
@@ -109,7 +109,7 @@ def _pixels(file: Path | bytes) -> tuple[Any, bytes]:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
             return (image.mode, image.size), image.tobytes()
     except Exception as error:  # whatever damaged bytes lead a decoder to
-        raise InputError(f"{file if isinstance(file, Path) else GRID}: not a readable picture ({error})") from None
+        raise InputError.about(file if isinstance(file, Path) else GRID, f"not a readable picture ({error})") from None
 
 
 def _snapshots(folder: Path, synthetic: SyntheticSet) -> str | None:
@@ -123,7 +123,7 @@ def _snapshots(folder: Path, synthetic: SyntheticSet) -> str | None:
         for name in tensors.keys() & own.keys():
             # The rate is one number in a snapshot, as a leaf of the run, and a scalar in the set.
             if not torch.equal(tensors[name].to(own[name].dtype).flatten(), own[name].flatten()):
-                raise InputError(f"{last}: its {name} are not those of the set, which has as many steps")
+                raise InputError.about(last, f"its {name} are not those of the set, which has as many steps")
     return f"{len(paths)} whole" if paths else None
 
 
@@ -133,13 +133,14 @@ def _checkpoints(folder: Path, synthetic: SyntheticSet) -> str | None:
         return None
     checkpoint, notes = RunFolder(folder).latest()
     if notes:
-        raise InputError("; ".join(notes))
+        raise InputError.about(folder / "checkpoints", "; ".join(notes))
     if checkpoint is None:
         return None
     if checkpoint.step != synthetic.card.get("steps"):
-        raise InputError(
-            f"{folder}: the last checkpoint is of step {checkpoint.step}, the set of step "
-            f"{synthetic.card.get('steps')}; the run is not finished, give its command again"
+        raise InputError.about(
+            folder,
+            f"the last checkpoint is of step {checkpoint.step}, the set of step "
+            f"{synthetic.card.get('steps')}; the run is not finished, give its command again",
         )
     return f"whole, the last of step {checkpoint.step}"
 
@@ -151,7 +152,7 @@ def _accuracies(folder: Path, synthetic: SyntheticSet) -> str | None:
         return None
     rows = read_rows(path)
     if told := stale(rows, synthetic.fingerprint()):
-        raise InputError(f"{path}: {told}")
+        raise InputError.about(path, told)
     return f"{len(rows)} rows of this set"
 
 
@@ -161,7 +162,7 @@ def _data(synthetic: SyntheticSet, data: RealSet | None) -> str | None:
     said = (synthetic.card.get("data") or {}).get("fingerprint")
     true = content_fingerprint(data.images, data.labels, data.spec.class_names)
     if said != true:
-        raise InputError(f"the training set's fingerprint is {true}; the card says {said}")
+        raise InputError.about("the training set", f"its fingerprint is {true}; the card says {said}")
     return f"{len(data)} images, fingerprint {true}"
 
 

@@ -64,11 +64,13 @@ def chosen(whiten: str, method: Method, spec: Spec, ipc: int) -> str:
         InputError: an unknown name, or images that cannot be whitened.
     """
     if whiten == "zca" and canvas(method) > 1:
-        raise InputError("--whiten zca: whitens single images, no canvases; use none, or --canvas 1")
+        raise InputError(
+            "whiten", whiten, "zca whitens single images, and no canvases; use `whiten='none'`, or `canvas=1`"
+        )
     if whiten == "auto":
         return method.whitening(spec, ipc) if isinstance(method, Whitens) else "none"
     if whiten not in WHITENINGS:
-        raise InputError(f"--whiten {whiten}: choose auto, {', '.join(WHITENINGS)}")
+        raise InputError("whiten", whiten, f"choose auto, {', '.join(WHITENINGS)}")
     return whiten
 
 

@@ -102,7 +102,7 @@ class Compute:
         micro_batch, why_micro = _micro_batch(machine.memory, device, precision, replace(work, activations=activations))
         if known and machine.memory == "auto":
             # Half of what was measured: what fits must not be refused, and kernels write less.
-            check_memory("--network: a single image", _bytes_each(work) // 2, device)
+            check_memory("network", None, "a single image", _bytes_each(work) // 2, device)
         reasons = [why_device, why_precision, why_compile, why_micro]
         if kernels:
             reasons.append("own kernels: compiled on a CPU")
@@ -136,7 +136,7 @@ def _device(device: str) -> tuple[str, str]:
     index = int(device.partition(":")[2] or 0)
     if index >= torch.cuda.device_count():
         raise InputError(
-            f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu"
+            "device", device, f"this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu"
         )
     return device, f"device {device}: as asked"
 
@@ -163,12 +163,13 @@ def _micro_batch(memory: str, device: str, precision: str, work: Work) -> tuple[
         return fast, f"micro-batch {fast}: the activations of one stay {where}"
     if budget < each:
         raise InputError(
-            f"--memory {memory}: a single image of this network takes about {each / 2**20:,.0f}M; smaller images or "
-            "networks need less"
+            "memory",
+            memory,
+            f"a single image of this network takes about {each / 2**20:,.0f}M; smaller images or networks need less",
         )
     # On a CPU more than the cache holds is only slower; on a GPU what is there may be used.
     fits = budget // each if device != "cpu" else min(fast, budget // each)
-    return fits, f"micro-batch {fits}: one takes about {fits * each / 2**20:,.0f}M of --memory {memory}"
+    return fits, f"micro-batch {fits}: one takes about {fits * each / 2**20:,.0f}M of the {memory} allowed"
 
 
 def _own_compiled() -> None:
@@ -188,10 +189,12 @@ def _compile(compile: str, device: str, threads: int, work: Work) -> tuple[bool,
         return False, "eager: as asked"
     if device == "cpu" and compiler() is None:
         if compile == "on":
-            raise InputError("--compile on: no C++ compiler (CXX, g++) found; install one or use --compile off")
+            raise InputError(
+                "compile", compile, "no C++ compiler (CXX, g++) is installed; install one, or use `compile='off'`"
+            )
         return (
             False,
-            "eager: no C++ compiler (CXX, g++) found; installing one makes long runs several times faster",
+            "eager: no C++ compiler (CXX, g++) is installed; installing one makes long runs several times faster",
         )
     if compile == "on":
         return True, "compiled: as asked"

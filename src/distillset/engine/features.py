@@ -23,9 +23,9 @@ def features(network: nn.Module) -> nn.Module:
     linear = [path for path, layer in network.named_modules() if isinstance(layer, nn.Linear)]
     path = getattr(network, LAST, linear[-1] if linear else "")
     if not path:
-        raise InputError(
-            f"network {type(network).__name__}: has no embed(images), and no linear layer whose input could be the "
-            "features; define embed"
+        raise InputError.about(
+            f"network {type(network).__name__}",
+            "has no embed(images), and no linear layer whose input could be the features; define embed",
         )
     return _InputOf(network, path)
 

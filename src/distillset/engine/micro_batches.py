@@ -148,8 +148,9 @@ class MicroBatches:
             except torch.OutOfMemoryError:
                 if self.micro_batch == 1:
                     raise InputError(
-                        f"--device {self.device}: out of memory with a single image at a time; smaller images, batches "
-                        "or networks need less"
+                        "device",
+                        str(self.device),
+                        "out of memory with a single image at a time; smaller images, batches or networks need less",
                     ) from None
             # Not in the handler, where what failed still holds its tensors.
             self.micro_batch = max(1, min(self.micro_batch, images or self.micro_batch) // 2)

@@ -35,11 +35,13 @@ def free_disk(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def check_memory(what: str, needed: int, device: torch.device | str = "cpu") -> None:
-    """Whether so many bytes can be had.
+def check_memory(field: str, value: object, what: str, needed: int, device: torch.device | str = "cpu") -> None:
+    """Whether so many bytes of memory can be had.
 
     Args:
-        what: names flag, value and what it makes, at the start of the message.
+        field: the argument that asks for them, or the thing that takes them.
+        value: of the argument; None where ``field`` is a thing.
+        what: what takes them, such as ``learning 30 images``.
         needed: bytes, rather too few than too many.
         device: where.
 
@@ -48,10 +50,12 @@ def check_memory(what: str, needed: int, device: torch.device | str = "cpu") -> 
     """
     free = free_memory(device)
     if free is not None and needed > free:
-        raise InputError(f"{what} takes {size(needed)} of memory at least; {size(free)} are free on {device}")
+        raise _refused(
+            field, value, f"{what} takes {size(needed)} of memory at least; {size(free)} are free on {device}"
+        )
 
 
-def check_disk(what: str, needed: int, folder: Path) -> None:
+def check_disk(field: str, value: object, what: str, needed: int, folder: Path) -> None:
     """The same of the disk that ``folder`` is on.
 
     Raises:
@@ -62,7 +66,11 @@ def check_disk(what: str, needed: int, folder: Path) -> None:
     except OSError:  # what writes there says it
         return
     if needed > free:
-        raise InputError(f"{what} takes {size(needed)}; {size(free)} are free on the disk of {folder}")
+        raise _refused(field, value, f"{what} takes {size(needed)}; {size(free)} are free on the disk of {folder}")
+
+
+def _refused(field: str, value: object, fault: str) -> InputError:
+    return InputError.about(field, fault) if value is None else InputError(field, value, fault)
 
 
 def size(count: float) -> str:

@@ -13,7 +13,7 @@ from torch import nn
 from distillset.arguments import of_kind, path_of, text, truth, whole
 from distillset.coresets import Expert, expert, told_twice
 from distillset.data.synthetic import SyntheticSet
-from distillset.errors import InputError, shown
+from distillset.errors import InputError
 from distillset.evaluation.bench import Bench
 from distillset.evaluation.checks import check_fit
 from distillset.evaluation.ledger import Ledger
@@ -94,14 +94,18 @@ def evaluate(
     watcher = watching(watcher)
     data = with_test(data, watcher)
     synthetic, artifact = _artifact(synthetic, artifact, data, watcher)
-    repeats, seed, machine = _networks(repeats), whole("--seed", seed), Machine.of(machine)
+    repeats, seed, machine = _networks(repeats), whole("seed", seed), Machine.of(machine)
     _check_kinds(protocol, augment, select, (hard_labels, own, baseline, soft_random, with_whole, best_on_test))
     _check_places(snapshots, ledger)
-    epochs = None if epochs is None else whole("--epochs", epochs)
+    epochs = None if epochs is None else whole("epochs", epochs)
     if select not in ("last", "validation"):
-        raise InputError(f"--select {select}: choose last or validation")
+        raise InputError("select", select, "choose last or validation")
     if (select == "validation" or best_on_test) and not snapshots:
-        raise InputError("--select validation and --best-on-test need the snapshots of a run; there are none")
+        raise InputError(
+            "snapshots",
+            snapshots,
+            "`select='validation'` and `best_on_test=True` choose among the snapshots of a run; there are none",
+        )
     check_fit("test", data.test, synthetic)
     if baseline or soft_random or with_whole or select == "validation":
         check_fit("training", data.train, synthetic)
@@ -117,13 +121,15 @@ def evaluate(
     ]
 
     mesh = join(machine.device)
-    folder = path_of("--save-networks", save_networks) if save_networks is not None else None
+    folder = path_of("save_networks", save_networks) if save_networks is not None else None
     bench = Bench(
         synthetic.spec, alike(data.test, synthetic), seed, machine, ledger, folder, mesh=mesh, watcher=watcher
     )
     taught = None
     if soft_random and synthetic.whitening is not None:
-        raise InputError("--soft-random: its labels come from a network that knows no whitened images; leave it out")
+        raise InputError(
+            "soft_random", True, "its labels come from a network that knows no whitened images; leave it out"
+        )
     if soft_random:
         taught = expert(
             data.train.normalised(synthetic.spec),
@@ -154,10 +160,10 @@ def _check_kinds(protocol: Any, augment: Any, select: Any, truths: Sequence[Any]
     Raises:
         InputError: names the first that is not.
     """
-    text("--protocol", protocol)
-    text("--select", select)
+    text("protocol", protocol)
+    text("select", select)
     if augment is not None:
-        text("--augment", augment)
+        text("augment", augment)
     names = ("hard_labels", "own", "baseline", "soft_random", "with_whole", "best_on_test")
     for name, value in zip(names, truths, strict=True):
         truth(name, value)
@@ -176,7 +182,7 @@ def _artifact(synthetic: Any, name: str | None, data: Data, watcher: Watcher) ->
     if isinstance(synthetic, SyntheticSet):
         return synthetic, "synthetic" if name is None else text("artifact", name)
     if not isinstance(synthetic, str | PathLike):
-        raise InputError(f"synthetic {shown(synthetic)}: must be a SyntheticSet, or the folder of one")
+        raise InputError("synthetic", synthetic, "must be a SyntheticSet, or the folder of one")
     path, name = fspath(path_of("synthetic", synthetic)), text("artifact", fspath(synthetic) if name is None else name)
     if holds_pictures(path):
         return read_pictures(path, data.train.spec, watcher), name
@@ -220,7 +226,7 @@ def _named(networks: Source | Sequence[Source]) -> list[Source]:
         networks = (networks,)
     for source in networks:
         if not isinstance(source, str | nn.Module) and not callable(source):
-            raise InputError(f"network {shown(source)}: must be a name, an nn.Module, or a function that makes one")
+            raise InputError("networks", source, "each must be a name, an nn.Module, or a function that makes one")
         if isinstance(source, str) and (len(source) == 1 or source.lower() == "all"):
             found += pool(source)
         else:
@@ -250,7 +256,7 @@ def _networks(repeats: int) -> int:
     Raises:
         InputError: it is no whole number from 1 to `MOST_REPEATS`.
     """
-    found = whole("--repeats", repeats, 1)
+    found = whole("repeats", repeats, 1)
     if found > MOST_REPEATS:
-        raise InputError(f"--repeats {found}: must be at most {MOST_REPEATS}")
+        raise InputError("repeats", found, f"must be at most {MOST_REPEATS}")
     return found

@@ -20,21 +20,23 @@ def check_fit(part: str, real: RealSet, synthetic: SyntheticSet) -> None:
     """
     mine, other = synthetic.spec, real.spec
     if other.shape != mine.shape or other.classes != mine.classes:
-        raise InputError(
-            f"{part} set {other.name}: {other.classes} classes of {other.shape} do not fit the artifact's "
-            f"{mine.classes} of {mine.shape}"
+        raise InputError.about(
+            f"{part} set {other.name}",
+            f"{other.classes} classes of {other.shape} do not fit the artifact's {mine.classes} of {mine.shape}",
         )
     numbered = tuple(str(label) for label in range(mine.classes))
     if numbered not in (mine.class_names, other.class_names) and mine.class_names != other.class_names:
         label = next(c for c in range(mine.classes) if mine.class_names[c] != other.class_names[c])
-        raise InputError(
-            f"{part} set {other.name}: class {label} is {other.class_names[label]}, but the artifact's is "
-            f"{mine.class_names[label]}; --classes brings the classes into the artifact's order"
+        raise InputError.about(
+            f"{part} set {other.name}",
+            f"class {label} is {other.class_names[label]}, but the artifact's is {mine.class_names[label]}; load it "
+            "with `classes` in the artifact's order",
         )
     settings = synthetic.card.get("settings")
     whiten = settings.get("whiten", "none") if isinstance(settings, dict) else "none"
     if whiten != "none" and synthetic.whitening is None:
-        raise InputError(
-            f"{part} set {other.name}: is not whitened, but the artifact's card says whiten {whiten!r}, and its "
-            "matrices to whiten with are missing"
+        raise InputError.about(
+            f"{part} set {other.name}",
+            f"is not whitened, but the artifact's card says whiten {whiten!r}, and its "
+            "matrices to whiten with are missing",
         )

@@ -117,7 +117,7 @@ def choose(name: str, method: str, spec: Spec, network: str = "") -> Protocol:
         InputError: an unknown name.
     """
     if name != "auto" and name not in PROTOCOLS:
-        raise InputError(f"--protocol {name}: choose auto, {', '.join(PROTOCOLS)}")
+        raise InputError("protocol", name, f"choose auto, {', '.join(PROTOCOLS)}")
     return PROTOCOLS[AUTO.get(method, "dm") if name == "auto" else name].resolve(spec, network)
 
 

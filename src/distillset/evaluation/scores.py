@@ -196,7 +196,7 @@ def score(rows: Sequence[Row], artifact: str) -> list[Scores]:
         }
         for name, key in names.items():
             if key not in given:
-                raise InputError(f"scores of {artifact} on {network}: the row {name!r} is missing")
+                raise InputError.about(f"scores of {artifact} on {network}", f"the row {name!r} is missing")
         hard, augmented, random_augmented, plain, random_plain, whole = (given[key] for key in names.values())
         label = LabelScore(whole, hard, augmented, random_augmented)
         found.append(
@@ -209,4 +209,4 @@ def _check_fractions(record: LabelScore | AugmentationScore) -> None:
     for field in fields(record):
         value = getattr(record, field.name)
         if not 0 <= value <= 1:
-            raise InputError(f"{field.name} {value}: must be a fraction between 0 and 1, not a percentage")
+            raise InputError(field.name, value, "must be a fraction between 0 and 1, not a percentage")

@@ -35,18 +35,18 @@ def read_snapshots(folder: str | Path, synthetic: SyntheticSet) -> dict[int, Syn
         if (match := re.fullmatch(r"step-(\d+)\.safetensors", path.name))
     }
     if not paths:
-        raise InputError(f"{folder}: holds no snapshots to choose among (distill writes them with --snapshots)")
+        raise InputError.about(folder, "holds no snapshots to choose among (`distill(snapshots=10)` writes them)")
     found = {}
     for step in sorted(paths):
         tensors, _ = read_tensors(paths[step])
         if "images" not in tensors:
-            raise InputError(f"{paths[step]}: tensor images is missing")
+            raise InputError.about(paths[step], "tensor images is missing")
         labels = tensors.get("labels", synthetic.labels)
         lr = float(tensors["lr"]) if "lr" in tensors else synthetic.lr
         try:
             found[step] = replace(synthetic, images=tensors["images"], labels=labels, lr=lr)
         except InputError as error:
-            raise InputError(f"{paths[step]}: {error}") from None
+            raise InputError.about(paths[step], f"{error}") from None
     return found
 
 

@@ -43,19 +43,19 @@ def export(synthetic: SyntheticSet, to: str, out: str | Path, *, measured: dict[
         InputError: an unknown form, a folder with something in it, or images that the form cannot hold.
         DiskError: the disk is full.
     """
-    of_kind("the set", synthetic, SyntheticSet, "a SyntheticSet")
-    out, to = path_of("--out", out), text("--to", to)
+    of_kind("synthetic", synthetic, SyntheticSet, "a SyntheticSet")
+    out, to = path_of("out", out), text("to", to)
     if to not in EXPORTERS:
-        raise InputError(f"--to {to}: choose {', '.join(EXPORTERS)}")
+        raise InputError("to", to, f"choose {', '.join(EXPORTERS)}")
     taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if taken and not (to == "parquet" and _holds(out, synthetic)):
-        raise InputError(f"--out {out}: exists and is not an empty folder; choose another")
+        raise InputError("out", out, "exists and is not an empty folder; choose another")
     if not taken:  # in its own folder an artifact stays what it is
         synthetic = replace(synthetic, card=without_paths(synthetic.card))
     try:
         return write_parquet(synthetic, out, measured) if to == "parquet" else EXPORTERS[to](synthetic, out)
     except OSError as error:
-        raise unwritable(f"--out {out}", error) from None
+        raise unwritable(out, error, "out") from None
 
 
 def _holds(folder: Path, synthetic: SyntheticSet) -> bool:

@@ -38,7 +38,7 @@ def push(folder: str | Path, repo: str, *, private: bool = False, api: Any = Non
     synthetic = SyntheticSet.load(folder)
     rows = read_rows(folder / ACCURACY) if (folder / ACCURACY).is_file() else []
     if told := stale(rows, synthetic.fingerprint()):
-        raise InputError(f"{folder / ACCURACY}: {told}, or remove the file")
+        raise InputError.about(folder / ACCURACY, f"{told}, or remove the file")
     with tempfile.TemporaryDirectory(prefix="distillset-") as temporary:
         copy = Path(temporary)
         write_parquet(replace(synthetic, card=without_paths(synthetic.card)), copy)
@@ -53,7 +53,7 @@ def _upload(folder: Path, repo: str, private: bool, api: Any) -> str:
     try:
         from huggingface_hub import HfApi
     except ImportError:
-        raise InputError("push: huggingface_hub is not installed; pip install huggingface_hub") from None
+        raise InputError.about("push", "huggingface_hub is not installed; pip install huggingface_hub") from None
     api = api or HfApi(library_name="distillset")
     try:
         address = api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
@@ -66,5 +66,5 @@ def _upload(folder: Path, repo: str, private: bool, api: Any) -> str:
         )
     except Exception as error:  # a hub out of reach raises what the HTTP library of the day raises
         told = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
-        raise InputError(f"--repo {repo}: not uploaded ({type(error).__name__}: {told})") from None
+        raise InputError("repo", repo, f"not uploaded ({type(error).__name__}: {told})") from None
     return str(address)

@@ -58,29 +58,29 @@ def read_pt(
     """
     watcher = watching(watcher)
     if values not in VALUES:
-        raise InputError(f"--values {shown(values)}: choose one of {', '.join(VALUES)}")
-    paths = _paths(file)
+        raise InputError("values", values, f"choose one of {', '.join(VALUES)}")
+    paths = _paths("file", file)
     parts = [_unpack(load_plain(path), path) for path in paths]
     found = _labels_of(parts, paths, labels)
     if found is None:
         _check_alone(paths)
     pixels = [_images(part, spec, path) for (part, _), path in zip(parts, paths, strict=True)]
     if len({(part.dtype, part.shape[1:]) for part in pixels}) > 1:
-        raise InputError(f"{paths[0]}: images of another type or size than in the other files")
+        raise InputError.about(paths[0], "images of another type or size than in the other files")
     images = _normalised(torch.cat(pixels), spec, values, paths[0], watcher)
     card = {"method": method, "imported": ", ".join(path.name for path in paths)[:200]}
     targets = _targets(found, len(images), spec, paths[0], watcher)
     return SyntheticSet(images.contiguous(), targets, spec, card, lr=_rate(paths[0]))
 
 
-def _paths(given: str | Path | Sequence[str | Path]) -> list[Path]:
+def _paths(field: str, given: str | Path | Sequence[str | Path]) -> list[Path]:
     if isinstance(given, str | Path):
         given = [given]
-    paths = [path_of("FILE", path) for path in several("FILE", given)]
+    paths = [path_of(field, path) for path in several(field, given)]
     if not paths:
-        raise InputError("no file given; name at least one .pt file")
+        raise InputError(field, [], "name at least one .pt file")
     if len(set(paths)) < len(paths):
-        raise InputError(f"{next(path for path in paths if paths.count(path) > 1)}: is given twice")
+        raise InputError.about(next(path for path in paths if paths.count(path) > 1), "is given twice")
     return paths
 
 
@@ -96,9 +96,10 @@ def _check_alone(paths: Sequence[Path]) -> None:
         if other != path and other.suffix == path.suffix and re.fullmatch(pattern, other.stem)
     )
     if re.search(r"\d", path.stem) and beside:
-        raise InputError(
-            f"{path}: holds images without labels, and {len(beside)} files of the same name but for the number lie "
-            f"beside it (such as {beside[0]}); give all parts of the set in their order, or --labels"
+        raise InputError.about(
+            path,
+            f"holds images without labels, and {len(beside)} files of the same name but for the number lie "
+            f"beside it (such as {beside[0]}); give all parts of the set in their order, or their `labels`",
         )
 
 
@@ -109,11 +110,11 @@ def _labels_of(
     within = [found for _, found in parts if found is not None]
     if within and len(within) < len(parts):
         path = next(path for (_, found), path in zip(parts, paths, strict=True) if found is None)
-        raise InputError(f"{path}: holds no labels, where other files do; give files of one kind")
+        raise InputError.about(path, "holds no labels, where other files do; give files of one kind")
     if labels is not None:
         if within:
-            raise InputError(f"{paths[0]}: holds labels as well; leave --labels out")
-        return _joined([(load_plain(path), path) for path in _paths(labels)])
+            raise InputError.about(paths[0], "holds labels as well; leave `labels` out")
+        return _joined([(load_plain(path), path) for path in _paths("labels", labels)])
     if within:
         return _joined([(found, path) for (_, found), path in zip(parts, paths, strict=True)])
     beside = paths[0].with_name(LABELS_BESIDE.get(paths[0].name, paths[0].name))
@@ -128,16 +129,16 @@ def _joined(found: Sequence[tuple[Any, Path]]) -> Tensor:
         if isinstance(value, Tensor):
             value = arrays.plain(value, f"{path}: labels")
         elif not isinstance(value, list | tuple):
-            raise InputError(f"{path}: labels are a {type(value).__name__}; expected int [N] or float [N, classes]")
+            raise InputError.about(path, f"labels are a {type(value).__name__}; expected int [N] or float [N, classes]")
         if isinstance(value, Tensor) and value.dim() == 2 and value.is_floating_point() and value.shape[1] > 1:
             parts.append(value.float())
         else:
             numbers, names = arrays.labels(value, f"{path}: labels")
             if names is not None:
-                raise InputError(f"{path}: labels are names such as {names[0]}; expected the numbers of classes")
+                raise InputError.about(path, f"labels are names such as {names[0]}; expected the numbers of classes")
             parts.append(numbers)
     if len({(part.dtype, part.shape[1:]) for part in parts}) > 1:
-        raise InputError(f"{found[0][1]}: labels of several kinds; all files must have the same")
+        raise InputError.about(found[0][1], "labels of several kinds; all files must have the same")
     return torch.cat(parts)
 
 
@@ -145,18 +146,18 @@ def _images(images: Tensor, spec: Spec, path: Path) -> Tensor:
     """Images of a file as float32 or uint8 [n, C, H, W], unfolded."""
     images = arrays.plain(images, f"{path}: images")
     if images.dim() != 4:
-        raise InputError(f"{path}: images of the shape {list(images.shape)}; expected [N, {_shape(spec)}]")
+        raise InputError.about(path, f"images of the shape {list(images.shape)}; expected [N, {_shape(spec)}]")
     if images.dtype.is_complex or images.dtype == torch.bool:
         name = str(images.dtype).removeprefix("torch.")
-        raise InputError(f"{path}: images are {name}; expected floating-point numbers, or whole ones from 0 to 255")
+        raise InputError.about(path, f"images are {name}; expected floating-point numbers, or whole ones from 0 to 255")
     size = images.numel() * images.element_size()
     if size > max(BYTES, UNFOLDED * images.untyped_storage().nbytes()):
-        raise InputError(
-            f"{path}: images take {size / 1e6:,.0f} MB, of which the file holds a small part over and over"
+        raise InputError.about(
+            path, f"images take {size / 1e6:,.0f} MB, of which the file holds a small part over and over"
         )
     if not images.is_floating_point() and images.dtype != torch.uint8:
         if not bool(((images >= 0) & (images <= 255)).all()):
-            raise InputError(f"{path}: images are whole numbers outside of 0 to 255")
+            raise InputError.about(path, "images are whole numbers outside of 0 to 255")
         images = images.to(torch.uint8)
     return images if images.dtype == torch.uint8 else images.float()
 
@@ -167,18 +168,18 @@ def _normalised(images: Tensor, spec: Spec, values: str, path: Path, watcher: Wa
         watcher.note(f"{path}: pixels from 0 to 255, normalised with mean {_list(spec.mean)} and std {_list(spec.std)}")
         return spec.normalise(images) if tuple(images.shape[1:]) == spec.shape else images.float()
     if not bool(torch.isfinite(images).all()):
-        raise InputError(f"{path}: images contain NaN or infinity")
+        raise InputError.about(path, "images contain NaN or infinity")
     low, high = (float(end) for end in torch.aminmax(images)) if images.numel() else (0.0, 0.0)
     unit = low >= 0 and high <= 1 and high > low
     if values == "unit" or (values == "auto" and unit):
         if values == "unit" and not (low >= -0.5 and high <= 1.5):
-            raise InputError(f"--values unit: {path} has values from {low:.3g} to {high:.3g}, which are no pixels")
-        why = "" if values == "unit" else "; if they are normalised already, say --values normalised"
+            raise InputError("values", values, f"{path} has values from {low:.3g} to {high:.3g}, which are no pixels")
+        why = "" if values == "unit" else "; if they are normalised already, say `values='normalised'`"
         watcher.note(f"{path}: values between 0 and 1 are taken as pixels, and normalised{why}")
         mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (spec.mean, spec.std))
         return (images - mean) / std if len(spec.mean) == images.shape[1] else images
     by = f"mean {_list(spec.mean)} and std {_list(spec.std)}"
-    watcher.note(f"{path}: taken as normalised with {by}; --mean and --std give others")
+    watcher.note(f"{path}: taken as normalised with {by}; `mean` and `std` give others")
     if odd := _oddity(images, spec, low, high):
         watcher.note(f"warning: {path}: does not look normalised so: {odd}")
     return images
@@ -189,10 +190,12 @@ def _oddity(images: Tensor, spec: Spec, low: float, high: float) -> str | None:
     if images.shape[1] != spec.channels:
         return None
     if (unit := float(((images >= 0) & (images <= 1)).double().mean())) > 0.98:
-        return f"{unit:.0%} of the values lie between 0 and 1; if they are pixels, say --values unit"
+        return f"{unit:.0%} of the values lie between 0 and 1; if they are pixels, say `values='unit'`"
     mean, std = float(images.double().mean()), float(images.double().std())
     if -1 <= low <= high <= 1 and low < -0.5 and high > 0.5 and set(spec.std) != {0.5}:
-        return f"all values lie between {low:.3g} and {high:.3g}; pixels mapped to -1 to 1 need --mean 0.5 --std 0.5"
+        return (
+            f"all values lie between {low:.3g} and {high:.3g}; pixels mapped to -1 to 1 need `mean=0.5` and `std=0.5`"
+        )
     if abs(mean) > 1.5 or not 0.2 < std < 5:
         return f"mean {mean:.3g}, deviation {std:.3g} (about 0 and 1 expected)"
     return None
@@ -202,7 +205,7 @@ def _targets(found: Tensor | None, count: int, spec: Spec, path: Path, watcher: 
     """Labels int64 [N], or probabilities float32 [N, classes]."""
     if found is None:
         if count % spec.classes:
-            raise InputError(f"{path}: {count} images without labels do not divide into {spec.classes} classes")
+            raise InputError.about(path, f"{count} images without labels do not divide into {spec.classes} classes")
         each = count // spec.classes
         watcher.note(f"{path}: no labels; taken as the {spec.classes} classes in their order, {each} images each")
         return torch.arange(spec.classes).repeat_interleave(each)
@@ -225,7 +228,7 @@ def _rate(path: Path) -> float | None:
 def _unpack(value: Any, path: Path, depth: int = 0) -> tuple[Tensor, Any]:
     """Images, and labels where they lie beside them."""
     if depth > DEPTH:
-        raise InputError(f"{path}: lists in lists, {depth} deep, and no images")
+        raise InputError.about(path, f"lists in lists, {depth} deep, and no images")
     if isinstance(value, dict):
         if isinstance(value.get("data"), list | tuple) and value["data"]:
             return _unpack(value["data"][-1], path, depth + 1)
@@ -237,9 +240,10 @@ def _unpack(value: Any, path: Path, depth: int = 0) -> tuple[Tensor, Any]:
     if isinstance(value, Tensor):
         return value, None
     keys = f" with the keys {shown(', '.join(map(str, value)))}" if isinstance(value, dict) else ""
-    raise InputError(
-        f"{path}: a {type(value).__name__}{keys}; expected a tensor of images, [images, labels], or a dictionary with "
-        "`data` or `images`"
+    raise InputError.about(
+        path,
+        f"a {type(value).__name__}{keys}; expected a tensor of images, [images, labels], or a dictionary with "
+        "'data' or 'images'",
     )
 
 

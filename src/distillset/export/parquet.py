@@ -34,7 +34,7 @@ def write_parquet(synthetic: SyntheticSet, out: Path, measured: dict[str, Any] |
     write_atomically(out / EXPORTED, lambda temporary: pq.write_table(table, temporary))
     write_text(out / "README.md", dataset_card(synthetic, measured))
     told = [f"{100 * clipped(synthetic):.1f}% of the numbers lie outside of what 8 bits can hold and are clipped"]
-    return told if measured else [*told, "the accuracy that this costs is not measured; --measure does"]
+    return told if measured else [*told, "how much accuracy this costs is not measured; `measure` does it"]
 
 
 def _table(synthetic: SyntheticSet) -> Any:
@@ -42,7 +42,7 @@ def _table(synthetic: SyntheticSet) -> Any:
         import pyarrow as pa
         from datasets import ClassLabel, Features, Image, Sequence, Value
     except ImportError:
-        raise InputError("export: datasets is not installed; pip install datasets") from None
+        raise InputError.about("export", "datasets is not installed; pip install datasets") from None
     names = synthetic.spec.class_names
     if len(set(names)) < len(names):
         names = tuple(f"{label} {name}" for label, name in enumerate(names))

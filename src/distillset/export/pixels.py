@@ -37,10 +37,10 @@ def pngs(synthetic: SyntheticSet) -> Iterator[bytes]:
     try:
         from PIL import Image
     except ImportError:
-        raise InputError("export: Pillow is not installed; pip install pillow") from None
+        raise InputError.about("export", "Pillow is not installed; pip install pillow") from None
     channels = synthetic.spec.channels
     if channels not in (1, 3, 4):
-        raise InputError(f"export: images of {channels} channels; a picture has 1, 3 or 4; choose --to pt")
+        raise InputError.about("export", f"images of {channels} channels; a picture has 1, 3 or 4; choose `to='pt'`")
     for pixels in synthetic.pixels:
         file = io.BytesIO()
         Image.fromarray(pixels.permute(1, 2, 0).squeeze(-1).numpy()).save(file, format="PNG")

@@ -23,11 +23,11 @@ def load_plain(path: Path) -> Any:
         InputError: it is missing, is no ``.pt`` file, or holds objects, which loading would have to run code for.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError.about(path, "no such file")
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError.about(path, f"cannot be read ({error.strerror})") from None
     try:
         with torch.serialization.safe_globals(list(STAND_INS)):
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -35,7 +35,7 @@ def load_plain(path: Path) -> Any:
         named = re.search(r"GLOBAL (\S+)", str(error))
         # What PyTorch advises, to load it all the same, would run the code of whoever wrote the file.
         why = f"it holds {named[1]}, an object" if named else "it is damaged, or another kind of file"
-        raise InputError(f"{path}: not read; it has to be a .pt file of tensors and plain values ({why})") from None
+        raise InputError.about(path, f"not read; it has to be a .pt file of tensors and plain values ({why})") from None
 
 
 class _Kind:
@@ -43,7 +43,7 @@ class _Kind:
 
     def __init__(self, code: Any, *_: Any) -> None:
         if code not in FORMATS:
-            raise InputError(f"NumPy numbers of the kind {shown(code)}")
+            raise InputError.about("a NumPy number", f"its kind {shown(code)} is not read")
         self.code, self.order = code, "<"
 
     def __setstate__(self, state: Any) -> None:
@@ -54,7 +54,7 @@ class _Kind:
 def _single(kind: Any, content: Any) -> Any:
     """Stands in for the making of a NumPy number."""
     if not isinstance(kind, _Kind) or not isinstance(content, bytes):
-        raise InputError("a NumPy number of a kind that is not read")
+        raise InputError.about("a NumPy number", "its kind is not read")
     (found,) = struct.unpack(kind.order + FORMATS[kind.code], content)
     return found
 
@@ -62,7 +62,7 @@ def _single(kind: Any, content: Any) -> Any:
 def _encode(text: Any, coding: Any) -> bytes:
     """Stands in for the way in which old pickles hold bytes."""
     if not isinstance(text, str) or coding != "latin1":
-        raise InputError("bytes of a kind that is not read")
+        raise InputError.about("bytes", "their kind is not read")
     return text.encode("latin1")
 
 

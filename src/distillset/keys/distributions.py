@@ -94,7 +94,7 @@ def integers(words: Tensor, shape: Sequence[int], low: int | Tensor, high: int |
     """
     span = high - low
     if isinstance(span, int) and not 1 <= span <= LARGEST_RANGE:
-        raise InputError(f"low={low}, high={high}: high must be 1 to {LARGEST_RANGE} above low")
+        raise InputError.about(f"low={low}, high={high}", f"high must be 1 to {LARGEST_RANGE} above low")
     upper, lower = bits(words, (*shape, 2)).unbind(-1)
     return ((upper * span + ((lower * span) >> 32)) >> 32) + low
 
@@ -103,10 +103,10 @@ def _check_bounds(low: float, high: float, dtype: torch.dtype) -> None:
     kind, largest = torch.finfo(dtype), max(abs(low), abs(high))
     spacing = max(kind.eps * largest, kind.smallest_normal)  # at least: closer numbers may be one number in this dtype
     if not (low + spacing <= high and largest <= kind.max and high - low <= kind.max):
-        raise InputError(f"low={low}, high={high}: low must be below high, both finite, and differ in {dtype}")
+        raise InputError.about(f"low={low}, high={high}", f"low must be below high, both finite, and differ in {dtype}")
 
 
 def _precision(dtype: torch.dtype) -> int:
     if dtype not in _BITS:
-        raise InputError(f"dtype={dtype}: random numbers are float32 or float64")
+        raise InputError("dtype", dtype, "random numbers are float32 or float64")
     return _BITS[dtype]

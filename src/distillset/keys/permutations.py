@@ -61,10 +61,10 @@ class Sizes:
     def __init__(self, of: int | Sequence[int], device: torch.device | str | None = None) -> None:
         sizes = (of,) if isinstance(of, int) else tuple(of)
         if not sizes:
-            raise InputError("no sizes: at least one is needed")
+            raise InputError("sizes", sizes, "at least one is needed")
         for size in sizes:
             if not 1 <= size <= LARGEST:
-                raise InputError(f"size={size}: a permutation has 1 to {LARGEST} values")
+                raise InputError("size", size, f"a permutation has 1 to {LARGEST} values")
         self.batch = () if isinstance(of, int) else (len(sizes),)
         networks = [_network(size) for size in dict.fromkeys(sizes)]
         self.smallest, self.largest = min(sizes), max(sizes)
@@ -103,7 +103,7 @@ def permutation(words: Tensor, n: int, size: int | Sizes) -> Tensor:
     """
     sizes = size if isinstance(size, Sizes) else Sizes(size)
     if not 0 <= n <= sizes.smallest:
-        raise InputError(f"n={n}: the smallest of these permutations has {sizes.smallest} values")
+        raise InputError("n", n, f"the smallest of these permutations has {sizes.smallest} values")
     words = words.expand((*broadcast(words.shape[:-1], sizes.batch), 2))
     if sizes.largest <= SORTED:
         return _sorted(words, n, sizes)

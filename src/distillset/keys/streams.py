@@ -23,7 +23,9 @@ def broadcast(one: Sequence[int], other: Sequence[int]) -> list[int]:
     pairs = zip([1] * (length - len(one)) + list(one), [1] * (length - len(other)) + list(other), strict=True)
     sides = list(pairs)
     if any(a != b and 1 not in (a, b) for a, b in sides):
-        raise InputError(f"shapes {list(one)} and {list(other)}: a batch of streams and what it meets must broadcast")
+        raise InputError.about(
+            f"shapes {list(one)} and {list(other)}", "a batch of streams and what it meets must broadcast"
+        )
     return [b if a == 1 else a for a, b in sides]
 
 
@@ -47,10 +49,10 @@ def fold(words: Tensor, number: int | Tensor) -> Tensor:
     """
     if not isinstance(number, Tensor):
         if not -(2**63) <= number < 2**63:
-            raise InputError(f"number={number}: streams are numbered -2^63 .. 2^63 - 1")
+            raise InputError("number", number, "streams are numbered -2^63 .. 2^63 - 1")
         number = torch.full((), number, dtype=torch.int64, device=words.device)
     elif number.dtype != torch.int64:
-        raise InputError(f"number of dtype {number.dtype}: streams are numbered by int64")
+        raise InputError.about(f"number of dtype {number.dtype}", "streams are numbered by int64")
     batch = broadcast(words.shape[:-1], number.shape)
     number = number.expand(batch).reshape(-1, 1)
     rows = words.expand((*batch, 2)).reshape(-1, 2)

@@ -62,9 +62,9 @@ class Network:
             InputError: the name is not known, the images do not fit the network, or a user's own network is not usable.
         """
         if not isinstance(source, str | nn.Module) and not callable(source):
-            raise InputError(
-                f"network {shown(source)}: must be a name, an nn.Module, or a function of channels, height, width and "
-                "classes that makes one"
+            raise InputError.about(
+                f"network {shown(source)}",
+                "must be a name, an nn.Module, or a function of channels, height, width and classes that makes one",
             )
         function: nn.Module | Factory | None = own.named(source) if isinstance(source, str) else source
         if function is None:
@@ -102,9 +102,10 @@ def _parsed(name: str) -> tuple[Family, dict[str, object]]:
         if fields is not None:
             return family, fields
     near = [str(family) for key, family in NETWORKS.items() if name.lower().startswith(key)]
-    raise InputError(
-        f"network {name!r}: not known; choose {near[0] if near else ', '.join(NETWORKS)}, "
-        "a variant such as ConvNetD4 or ResNet18BN, timm/NAME, or module:function"
+    raise InputError.about(
+        f"network {name!r}",
+        f"not known; choose {near[0] if near else ', '.join(NETWORKS)}, "
+        "a variant such as ConvNetD4 or ResNet18BN, timm/NAME, or module:function",
     )
 
 

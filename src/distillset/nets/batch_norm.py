@@ -49,9 +49,10 @@ def check(module: nn.Module, name: str) -> None:
     for path, layer in module.named_modules():
         if isinstance(layer, _NormBase) and isinstance(layer, _BatchNorm) != layer.track_running_stats:
             wrong = "without" if isinstance(layer, _BatchNorm) else "with"
-            raise InputError(
-                f"network {name}: layer {path} is {type(layer).__name__} {wrong} running statistics; batch norm needs "
-                "track_running_stats=True, instance norm False"
+            raise InputError.about(
+                f"network {name}",
+                f"layer {path} is {type(layer).__name__} {wrong} running statistics; batch norm needs "
+                "track_running_stats=True, instance norm False",
             )
 
 

@@ -39,12 +39,12 @@ class ConvNetConfig:
     def __post_init__(self) -> None:
         for field, table in (("activation", ACTIVATIONS), ("norm", NORMS), ("pooling", POOLINGS)):
             if getattr(self, field) not in table:
-                raise InputError(f"{field} {getattr(self, field)!r} of ConvNet: choose one of {', '.join(table)}")
+                raise InputError(field, getattr(self, field), f"choose one of {', '.join(table)}")
         for field, value, most in (("width", self.width, WIDEST), ("depth", self.depth, DEEPEST)):
             if value is not None and not 1 <= value <= most:
-                raise InputError(f"{field} {value} of ConvNet: must be from 1 to {most}")
+                raise InputError(field, value, f"a ConvNet's {field} must be from 1 to {most}")
         if self.norm == "group" and self.width % 4:
-            raise InputError(f"width {self.width} of ConvNet: group norm has 4 groups, so it must be a multiple of 4")
+            raise InputError("width", self.width, "the width of a ConvNet with group norm must be a multiple of 4")
 
 
 PARTS: dict[str, Word | Number] = {

@@ -204,7 +204,7 @@ class Stack:
         if pooling != "none":
             self.height, self.width = self.height // 2, self.width // 2
         if min(self.height, self.width) < 1:
-            raise InputError(f"{self.title}: too deep for images of {self.given[0]}x{self.given[1]}")
+            raise InputError.about(self.title, f"too deep for images of {self.given[0]}x{self.given[1]}")
 
     def module(self) -> nn.Sequential:
         """The layers as a module."""

@@ -43,12 +43,13 @@ def named(name: str) -> Factory | None:
         raise _wrong(name, f"cannot import {module_name!r}", error) from error
     for part in path.split("."):
         if not hasattr(found, part):
-            raise InputError(f"network {name}: {module_name} has no {path!r}")
+            raise InputError.about(f"network {name}", f"{module_name} has no {path!r}")
         found = getattr(found, part)
     if isinstance(found, nn.Module) or not callable(found):
-        raise InputError(
-            f"network {name}: is a {type(found).__name__}; a function of channels, height, width and classes that "
-            "returns an nn.Module is needed"
+        raise InputError.about(
+            f"network {name}",
+            f"is a {type(found).__name__}; a function of channels, height, width and classes that "
+            "returns an nn.Module is needed",
         )
     function: Factory = found
     return function
@@ -59,7 +60,9 @@ def _timm(name: str, channels: int, height: int, width: int, classes: int) -> nn
     try:
         timm = importlib.import_module("timm")
     except ImportError as error:
-        raise InputError(f"network timm/{name}: timm cannot be imported ({error}); pip install timm") from error
+        raise InputError.about(
+            f"network timm/{name}", f"timm cannot be imported ({error}); pip install timm"
+        ) from error
     settings = {"pretrained": False, "in_chans": channels, "num_classes": classes}
     try:  # transformers have to be told the size, and other networks do not know the word
         module: nn.Module = timm.create_model(name, img_size=(height, width), **settings)
@@ -87,13 +90,14 @@ def adopt(source: nn.Module | Factory, spec: Spec, title: str) -> nn.Module:
     except Exception as error:  # whatever the user's code raises
         raise _wrong(title, f"cannot be made for {spec.classes} classes of {spec.shape}", error) from error
     if not isinstance(module, nn.Module):
-        raise InputError(f"network {title}: gives {type(module).__name__}; an nn.Module is needed")
+        raise InputError.about(f"network {title}", f"gives {type(module).__name__}; an nn.Module is needed")
     if not isinstance(source, nn.Module):
         module.reset_parameters = partial(_redraw, module, partial(source, *spec.shape, spec.classes))  # type: ignore[assignment]
     elif fixed := _fixed(module):
-        raise InputError(
-            f"network {title}: parameter {fixed} belongs to no layer with reset_parameters(), so it cannot be drawn "
-            "anew; give a function that makes the network"
+        raise InputError.about(
+            f"network {title}",
+            f"parameter {fixed} belongs to no layer with reset_parameters(), so it cannot be drawn "
+            "anew; give a function that makes the network",
         )
     batch_norm.check(module, title)
     return module
@@ -125,7 +129,9 @@ def check(module: nn.Module, draw: Callable[[], State], spec: Spec, title: str) 
     """
     state, again = draw(), draw()
     if unlike := next((name for name in state if not torch.equal(state[name], again[name])), None):
-        raise InputError(f"network {title}: {unlike} differs between two draws from one seed; draw with torch alone")
+        raise InputError.about(
+            f"network {title}", f"{unlike} differs between two draws from one seed; draw with torch alone"
+        )
     images = torch.randn(2, *spec.shape, generator=torch.Generator().manual_seed(0))
     called: list[tuple[str, Tensor]] = []
     hooks = [
@@ -151,7 +157,9 @@ def check(module: nn.Module, draw: Callable[[], State], spec: Spec, title: str) 
     if callable(embed):
         _check_rows(title, "embed", embedding, None)
     if float((alone[0] - logits[0]).abs().max()) > 0.01 * float(logits.abs().max()) + 1e-6:
-        raise InputError(f"network {title}: the logits of an image depend on the other images, in evaluation mode")
+        raise InputError.about(
+            f"network {title}", "the logits of an image depend on the other images, in evaluation mode"
+        )
     first = [path for path, inputs in called if len(inputs) == len(images)]
     if not callable(embed) and first:
         setattr(module, LAST, first[-1])
@@ -170,9 +178,9 @@ def _check_training(module: nn.Module, state: State, images: Tensor, classes: in
 def _check_rows(title: str, what: str, found: Any, wanted: int | None) -> None:
     shape = f"[n, {wanted or 'features'}]"
     if not isinstance(found, Tensor):
-        raise InputError(f"network {title}: {what} gives {type(found).__name__}; a tensor {shape} is needed")
+        raise InputError.about(f"network {title}", f"{what} gives {type(found).__name__}; a tensor {shape} is needed")
     if found.dim() != 2 or len(found) != 2 or found.shape[1] != (wanted or found.shape[1]):
-        raise InputError(f"network {title}: {what} gives {list(found.shape)} for 2 images; {shape} is needed")
+        raise InputError.about(f"network {title}", f"{what} gives {list(found.shape)} for 2 images; {shape} is needed")
 
 
 def fingerprint(module: nn.Module, source: Any) -> str:
@@ -190,4 +198,4 @@ def fingerprint(module: nn.Module, source: Any) -> str:
 
 def _wrong(title: str, what: str, error: Exception) -> InputError:
     told = " ".join(f"{type(error).__name__}: {error}".split())
-    return InputError(f"network {title}: {what}: {told[:300]}")
+    return InputError.about(f"network {title}", f"{what}: {told[:300]}")

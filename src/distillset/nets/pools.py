@@ -29,5 +29,5 @@ def pool(letter: str) -> tuple[str, ...]:
     if letter.lower() == "all":
         return tuple(dict.fromkeys(name for names in POOLS.values() for name in names))
     if letter.upper() not in POOLS:
-        raise InputError(f"pool {letter!r}: not known; choose {', '.join(POOLS)} or all")
+        raise InputError.about(f"pool {letter!r}", f"not known; choose {', '.join(POOLS)} or all")
     return POOLS[letter.upper()]

@@ -89,9 +89,9 @@ def check_twice(network: Network, spec: Spec, method: str) -> None:
         _size(slopes).backward()  # to every leaf: the node that complains lies on no way to the images  # type: ignore[no-untyped-call]
     except Exception as error:  # whatever the user's code or a kernel without a derivative raises
         said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise InputError(
-            f"network {network.title}: has no second derivative, which {method} needs ({said}); distil with dm, or "
-            "with another network"
+        raise InputError.about(
+            f"network {network.title}",
+            f"has no second derivative, which {method} needs ({said}); distil with dm, or with another network",
         ) from error
 
 

@@ -22,7 +22,7 @@ def report(folders: Sequence[str | Path], out: str | Path, *, rows: Sequence[str
     Args:
         folders: of artifacts; shown side by side, in this order.
         out: the file to write; an earlier report there is replaced.
-        rows: files of what ``distillset evaluate --json`` printed; an artifact's own ``accuracy.json`` is read anyway.
+        rows: files of rows of `distillset.evaluate` as JSON; an artifact's own ``accuracy.json`` is read anyway.
 
     Returns:
         ``out``.
@@ -32,16 +32,16 @@ def report(folders: Sequence[str | Path], out: str | Path, *, rows: Sequence[str
             that holds something else.
         DiskError: the disk is full.
     """
-    out = path_of("--out", out)
+    out = path_of("out", out)
     if out.is_dir():
-        raise InputError(f"--out {out}: is a folder; name the file to write, such as {out / 'report.html'}")
+        raise InputError("out", out, f"is a folder; name the file to write, such as {out / 'report.html'}")
     if _is_other(out):
-        raise InputError(f"--out {out}: exists and is not a report of distillset; choose another file")
-    page = render(gather(_paths("DIR", folders), _paths("--rows", rows)))
+        raise InputError("out", out, "exists and is not a report of distillset; choose another file")
+    page = render(gather(_paths("folders", folders), _paths("rows", rows)))
     try:
         write_text(out, page)
     except OSError as error:
-        raise unwritable(f"--out {out}", error) from None
+        raise unwritable(out, error, "out") from None
     return out
 
 
@@ -58,5 +58,5 @@ def _is_other(out: Path) -> bool:
         return False
 
 
-def _paths(flag: str, values: Sequence[str | Path]) -> list[Path]:
-    return [path_of(flag, value) for value in several(flag, values)]
+def _paths(field: str, values: Sequence[str | Path]) -> list[Path]:
+    return [path_of(field, value) for value in several(field, values)]

@@ -57,7 +57,7 @@ def gather(folders: Sequence[Path], files: Sequence[Path] = ()) -> list[Run]:
         InputError: no folder, one without an artifact, or rows that do not belong to any of them.
     """
     if not folders:
-        raise InputError("report: no folder given; name at least one artifact")
+        raise InputError("folders", [], "name at least one artifact")
     names = _names(folders)
     sets = [SyntheticSet.load(folder) for folder in folders]
     prints = [synthetic.fingerprint() for synthetic in sets]
@@ -118,7 +118,7 @@ def _run(
 def _pixels(synthetic: SyntheticSet, tensors: Mapping[str, Tensor]) -> Tensor:
     """Pictures of a snapshot, through the artifact's own way from its space to pixels."""
     if "images" not in tensors:
-        raise InputError("a snapshot without images")
+        raise InputError.about("", "a snapshot without images")
     return replace(synthetic, images=tensors["images"]).pixels
 
 
@@ -172,7 +172,7 @@ def _owners(rows: list[dict[str, Any]], folders: Sequence[Path], file: Path) -> 
         same = same or [i for i, folder in enumerate(folders) if folder.resolve().name == named.name]
         if len(same) != 1:
             known = ", ".join(map(str, folders))
-            raise InputError(f"{file}: a row of {row['artifact']}, which is not (or not only) one of {known}")
+            raise InputError.about(file, f"a row of {row['artifact']}, which is not (or not only) one of {known}")
         owners.append(same[0])
     return owners
 
@@ -189,5 +189,5 @@ def _names(folders: Sequence[Path]) -> list[str]:
     short = [folder.resolve().name or str(folder) for folder in folders]
     names = [name if short.count(name) == 1 else str(folder) for name, folder in zip(short, folders, strict=True)]
     if len(set(names)) < len(names):
-        raise InputError(f"report: {next(name for name in names if names.count(name) > 1)} is given twice")
+        raise InputError.about(next(name for name in names if names.count(name) > 1), "is given twice")
     return names

@@ -54,7 +54,7 @@ def _template() -> Any:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
-        raise InputError("report: Jinja2 is not installed; pip install jinja2") from None
+        raise InputError.about("report", "Jinja2 is not installed; pip install jinja2") from None
     places = Environment(
         loader=PackageLoader("distillset.report", "."),
         autoescape=True,

@@ -88,7 +88,7 @@ def _uri(picture: Tensor) -> str:
     try:
         from PIL import Image
     except ImportError:
-        raise InputError("report: Pillow is not installed; pip install pillow") from None
+        raise InputError.about("report", "Pillow is not installed; pip install pillow") from None
     file = io.BytesIO()
     Image.fromarray(picture.permute(1, 2, 0).squeeze(-1).numpy()).save(file, format="PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

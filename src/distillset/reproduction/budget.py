@@ -16,7 +16,7 @@ RING_AGAIN = 2.0
 """Seconds."""
 
 
-def duration(text: str, flag: str = "--budget") -> float:
+def duration(text: str, field: str = "budget") -> float:
     """``90s``, ``25m``, ``1.5h`` or seconds without a unit, as seconds.
 
     Raises:
@@ -25,7 +25,7 @@ def duration(text: str, flag: str = "--budget") -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     seconds = float(match[1]) * UNITS[match[2] or "s"] if match else 0.0
     if seconds <= 0:
-        raise InputError(f"{flag} {text}: must be a time above 0, such as 90s, 25m or 1.5h")
+        raise InputError(field, text, "must be a time above 0, such as 90s, 25m or 1.5h")
     return seconds
 
 

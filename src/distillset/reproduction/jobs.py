@@ -48,7 +48,7 @@ def side_by_side(
         InputError: ``jobs`` below 1.
     """
     if jobs < 1:
-        raise InputError(f"--jobs {jobs}: must be at least 1")
+        raise InputError("jobs", jobs, "must be at least 1")
     waiting, running, finished = list(rows), list[_Job](), list[Finished]()
     try:
         while waiting or running:

@@ -116,16 +116,16 @@ def choose(
         InputError: a row that is not in the table, or that this version cannot run; networks or steps below 1; a
             setting that a row does not have, or a value that it cannot have.
     """
-    for flag, value in (("--networks", networks), ("--steps", steps)):
+    for name, value in (("networks", networks), ("steps", steps)):
         if value is not None and value < 1:
-            raise InputError(f"{flag} {value}: must be at least 1")
+            raise InputError(name, value, "must be at least 1")
     if rows:
         presets = [_row(name) for name in dict.fromkeys(rows)]
         if given and (selections := [one.name for one in presets if one.method not in METHODS]):
-            raise InputError(f"--set {given[0]}: row {selections[0]} is a selection, which has no settings")
+            raise InputError("given", given[0], f"row {selections[0]} is a selection, which has no settings")
         return [plan(preset, networks, steps, ours, improved, given) for preset in presets]
     if given:
-        raise InputError(f"--set {given[0]}: name the rows that it is for")
+        raise InputError("given", given[0], "name the rows that it is for")
     plans = [plan(preset, networks, steps, ours, improved) for preset in PRESETS.values() if available(preset)]
     return sorted(plans, key=lambda one: (one.preset.published is None, one.passes))
 
@@ -133,7 +133,7 @@ def choose(
 def _row(name: str) -> Preset:
     preset = PRESETS.get(name)
     if preset is None:
-        raise InputError(f"row {name}: not in the table{nearest(name, PRESETS)}; `distillset presets` lists its rows")
+        raise InputError.about(f"row {name}", f"not in the table of presets{nearest(name, PRESETS)}")
     if not available(preset):
-        raise InputError(f"row {name}: this version has no method or protocol for it")
+        raise InputError.about(f"row {name}", "this version has no method or protocol for it")
     return preset

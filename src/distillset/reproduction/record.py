@@ -126,11 +126,11 @@ class Results:
         for field in NEEDED:
             nothing = field != "published"
             if not isinstance(found, dict) or field not in found or (nothing and found[field] is None):
-                raise InputError(f"{path}: field {field} is missing; expected a result made by distillset")
-        check_fields(found, FIELDS, f"{path}: ")
+                raise InputError.about(path, f"field {field} is missing; expected a result made by distillset")
+        check_fields(found, FIELDS, path)
         rows = check_rows(found["rows"], path)
         if not any(row["artifact"] == found["method"] and "sets" in row and "networks" in row for row in rows):
-            raise InputError(f"{path}: rows have none of {shown(found['method'])}, which the result is of")
+            raise InputError.about(path, f"rows have none of {shown(found['method'])}, which the result is of")
         return dict(found)
 
     def write(self, name: str, result: Mapping[str, Any]) -> Path:

@@ -56,7 +56,7 @@ def files(path: Path) -> list[Path]:
     found = [path.with_name(f"{match['name']}-{part:05}-of-{count:05}.safetensors") for part in range(1, count + 1)]
     for shard in found:
         if not shard.is_file():
-            raise InputError(f"{shard}: no such file; {path.name} is one of {count} shards, and all are needed")
+            raise InputError.about(shard, f"no such file; {path.name} is one of {count} shards, and all are needed")
     return found
 
 
@@ -80,12 +80,13 @@ def _read_shards(paths: Sequence[Path]) -> _Arrays:
     names, found, class_names = parts[0]
     for path, (others, more, _) in zip(paths[1:], parts[1:], strict=True):
         for name in sorted(set(names) ^ set(others)):
-            raise InputError(f"{path}: the array {name} is not in all shards of this set")
+            raise InputError.about(path, f"the array {name} is not in all shards of this set")
         for name, first in found.items():
             if first.shape[1:] != more[name].shape[1:] or first.dtype != more[name].dtype:
-                raise InputError(
-                    f"{path}: {name} is {more[name].dtype} {list(more[name].shape)}, in the first shard {first.dtype} "
-                    f"{list(first.shape)}"
+                raise InputError.about(
+                    path,
+                    f"{name} is {more[name].dtype} {list(more[name].shape)}, in the first shard {first.dtype} "
+                    f"{list(first.shape)}",
                 )
     if len(parts) > 1:
         found = {name: torch.cat([part[name] for _, part, _ in parts]) for name in found}
@@ -99,9 +100,9 @@ def _read_safetensors(path: Path) -> _Arrays:
             stated = parse((file.metadata() or {}).get(CLASS_NAMES, "null"))
             found = {name: file.get_tensor(name) for name in names if role_of(name)}
     except READING as error:
-        raise InputError(f"{path}: damaged, or not a safetensors file ({reason(error)})") from None
+        raise InputError.about(path, f"damaged, or not a safetensors file ({reason(error)})") from None
     if stated is not None and not (isinstance(stated, list) and all(isinstance(name, str) for name in stated)):
-        raise InputError(f"{path}: {CLASS_NAMES} in its metadata is {shown(stated)}; it must be a list of text")
+        raise InputError.about(path, f"{CLASS_NAMES} in its metadata is {shown(stated)}; it must be a list of text")
     return names, found, None if stated is None else tuple(stated)
 
 
@@ -112,7 +113,7 @@ def read_npz(path: Path, wanted: Sequence[str] | None = None) -> _Arrays:
         InputError: it is damaged, a bomb, or one of them holds pickled objects.
     """
     if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: damaged, or not an .npz file as numpy.savez writes it")
+        raise InputError.about(path, "damaged, or not an .npz file as numpy.savez writes it")
     try:
         check_npz(path)
         with np.load(path, allow_pickle=False) as file:
@@ -122,7 +123,7 @@ def read_npz(path: Path, wanted: Sequence[str] | None = None) -> _Arrays:
     except InputError:
         raise
     except Exception as error:  # a header is a Python literal: thousands of brackets end in whatever the parser raises
-        raise InputError(f"{path}: damaged, or not an .npz file ({reason(error)})") from None
+        raise InputError.about(path, f"damaged, or not an .npz file ({reason(error)})") from None
 
 
 def _member(path: Path, file: Any, name: str) -> Any:
@@ -133,7 +134,6 @@ def _member(path: Path, file: Any, name: str) -> Any:
             raise
         images = (role_of(name) or ("", ""))[1] == "images"
         instead = "numbers: np.stack(images)" if images else "text or numbers: labels.astype(str)"
-        raise InputError(
-            f"{path}: {name} is an array of Python objects: pickled objects, which are never loaded; save it as "
-            f"{instead}"
+        raise InputError.about(
+            path, f"{name} is an array of Python objects: pickled objects, which are never loaded; save it as {instead}"
         ) from None

@@ -46,7 +46,9 @@ def open_array_folder(folder: Path) -> dict[str, Split]:
         return splits_of_arrays(roles, found, lambda name: str(arrays[name]))
     if len(whole) > 1:
         listed = ", ".join(path.name for path in whole[:8])
-        raise InputError(f"{folder}: it holds several sets of arrays: {listed}; name one of them, such as {whole[0]}")
+        raise InputError.about(
+            folder, f"it holds several sets of arrays: {listed}; name one of them, such as {whole[0]}"
+        )
     return open_hdf5(whole[0]) if whole[0].suffix.lower() in HDF5 else open_arrays(whole[0])
 
 
@@ -65,7 +67,7 @@ def _short(stem: str) -> str:
 def _array(path: Path) -> Any:
     """The array of a file, memory-mapped where it is an ``.npy``."""
     if not regular(path):
-        raise InputError(f"{path}: not a regular file")
+        raise InputError.about(path, "not a regular file")
     try:
         if path.suffix.lower() == ".npz":
             return read_npz(path, ("arr_0",))[1]["arr_0"]
@@ -74,8 +76,9 @@ def _array(path: Path) -> Any:
         raise
     except Exception as error:  # see `array_files`
         if "allow_pickle" in str(error) or "Python objects" in str(error):
-            raise InputError(
-                f"{path}: an array of Python objects: pickled objects, which are never loaded; save text or numbers: "
-                "labels.astype(str)"
+            raise InputError.about(
+                path,
+                "an array of Python objects: pickled objects, which are never loaded; save text or numbers: "
+                "labels.astype(str)",
             ) from None
-        raise InputError(f"{path}: damaged, or not an .npy file ({reason(error)})") from None
+        raise InputError.about(path, f"damaged, or not an .npy file ({reason(error)})") from None

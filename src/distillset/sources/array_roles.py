@@ -86,10 +86,13 @@ def _one(
         if len(named) == 1 and word == what:
             return named[0]
     if candidates:
-        raise InputError(f"{where}: {' and '.join(candidates)} could both be the {what} of {split}; keep one of them")
+        raise InputError.about(
+            where, f"{' and '.join(candidates)} could both be the {what} of {split}; keep one of them"
+        )
     wanted = what if split == "train" else f"{split}_{what}"
     listed = ", ".join(names[:12]) + (f", ... {len(names)} in all" if len(names) > 12 else "")
-    raise InputError(
-        f"{where}: no array {wanted}; found {listed or 'nothing'}; needed are images, labels (and test_images, "
-        "test_labels), or names alike, such as x_train, y_train"
+    raise InputError.about(
+        where,
+        f"no array {wanted}; found {listed or 'nothing'}; needed are images, labels (and test_images, "
+        "test_labels), or names alike, such as x_train, y_train",
     )

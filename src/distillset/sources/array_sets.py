@@ -57,8 +57,8 @@ def array_set(
         if not hasattr(images, "shape"):  # NumPy gives what is no array as bytes
             images = np.asarray(images)
         if images.dtype.kind in "iu" and images.dtype.itemsize > 1:
-            raise InputError(
-                f"{what}: their type is {images.dtype}; allowed are uint8, or floating point between 0 and 1"
+            raise InputError.about(
+                what, f"their type is {images.dtype}; allowed are uint8, or floating point between 0 and 1"
             )
         # The layout follows from the shape, so it is checked before anything is read.
         kind = arrays.tensor(np.empty(0, images.dtype), what).dtype
@@ -68,7 +68,7 @@ def array_set(
     numbers, named = arrays.labels(_flat(labels), what_labels)
     if len(images) != len(numbers):
         counts = f"{len(images)} images but {len(numbers)} labels"
-        raise InputError(f"{what}: {counts} ({what_labels}); there must be one label per image")
+        raise InputError.about(what, f"{counts} ({what_labels}); there must be one label per image")
 
     def read(rows: Sequence[int]) -> Tensor:
         chunk = rows_of_tensor(images, rows) if isinstance(images, Tensor) else arrays.tensor(_rows(images, rows), what)

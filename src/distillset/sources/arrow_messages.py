@@ -31,10 +31,10 @@ def check_arrow(path: Path) -> None:
     try:
         packed = any(map(_compressed, _heads(path)))
     except (OSError, struct.error, ValueError):
-        raise InputError(f"{path}: damaged, or not a file of Arrow") from None
+        raise InputError.about(path, "damaged, or not a file of Arrow") from None
     if packed:
-        raise InputError(
-            f"{path}: its values are compressed, and could unfold to anything; save them plain, as save_to_disk does"
+        raise InputError.about(
+            path, "its values are compressed, and could unfold to anything; save them plain, as save_to_disk does"
         )
 
 

@@ -40,9 +40,10 @@ def check_declared(path: Path, declared: int, what: str, instead: str = "") -> N
     """
     size = path.stat().st_size
     if declared > allowed(size):
-        raise InputError(
-            f"{path}: {what} would unpack to {declared:,} bytes from {size:,}: a decompression bomb; allowed are "
-            f"{HARMLESS:,}, or {RATIO} times the file{instead}"
+        raise InputError.about(
+            path,
+            f"{what} would unpack to {declared:,} bytes from {size:,}: a decompression bomb; allowed are "
+            f"{HARMLESS:,}, or {RATIO} times the file{instead}",
         )
 
 

@@ -90,7 +90,7 @@ def files_of(path: Path) -> list[tuple[str, int, int]]:
                 try:
                     status = os.stat(f"{folder}{os.sep}{name}")  # noqa: PTH116
                 except OSError as error:  # a link that leads nowhere, say
-                    raise InputError(f"{Path(folder, name)}: cannot be read ({error.strerror})") from None
+                    raise InputError.about(Path(folder, name), f"cannot be read ({error.strerror})") from None
                 found.append((within + name, status.st_size, status.st_mtime_ns))
     return found
 
@@ -276,7 +276,7 @@ def _empty(stage: Path) -> None:
             _remove(path)
     shut(stage / LOCK)
     if not sound(stage):
-        raise InputError(f"{stage}: {doubt(stage) or f'its {LOCK} has another name elsewhere'}; remove it")
+        raise InputError.about(stage, f"{doubt(stage) or f'its {LOCK} has another name elsewhere'}; remove it")
 
 
 def _remove(path: Path) -> None:
@@ -307,7 +307,7 @@ def _check(path: Path, labels: Tensor, spec: Spec, fingerprint: str) -> None:
     """
     pixels = _mapped(path, (len(labels), *spec.shape))
     if pixels.numel() <= CHECKED_BYTES and content_fingerprint(pixels, labels, spec.class_names) != fingerprint:
-        raise InputError(f"{path}: its checksum does not match")
+        raise InputError.about(path, "its checksum does not match")
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
@@ -315,9 +315,9 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
     for length in shape:
         size *= length
     if path.stat().st_size != size:
-        raise InputError(f"{path}: {path.stat().st_size} bytes; {size} are needed")
+        raise InputError.about(path, f"{path.stat().st_size} bytes; {size} are needed")
     return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).view(shape)
 
 
 def _unwritable(root: Path, error: OSError) -> DistillsetError:
-    return unwritable(str(root), error, "; DISTILLSET_CACHE names another folder")
+    return unwritable(root, error, advice="; DISTILLSET_CACHE names another folder")

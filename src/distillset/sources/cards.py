@@ -81,7 +81,7 @@ def _chosen(listed: Any, configuration: str | None, path: Path, several: bool = 
         rows = named or [row for row in rows if row.get("default") or row.get("config_name") == "default"]
     if not rows and listed and not several:
         names = ", ".join(str(row.get("config_name"))[:40] for row in listed[:8] if isinstance(row, dict))
-        raise InputError(f"{path}: several data sets: {names}; give the folder of one of them, or its files")
+        raise InputError.about(path, f"several data sets: {names}; give the folder of one of them, or its files")
     return rows[0] if rows else {}
 
 
@@ -105,7 +105,9 @@ def _patterns(given: Any, path: Path) -> dict[str, list[str]]:
         ]
     for pattern in (pattern for listed in patterns.values() for pattern in listed):
         if pattern.startswith(("/", "~")) or "://" in pattern or ".." in Path(pattern).parts:
-            raise InputError(f"{path}: its data_files name {pattern[:200]!r}; only files in the folder itself are read")
+            raise InputError.about(
+                path, f"its data_files name {pattern[:200]!r}; only files in the folder itself are read"
+            )
     return patterns
 
 

@@ -19,7 +19,7 @@ def check_channels(channels: int | None) -> None:
     """
     if channels is not None and channels not in CHANNELS:
         allowed = ", ".join(f"{number} ({name})" for number, name in CHANNELS.items())
-        raise InputError(f"--channels {channels}: choose one of {allowed}")
+        raise InputError("channels", channels, f"choose one of {allowed}")
 
 
 def with_channels(pixels: Tensor, channels: int) -> Tensor:

@@ -61,7 +61,9 @@ def open_cifar(folder: Path) -> dict[str, Split]:
         del parts["test"]
     for wanted in (name for files in parts.values() for name in files):
         if wanted not in names:
-            raise InputError(f"{folder / wanted}: no such file; the training images of this set lie in {_all(parts)}")
+            raise InputError.about(
+                folder / wanted, f"no such file; the training images of this set lie in {_all(parts)}"
+            )
     ten = kind in ("10 python", "10 binary")
     classes = _class_names(names, ten, suffix)
     return {
@@ -93,7 +95,9 @@ def _binary(file: Path, ten: bool) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """Records of one label and an image; of CIFAR-100 two labels, the coarse one first."""
     content, size = whole_file(file, LARGEST), PIXELS + (1 if ten else 2)
     if not content or len(content) % size:
-        raise InputError(f"{file}: {len(content)} bytes; needed are {size} for each image: damaged, or another file")
+        raise InputError.about(
+            file, f"{len(content)} bytes; needed are {size} for each image: damaged, or another file"
+        )
     records = np.frombuffer(content, np.uint8).reshape(-1, size)
     return records[:, -PIXELS:], records[:, size - PIXELS - 1]
 
@@ -103,12 +107,12 @@ def _batch(file: Path, ten: bool) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     field = "labels" if ten else "fine_labels"
     pixels, given = batch.get("data"), batch.get(field)
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != PIXELS:
-        raise InputError(f"{file}: no array data of uint8 [N, {PIXELS}]; this is not a batch of CIFAR")
+        raise InputError.about(file, f"no array data of uint8 [N, {PIXELS}]; this is not a batch of CIFAR")
     whole = isinstance(given, list) and all(isinstance(label, int) and 0 <= label < 2**31 for label in given)
     if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "iu":
         return pixels, given
     if not whole:
-        raise InputError(f"{file}: no list {field} of whole numbers; this is not a batch of CIFAR")
+        raise InputError.about(file, f"no list {field} of whole numbers; this is not a batch of CIFAR")
     return pixels, np.array(given, dtype=np.int64)
 
 
@@ -116,7 +120,7 @@ def _dict(file: Path) -> dict[str, Any]:
     """The fields of a pickled dict; Python 2 wrote their names as bytes."""
     value = read_pickle(whole_file(file, LARGEST), str(file))
     if not isinstance(value, dict):
-        raise InputError(f"{file}: a {type(value).__name__} found; a dict, as CIFAR's batches are, is needed")
+        raise InputError.about(file, f"a {type(value).__name__} found; a dict, as CIFAR's batches are, is needed")
     return {_text(key): item for key, item in value.items() if isinstance(key, str | bytes)}
 
 
@@ -135,5 +139,5 @@ def _class_names(names: dict[str, Path], ten: bool, suffix: str) -> tuple[str, .
     else:
         found = _dict(names[name]).get("label_names" if ten else "fine_label_names")
     if not isinstance(found, list) or not all(isinstance(item, str | bytes) for item in found) or len(found) < 2:
-        raise InputError(f"{names[name]}: no list of the names of the classes")
+        raise InputError.about(names[name], "no list of the names of the classes")
     return tuple(_text(item) for item in found)

@@ -32,10 +32,10 @@ def choose_classes(wanted: Sequence[str | int], names: Sequence[str], where: str
     for item in wanted:
         index = _index(item, names, where)
         if index in indices:
-            raise InputError(f"--classes {item}: class {names[index]} is named twice")
+            raise InputError("classes", item, f"class {names[index]} is named twice")
         indices.append(index)
     if len(indices) < 2:
-        raise InputError(f"--classes: {len(indices)} class(es) named; at least two are needed")
+        raise InputError("classes", list(wanted), "at least two classes are needed")
     return Choice(tuple(indices), tuple(names[index] for index in indices))
 
 
@@ -56,7 +56,7 @@ def published_classes(classes: Mapping[str, str], names: Sequence[str], subset: 
         found = known.get(wnid, known.get(_plain(name)))
         if found is None:
             raise InputError(
-                f"--data {subset}: class {name} ({wnid}) is not among the {len(names)} classes of {where}: {few(names)}"
+                "data", subset, f"class {name} ({wnid}) is not among the {len(names)} classes of {where}: {few(names)}"
             )
         indices.append(found)
     return Choice(tuple(indices), tuple(classes.values()))
@@ -86,7 +86,7 @@ def _index(item: str | int, names: Sequence[str], where: str) -> int:
     text = str(item).strip()
     if isinstance(item, str):
         if names.count(text) > 1:
-            raise InputError(f"--classes {text}: {names.count(text)} classes of {where} are called so; give the number")
+            raise InputError("classes", text, f"{names.count(text)} classes of {where} are called so; give the number")
         if text in names:
             return names.index(text)
         # Words alone: "-1" without its hyphen would be class 1.
@@ -97,8 +97,9 @@ def _index(item: str | int, names: Sequence[str], where: str) -> int:
         return int(text)
     hint = nearest(text, names)
     raise InputError(
-        f"--classes {text}: no such class in {where}{hint}; allowed are names or numbers from 0 to {len(names) - 1} "
-        f"of: {few(names)}"
+        "classes",
+        text,
+        f"no such class in {where}{hint}; allowed are names or numbers from 0 to {len(names) - 1} of: {few(names)}",
     )
 
 

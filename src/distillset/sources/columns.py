@@ -227,11 +227,11 @@ def _chosen(candidates: list[str], preferred: Sequence[str], kind: str, features
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
-        raise InputError(
-            f"{where}: several columns could be the {kind}: {', '.join(candidates)}; call one of them {kind}"
+        raise InputError.about(
+            where, f"several columns could be the {kind}: {', '.join(candidates)}; call one of them {kind}"
         )
     columns = [f"{name} ({getattr(feature, 'dtype', type(feature).__name__)})" for name, feature in features.items()]
     needed = "images" if kind == "image" else "class names or whole numbers, called label"
-    raise InputError(
-        f"{where}: no {kind} column; its columns are {few(columns) or 'none'}; needed is a column of {needed}"
+    raise InputError.about(
+        where, f"no {kind} column; its columns are {few(columns) or 'none'}; needed is a column of {needed}"
     )

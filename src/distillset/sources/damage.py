@@ -50,9 +50,9 @@ def all_damaged(
     count = f"{len(found)}" if whole else f"at least {len(found)}"
     reasons: dict[str, list[str]] = {}
     for error in found[:NAMED]:
-        reasons.setdefault(error.why, []).append(error.row)
+        reasons.setdefault(error.allowed, []).append(error.field)
     said = "; ".join(
         f"{rows[0]}: {why}" + (f" (also {', '.join(rows[1:])})" if rows[1:] else "") for why, rows in reasons.items()
     )
     more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return InputError(f"{count} images cannot be used: {said}{more}")
+    return InputError.about(f"{count} images cannot be used", f"{said}{more}")

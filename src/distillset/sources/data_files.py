@@ -30,11 +30,11 @@ def data_files(path: Path, card: Card, configuration: str | None) -> tuple[str, 
     by_kind = {suffix: [file for file in found if suffix_of(file.name) == suffix] for suffix in BUILDERS}
     suffix = next((suffix for suffix, files in by_kind.items() if files), None)
     if suffix is None:
-        raise InputError(f"{path}: {_nothing(found, account)}")
+        raise InputError.about(path, f"{_nothing(found, account)}")
     files = {str(file.relative_to(path)): file for file in by_kind[suffix]}
     for file in files.values():
         if not os.path.realpath(file).startswith(os.path.realpath(path) + os.sep) or not regular(file):
-            raise InputError(f"{file}: a link that leads outside the folder of the data, or no regular file")
+            raise InputError.about(file, "a link that leads outside the folder of the data, or no regular file")
     stated = card.splits(list(files))
     split_names = stated or _split_names(list(files), path, configuration)
     splits = {re.sub(r"\W+", "_", name): [files[name_] for name_ in names] for name, names in split_names.items()}
@@ -69,7 +69,9 @@ def _split_names(files: Sequence[str], path: Path, configuration: str | None) ->
     if len(sets) > 1 and configuration is not None:
         sets = {name: found for name, found in sets.items() if configuration in name.split("/")} or sets
     if len(sets) > 1:
-        raise InputError(f"{path}: several data sets: {few(list(sets))}; give the folder of one of them, or its files")
+        raise InputError.about(
+            path, f"several data sets: {few(list(sets))}; give the folder of one of them, or its files"
+        )
     (splits,) = sets.values()
     if not any(key and roles.role_of(key) for key in splits):
         return {"train": [file for listed in splits.values() for file in listed]}
@@ -114,10 +116,10 @@ def check_saved(path: Path) -> list[Path]:
         files = [folder / file["filename"] for folder, state in zip(folders, states, strict=True)
                  for file in state["_data_files"]]  # fmt: skip
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{path}: cannot be opened as what save_to_disk wrote ({type(error).__name__}: {error})"
+        raise InputError.about(
+            path, f"cannot be opened as what save_to_disk wrote ({type(error).__name__}: {error})"
         ) from None
     for file in files:
         if not os.path.realpath(file).startswith(os.path.realpath(path) + os.sep) or not regular(file):
-            raise InputError(f"{path}: it names {str(file)[:200]}, which is no file of this folder")
+            raise InputError.about(path, f"it names {str(file)[:200]}, which is no file of this folder")
     return files

@@ -102,7 +102,7 @@ def write_entry(
                 widened = writer.run(done, pool, watcher)
             except Wider as wider:
                 form, done = replace(form, channels=wider.channels), _Done()
-                widest = f"{wider.row} is; --channels 3 takes all as RGB" if wider.channels == 4 else ""
+                widest = f"{wider.row} is; `channels=3` takes all as RGB" if wider.channels == 4 else ""
             except DamagedError:
                 raise all_damaged(_all_blocks(plan), watcher, pool) from None
             except _Stale:
@@ -147,9 +147,15 @@ def _check_room(folder: Path, plan: Plan, form: Form) -> None:
     """
     images = sum(map(len, plan.labels().values()))
     there = sum(path.stat().st_size for part in cache.PARTS if (path := folder / f"{part}.bin").is_file())
-    flag = "" if form.resize is None else f"--resize {form.height}x{form.width}: "
-    what = f"{flag}decoding the {images:,} images of {plan.name}"
-    check_disk(what, images * form.channels * form.height * form.width - there, folder)
+    size = images * form.channels * form.height * form.width
+    resize = None if form.resize is None else (form.height, form.width)
+    check_disk(
+        "resize" if resize else plan.name,
+        resize,
+        f"decoding the {images:,} images of {plan.name}",
+        size - there,
+        folder,
+    )
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def descended(path: Path, depth: int = 3) -> Path:
     found = [place for entry in inner if _is_set(place := descended(entry, depth - 1))]
     if len(found) > 1:
         names = ", ".join(os.path.relpath(place, path) for place in found)
-        raise InputError(f"{path}: it holds {len(found)} sets: {names}; name one of them, such as {found[0]}")
+        raise InputError.about(path, f"it holds {len(found)} sets: {names}; name one of them, such as {found[0]}")
     return found[0] if found else path
 
 

@@ -34,9 +34,10 @@ def open_hdf5(path: Path) -> dict[str, Split]:
     try:
         import h5py
     except ImportError:
-        raise InputError(
-            f"{path}: reading HDF5 needs the package h5py; install it with: pip install distillset[hdf5]; or save the "
-            "arrays with numpy.savez"
+        raise InputError.about(
+            path,
+            "reading HDF5 needs the package h5py; install it with: pip install distillset[hdf5]; or save the "
+            "arrays with numpy.savez",
         ) from None
     try:
         file = h5py.File(path, "r")
@@ -53,7 +54,7 @@ def open_hdf5(path: Path) -> dict[str, Split]:
     except InputError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise InputError(f"{path}: damaged, or not an HDF5 file ({reason(error)})") from None
+        raise InputError.about(path, f"damaged, or not an HDF5 file ({reason(error)})") from None
     return splits_of_arrays(roles, found, lambda name: f"{path}, {name}")
 
 
@@ -63,7 +64,7 @@ def _arrays(h5py: Any, file: Any, path: Path) -> dict[str, Any]:
     for name in list(file)[:MOST_NAMES]:
         if not isinstance(file.get(name, getlink=True), h5py.HardLink):
             if role_of(name):
-                raise InputError(f"{path}: {name} is a link; only arrays in the file itself are read")
+                raise InputError.about(path, f"{name} is a link; only arrays in the file itself are read")
             continue
         entry = file[name]
         if isinstance(entry, h5py.Dataset):
@@ -78,12 +79,14 @@ def _arrays(h5py: Any, file: Any, path: Path) -> dict[str, Any]:
 
 def _check(path: Path, name: str, array: Any) -> None:
     if array.external or array.is_virtual:
-        raise InputError(f"{path}: the values of {name} lie in another file; only arrays in the file itself are read")
+        raise InputError.about(
+            path, f"the values of {name} lie in another file; only arrays in the file itself are read"
+        )
     chunk = array.dtype.itemsize * math.prod(array.chunks or ())
     if chunk > HARMLESS:
-        raise InputError(f"{path}: the chunks of {name} have {chunk:,} bytes; allowed are {HARMLESS:,}")
+        raise InputError.about(path, f"the chunks of {name} have {chunk:,} bytes; allowed are {HARMLESS:,}")
     if not array.shape:
-        raise InputError(f"{path}: {name} is a single value; an array is needed")
+        raise InputError.about(path, f"{name} is a single value; an array is needed")
 
 
 def _text(labels: Any) -> Any:

@@ -117,9 +117,10 @@ def _told(path: Path) -> Iterator[None]:
     except Exception as error:
         if isinstance(bomb := _innermost(error), InputError):
             raise bomb from None
-        raise InputError(
-            f"{path}: cannot be opened as a data set ({_root_cause(error)}); needed are parquet or arrow files, or "
-            "one sub-folder of images a class"
+        raise InputError.about(
+            path,
+            f"cannot be opened as a data set ({_root_cause(error)}); needed are parquet or arrow files, or "
+            "one sub-folder of images a class",
         ) from None
 
 
@@ -134,13 +135,15 @@ def open_hub(name: str, known: Known, looked: Path | None = None) -> dict[str, S
     Raises:
         InputError: the hub is out of reach, or has no such data set.
     """
-    told = f"{name}: not found on this machine, and {known.hub} cannot be fetched from the Hugging Face hub "
-    instead = f"; give --data-dir or DISTILLSET_DATA, the folder that holds {name}"
+    told = f"not found on this machine, and {known.hub} cannot be fetched from the Hugging Face hub "
+    instead = f"; give `data_dir` or DISTILLSET_DATA, the folder that holds {name}"
     if looked is not None:
         instead += f" (in {looked} it was looked for as {', '.join((name, *known.folders))})"
     if "datasets" not in sys.modules and "huggingface_hub" not in sys.modules and not reachable():
         if not _cached(str(known.hub)):
-            raise InputError(f"{told}(it is out of reach, and nothing of this set is in its cache){instead}")
+            raise InputError.about(
+                name, f"{told}(it is out of reach, and nothing of this set is in its cache){instead}"
+            )
         # Otherwise half a minute of retries passes where there is no network.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     datasets = _package()
@@ -148,7 +151,7 @@ def open_hub(name: str, known: Known, looked: Path | None = None) -> dict[str, S
         try:
             opened = _from_hub(datasets, known)
         except Exception as error:
-            raise InputError(f"{told}({_root_cause(error)}){instead}") from None
+            raise InputError.about(name, f"{told}({_root_cause(error)}){instead}") from None
     return _splits(opened, name, {}, Named(Path(datasets.config.HF_CACHE_HOME), False))
 
 
@@ -224,8 +227,8 @@ def _package() -> Any:
     try:
         import datasets
     except ImportError:
-        raise InputError(
-            "reading this data needs the package datasets; install it with: pip install datasets"
+        raise InputError.about(
+            "reading this data needs the package datasets; install it with", "pip install datasets"
         ) from None
     return datasets
 

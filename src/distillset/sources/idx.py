@@ -83,9 +83,9 @@ def open_idx(path: Path, family: str = "") -> dict[str, Split]:
             parts[split, match["what"].lower()] = file
     if len(families) > 1 and family not in families:
         some = next(file for parts in families.values() for file in parts.values())
-        raise InputError(
-            f"{path}: it holds {len(families)} sets: {', '.join(sorted(families))}; name a file of one of them, such "
-            f"as {some}"
+        raise InputError.about(
+            path,
+            f"it holds {len(families)} sets: {', '.join(sorted(families))}; name a file of one of them, such as {some}",
         )
     name = family if len(families) > 1 else next(iter(families))
     return {
@@ -101,14 +101,14 @@ def _split(path: Path, split: str, parts: dict[tuple[str, str], Path], family: s
     for what in ("images", "labels"):
         if (split, what) not in parts:
             other = next(file for (which, _), file in parts.items() if which == split)
-            raise InputError(f"{path}: no file of the {what} of {split} beside {other.name}")
+            raise InputError.about(path, f"no file of the {what} of {split} beside {other.name}")
     images, labels = parts[split, "images"], parts[split, "labels"]
     pixels = read_idx(images)
     if pixels.ndim != 3:
-        raise InputError(f"{images}: an array of shape {list(pixels.shape)}; images [N, H, W] are needed")
+        raise InputError.about(images, f"an array of shape {list(pixels.shape)}; images [N, H, W] are needed")
     numbers = read_idx(labels)
     if numbers.ndim != 1:
-        raise InputError(f"{labels}: an array of shape {list(numbers.shape)}; labels [N] are needed")
+        raise InputError.about(labels, f"an array of shape {list(numbers.shape)}; labels [N] are needed")
     names = tuple(EMNIST[family]) if family in EMNIST else FASHION if _is_fashion(path) else None
     shifted = numbers.astype(np.int64) - (1 if family == "letters" else 0)
     return array_split(f"{images}", pixels[:, None], shifted, names)
@@ -129,7 +129,7 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
     """
     try:
         if not file.is_file():
-            raise InputError(f"{file}: not a regular file")
+            raise InputError.about(file, "not a regular file")
         packed = file.name.lower().endswith(".gz")
         with gzip.open(file, "rb") if packed else file.open("rb") as stream:
             shape = _shape(stream, file)
@@ -137,30 +137,32 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
             if not packed:
                 whole = file.stat().st_size
                 if whole != 4 + 4 * len(shape) + size:
-                    raise InputError(f"{file}: {whole} bytes; its head says {4 + 4 * len(shape) + size}: cut short?")
+                    raise InputError.about(
+                        file, f"{whole} bytes; its head says {4 + 4 * len(shape) + size}: cut short?"
+                    )
                 return np.memmap(file, np.uint8, "r", offset=4 + 4 * len(shape), shape=shape)
             content = _read_at_most(stream, size + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{file}: damaged, cut short, or not an idx file ({reason(error)})") from None
+        raise InputError.about(file, f"damaged, cut short, or not an idx file ({reason(error)})") from None
     if len(content) != size:
         found = f"more than {size}" if len(content) > size else str(len(content))
-        raise InputError(f"{file}: {found} bytes of values; its head says {size}: cut short?")
+        raise InputError.about(file, f"{found} bytes of values; its head says {size}: cut short?")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _shape(stream: Any, file: Path) -> tuple[int, ...]:
     head = stream.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] != UNSIGNED_BYTES or head[3] not in (1, 3):
-        raise InputError(f"{file}: not an idx file of unsigned bytes: images [N, H, W] or labels [N]")
+        raise InputError.about(file, "not an idx file of unsigned bytes: images [N, H, W] or labels [N]")
     lengths = stream.read(4 * head[3])
     if len(lengths) < 4 * head[3]:
-        raise InputError(f"{file}: damaged or cut short: its head is not whole")
+        raise InputError.about(file, "damaged or cut short: its head is not whole")
     shape = tuple(int(length) for length in struct.unpack(f">{head[3]}I", lengths))
     size = 1
     for length in shape:
         size *= length
     if not 0 < size <= LARGEST:
-        raise InputError(f"{file}: an array of shape {list(shape)}; allowed are 1 to {LARGEST:,} values")
+        raise InputError.about(file, f"an array of shape {list(shape)}; allowed are 1 to {LARGEST:,} values")
     return shape
 
 

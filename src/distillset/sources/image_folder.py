@@ -79,7 +79,7 @@ def check_flat(path: Path) -> None:
     except OSError:
         return
     if images:
-        raise InputError(f"{path}: {many(images, 'images')}, but {UNTOLD}")
+        raise InputError.about(path, f"{many(images, 'images')}, but {UNTOLD}")
 
 
 def open_table(path: Path, allow_outside: bool = False) -> dict[str, Split]:
@@ -92,7 +92,7 @@ def open_table(path: Path, allow_outside: bool = False) -> dict[str, Split]:
     account = Account(path)
     listed = open_listed(tree, [path], account, allow_outside, guess=True)
     if not listed.splits:
-        raise InputError(f"{path}: {listed.why.get(path) or 'no column names images that are in its folder'}")
+        raise InputError.about(path, f"{listed.why.get(path) or 'no column names images that are in its folder'}")
     return _with_line(listed.splits, Account(path), [])
 
 
@@ -165,4 +165,4 @@ def _refuse(tree: Folder, account: Account, listed: Listing) -> NoReturn:
     tables = [f"{path.name}: {why}" for path, why in listed.why.items() if why]
     left = account.said()
     said = f" ({'; '.join(tables[:3])})" if tables else f" (there are {left})" if left else ""
-    raise InputError(f"{tree.path}: {many(tree.count(), 'images')}, but {UNTOLD.replace(';', f'{said};', 1)}")
+    raise InputError.about(tree.path, f"{many(tree.count(), 'images')}, but {UNTOLD.replace(';', f'{said};', 1)}")

@@ -115,16 +115,17 @@ def _open(data: Any, role: str, resize: Resize | None, watcher: Watcher) -> tupl
         return _from_real_set(data, resize), None
     if isinstance(data, tuple):
         if len(data) != 2:
-            raise InputError(f"{role}: a tuple of {len(data)} found; (images, labels) is needed")
+            raise InputError.about(role, f"a tuple of {len(data)} found; (images, labels) is needed")
         return _from_arrays(data[0], data[1], role, resize), None
     if _streams(data):
-        raise InputError(
-            f"{role}: a stream ({type(data).__name__}) cannot be drawn from at random; load it whole (without "
-            "streaming=True), or write its images to a folder once and give that"
+        raise InputError.about(
+            role,
+            f"a stream ({type(data).__name__}) cannot be drawn from at random; load it whole (without "
+            "streaming=True), or write its images to a folder once and give that",
         )
     if type(data).__module__.split(".")[0] == "pandas":
-        raise InputError(
-            f"{role}: {type(data).__name__} of pandas found; needed are (images, labels), where labels may be a column"
+        raise InputError.about(
+            role, f"{type(data).__name__} of pandas found; needed are (images, labels), where labels may be a column"
         )
     splits = hugging_face.open_object(data, role)
     if splits is not None:
@@ -137,9 +138,10 @@ def _open(data: Any, role: str, resize: Resize | None, watcher: Watcher) -> tupl
     listed = isinstance(data, dict | list | Tensor | np.ndarray)
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not listed:
         return _from_items(data, role, resize, watcher), None
-    raise InputError(
-        f"{role}: {type(data).__name__} found; allowed are a name or path, (images, labels), a RealSet, or a map-style "
-        "dataset of (image, label)"
+    raise InputError.about(
+        role,
+        f"{type(data).__name__} found; allowed are a name or path, (images, labels), a RealSet, or a map-style "
+        "dataset of (image, label)",
     )
 
 
@@ -163,7 +165,9 @@ def _from_arrays(images: Any, given: Any, role: str, resize: Resize | None) -> _
     pixels = arrays.pixels(images, f"{role}: images")
     numbers, class_names = arrays.labels(given, f"{role}: labels")
     if len(pixels) != len(numbers):
-        raise InputError(f"{role}: {len(pixels)} images but {len(numbers)} labels; there must be one label per image")
+        raise InputError.about(
+            role, f"{len(pixels)} images but {len(numbers)} labels; there must be one label per image"
+        )
     return _Part(_split(role, numbers, class_names), resized(pixels, resize))
 
 
@@ -171,7 +175,7 @@ def _from_items(data: Any, role: str, resize: Resize | None, watcher: Watcher) -
     """A map-style dataset of (image, label); its class names where it has ``classes``, as torchvision's have."""
     count = len(data)
     if count == 0:
-        raise InputError(f"{role}: the set is empty")
+        raise InputError.about(role, "the set is empty")
     given: list[Any] = [None] * count
 
     def read(rows: Sequence[int]) -> list[Picture]:
@@ -201,12 +205,12 @@ def _read(data: Any, row: int, role: str, count: int) -> Any:
         said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         if isinstance(error, IndexError | KeyError):
             said += f"; len() says that there are {count} rows"
-        raise InputError(f"{role}, row {row}: cannot be read ({said})") from error
+        raise InputError.about(f"{role}, row {row}", f"cannot be read ({said})") from error
 
 
 def _item(item: Any, row: str) -> tuple[Picture, Any]:
     if not isinstance(item, tuple | list) or len(item) < 2:
-        raise InputError(f"{row}: {type(item).__name__} found; (image, label) is needed")
+        raise InputError.about(row, f"{type(item).__name__} found; (image, label) is needed")
     return item[0], item[1]
 
 
@@ -227,9 +231,10 @@ def _class_names(data: Any, role: str) -> tuple[str, ...] | None:
     known = [names for names in found if names is not None]
     if len(set(known)) > 1:
         other = next(names for names in known if names != known[0])
-        raise InputError(
-            f"{role}: its parts number their classes differently: {few(known[0])}, and {few(other)}; a label must mean "
-            "the same class in all of them"
+        raise InputError.about(
+            role,
+            f"its parts number their classes differently: {few(known[0])}, and {few(other)}; a label must mean "
+            "the same class in all of them",
         )
     return known[0] if len(known) == len(found) else None
 
@@ -241,12 +246,14 @@ def _split(name: str, numbers: Tensor, class_names: tuple[str, ...] | None) -> S
 def gathered(split: Split, resize: Resize | None, watcher: Watcher) -> Tensor:
     """All pictures of a split, uint8 [N, C, H, W]."""
     if len(split) == 0:
-        raise InputError(f"{split.name}: the set is empty")
+        raise InputError.about(split.name, "the set is empty")
     form = form_of(split.read(range(1)), split.row, resize)
     while True:
         try:
             each = form.channels * form.height * form.width
-            check_memory(f"{split.name}: {len(split):,} images of {form.height}x{form.width}", len(split) * each)
+            check_memory(
+                split.name, None, f"holding {len(split):,} images of {form.height}x{form.width}", len(split) * each
+            )
             pixels = torch.empty((len(split), form.channels, form.height, form.width), dtype=torch.uint8)
             block_images = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // each))
             for start in range(0, len(split), block_images):

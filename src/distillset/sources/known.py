@@ -100,10 +100,12 @@ KNOWN: dict[str, Known] = {
 }
 
 
-def unknown(name: str, flag: str = "--data") -> InputError:
+def unknown(name: str, field: str = "data") -> InputError:
     """The error for a name that is neither in the table nor on the disk, with the nearest name."""
     hint = nearest(name.lower().replace("-", "_"), KNOWN, cutoff=0.5)
     return InputError(
-        f"{flag} {name}: no such data set, folder or file{hint}; known names are {', '.join(KNOWN)}; "
-        "a folder, a .safetensors or a .npz file is taken as well"
+        field,
+        name,
+        f"no such data set, folder or file{hint}; known names are {', '.join(KNOWN)}; "
+        "a folder, a .safetensors or a .npz file is taken as well",
     )

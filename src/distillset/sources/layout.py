@@ -128,10 +128,11 @@ def _splits(top: Folder, account: Account, wanted: Sequence[str] | None) -> dict
     others = [name for name in kids if name not in named]
     if not nested:
         if len(named) == len(kids) > 0 and not _matches(wanted, kids):
-            raise InputError(
-                f"{top.path}: {few(list(kids))} are called like splits and hold images without folders of classes; "
+            raise InputError.about(
+                top.path,
+                f"{few(list(kids))} are called like splits and hold images without folders of classes; "
                 "needed are folders of classes in them, or a table of images and labels; if they are the classes, name "
-                f"them: --classes {_quoted(kids)}"
+                f"them: {_as_classes(kids)}",
             )
         return {"train": top} if kids else None
     if len(set(named.values())) == 1 and any(kids[name].filled() for name in others):
@@ -139,9 +140,10 @@ def _splits(top: Folder, account: Account, wanted: Sequence[str] | None) -> dict
             return {"train": top}
         if not _matches(wanted, _inner_names([kids[name] for name in nested])):
             inner = _inner_names([kids[name] for name in nested])
-            raise InputError(
-                f"{top.path}: {few(list(kids))} can be read in two ways: {few(nested)} as a split, or all of them as "
-                f"classes; say which with --classes {_quoted(inner)}, or --classes {_quoted(kids)}"
+            raise InputError.about(
+                top.path,
+                f"{few(list(kids))} can be read in two ways: {few(nested)} as a split, or all of them as "
+                f"classes; say which with {_as_classes(inner)}, or {_as_classes(kids)}",
             )
     for name in others:
         account.leave_folder(kids[name], f"beside {few(nested)}")
@@ -160,8 +162,8 @@ def _keyed(folders: Mapping[str, Folder], named: Mapping[str, str], top: Folder)
         keyed[key] = folder
     trained = [keyed[key].name for key in keyed if named[keyed[key].name] == roles.TRAIN]
     if len(trained) > 1 or len(keyed) < len(folders):
-        raise InputError(
-            f"{top.path}: {few(list(folders))}: two folders are called like one split; give one another name"
+        raise InputError.about(
+            top.path, f"{few(list(folders))}: two folders are called like one split; give one another name"
         )
     return keyed
 
@@ -187,9 +189,10 @@ def _reading(kids: list[Folder], where: Path, wanted: Sequence[str] | None) -> t
     single = all(len(_leaves(kid)) == 1 for kid in kids)
     if single or all(map(roles.says_nothing, inner)):
         return False, f"{where}: classes are the outer folders; those in them ({few(inner)}) are taken with them"
-    raise InputError(
-        f"{where}: its folders can be read in two ways: {len(outer)} classes ({few(outer)}), or the {len(inner)} in "
-        f"them ({few(inner)}); say which with --classes {_quoted(outer)}, or --classes {_quoted(inner)}"
+    raise InputError.about(
+        where,
+        f"its folders can be read in two ways: {len(outer)} classes ({few(outer)}), or the {len(inner)} in "
+        f"them ({few(inner)}); say which with {_as_classes(outer)}, or {_as_classes(inner)}",
     )
 
 
@@ -209,7 +212,9 @@ def _fill(split: SplitFolder, folder: Folder, inner: bool, account: Account, alo
     for name, group in sorted(groups, key=lambda item: item[0]):
         key = roles.plain(name) or name
         if spelt.setdefault(key, name) != name:
-            raise InputError(f"{group.path}: another folder is called {key} as well; give the classes different names")
+            raise InputError.about(
+                group.path, f"another folder is called {key} as well; give the classes different names"
+            )
         images = [group.path / image for image in group.images] if inner else group.files()
         split.classes[key] = split.classes.get(key, []) + images
     for kid in folder.folders:
@@ -218,7 +223,7 @@ def _fill(split: SplitFolder, folder: Folder, inner: bool, account: Account, alo
         if (reason := unread_reason(kid)) is not None:
             split.absent[roles.plain(kid.name) or kid.name] = reason
         elif alone and len(kids) == 1:
-            raise InputError(f"{kid.path}: no images in the folder of this class; at least two classes are needed")
+            raise InputError.about(kid.path, "no images in the folder of this class; at least two classes are needed")
         else:
             account.leave("folders without images", kid.path, "")
 
@@ -239,7 +244,7 @@ def _matches(wanted: Sequence[str] | None, names: Sequence[str] | Mapping[str, o
     }
 
 
-def _quoted(names: Sequence[str] | Mapping[str, object]) -> str:
-    """Names for a command line, the first ones."""
-    listed = [f"'{name}'" if not name.replace("_", "").replace("-", "").isalnum() else name for name in names]
-    return " ".join(listed[:4]) + (" ..." if len(listed) > 4 else "")
+def _as_classes(names: Sequence[str] | Mapping[str, object]) -> str:
+    """The argument that names these classes, with the first of them."""
+    listed = [repr(name) for name in names]
+    return f"`classes=[{', '.join([*listed[:4], *(['...'] if len(listed) > 4 else [])])}]`"

@@ -93,8 +93,8 @@ def open_listed(tree: Folder, tables: Sequence[Path], account: Account, allow_ou
     names = Counter(part.role for part in parts)
     if (role := next((role for role, count in names.items() if count > 1), None)) is not None:
         same = [part.table.path.name for part in parts if part.role == role]
-        raise InputError(
-            f"{tree.path}: several tables list images to {role} on: {few(same)}; give one of them as --data"
+        raise InputError.about(
+            tree.path, f"several tables list images to {role} on: {few(same)}; give one of them as `data`"
         )
     _leave_unlisted(tree, parts, account)
     return Listing(splits_of(parts), {part.table.path for part in parts}, why)
@@ -130,7 +130,7 @@ def _listed(path: Path, files: NamedFiles, guess: bool) -> Listed | str:
         return best[2]
     if tied is not None:
         if table_columns.label_column(table, (), guess=False) is not None:
-            raise _Unclear(f"{path}: {tied}; write the folder in front of the names")
+            raise _Unclear.about(path, f"{tied}; write the folder in front of the names")
         return str(tied)
     return _unfound(table, files)
 

@@ -75,8 +75,8 @@ def parts_of(listed: Listed, files: NamedFiles, several: bool, guess: bool) -> l
     missing = (labels == -1).nonzero()
     if 0 < len(missing) < len(labels):
         of = f"column {column}" if isinstance(column, str) else "its columns of classes"
-        raise InputError(
-            f"{table.path}, row {int(missing[0])}: no label ({of}); {len(missing)} of {len(labels)} rows have none"
+        raise InputError.about(
+            f"{table.path}, row {int(missing[0])}", f"no label ({of}); {len(missing)} of {len(labels)} rows have none"
         )
     notes = [f"{table.path}: {table.note}"] if table.note else []
     notes += _twice(table.path, paths, labels)
@@ -98,17 +98,18 @@ def _paths(listed: Listed, files: NamedFiles) -> list[Path]:
         InputError: some are not there, or not to be read; the first ones are named.
     """
     paths: list[Path] = []
-    wrong: list[str] = []
+    wrong: list[tuple[int, str]] = []
     for row, cell in enumerate(listed.cells):
         try:
             paths.append(files.path(cell, listed.base))
         except InputError as error:
-            wrong.append(f"row {row}: {error}")
+            wrong.append((row, str(error)))
     if len(wrong) > 1:
         more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-        raise InputError(f"{listed.table.path}: {len(wrong)} rows cannot be used: {'; '.join(wrong[:NAMED])}{more}")
-    if wrong:
-        raise InputError(f"{listed.table.path}, {wrong[0]}")
+        first = "; ".join(f"row {row}: {fault}" for row, fault in wrong[:NAMED])
+        raise InputError.about(listed.table.path, f"{len(wrong)} rows cannot be used: {first}{more}")
+    for row, fault in wrong:
+        raise InputError.about(f"{listed.table.path}, row {row}", fault)
     return paths
 
 

@@ -11,7 +11,7 @@ from distillset.arguments import of_kind, path_of, text, whole
 from distillset.data.real import RealSet
 from distillset.data.resize import Resize
 from distillset.data.spec import CHANNELS
-from distillset.errors import GoneError, InputError, shown
+from distillset.errors import GoneError, InputError
 from distillset.sources import cache
 from distillset.sources.channels import check_channels
 from distillset.sources.classes import Choice, choose_classes, narrowed, published_classes, rows_of
@@ -66,9 +66,9 @@ class Data:
     files: Path | None = None
 
     def __post_init__(self) -> None:
-        of_kind("Data: train", self.train, RealSet, "a RealSet")
-        of_kind("Data: test", self.test, RealSet, "a RealSet")
-        text("Data: source", self.source)
+        of_kind("train", self.train, RealSet, "a RealSet")
+        of_kind("test", self.test, RealSet, "a RealSet")
+        text("source", self.source)
 
     def named(self, rows: Sequence[int]) -> list[str] | None:
         """The files that images of ``train`` were read from, below the folder that holds all; None where unknown.
@@ -139,9 +139,9 @@ def load(
         InterruptedRun: the watcher asked to stop.
     """
     watcher = watching(watcher)
-    data_dir = None if data_dir is None else path_of("--data-dir", data_dir)
+    data_dir = None if data_dir is None else path_of("data_dir", data_dir)
     if crop and resize is None:
-        raise InputError("--crop: it says how to resize, so --resize HxW is needed")
+        raise InputError("crop", crop, "says how to resize, so `resize=(height, width)` is needed")
     scale = None if resize is None else Resize(*_sides(resize), crop=crop)
     classes = None if classes is None else _listed(classes)
     check_channels(channels)
@@ -149,7 +149,7 @@ def load(
     if isinstance(data, str | os.PathLike):
         return _load_placed(data, data_dir, test, shape, watcher, decoded)
     if isinstance(test, str | os.PathLike):
-        raise InputError(f"test: {test} is a name, but the data lie in memory; give the test set in the same way")
+        raise InputError("test", test, "is a name, but the data lie in memory; give the test set in the same way")
     train, test, found, choice = load_in_memory(data, test, scale, classes, watcher)
     if channels is not None and channels != train.spec.channels:
         train, test = taken_as(train, test, channels)
@@ -179,7 +179,7 @@ def with_test(data: Any, watcher: Watcher | None = None) -> Data:
         InputError: a `RealSet`, which has none; or see `load`.
     """
     if isinstance(data, RealSet):
-        raise InputError("data: a RealSet found; needed are a training and a test set: Data(train, test, name)")
+        raise InputError("data", data, "needed are a training and a test set: Data(train, test, name)")
     return given(data, watcher)
 
 
@@ -219,9 +219,9 @@ def _load_placed(
     decoded: str | Path | None,
 ) -> Data:
     if test is not None and not isinstance(test, str | os.PathLike):
-        raise InputError(f"test: {type(test).__name__} found; where the data are named the test set must be as well")
+        raise InputError("test", test, "must be a name or path, as the data are")
     place = find(data, data_dir)
-    test_place = None if test is None else find(test, data_dir, "--test")
+    test_place = None if test is None else find(test, data_dir, "test")
     test_identity = None if test_place is None else test_place.identity()
     identity = {"train": place.identity(), "test": test_identity, **shape.identity()}
     if test_place is not None:
@@ -248,7 +248,7 @@ def _load_placed(
                 watcher.note(f"{place.source}: decoded {count} images{kept}")
             break
     if entry is None:
-        raise InputError(f"{where}: cannot be read back; DISTILLSET_CACHE names another folder")
+        raise InputError.about(where, "cannot be read back; DISTILLSET_CACHE names another folder")
     told = (*entry.notes, *shape.notes(place.source))
     for note in told:
         watcher.note(note)
@@ -282,7 +282,7 @@ def _plan(place: Place, test_place: Place | None, shape: _Shape, stage: Path) ->
         train, test = narrowed(train, choice), None if test is None else narrowed(test, choice)
         class_names = check_training_labels(train)
         if test is not None and len(test) == 0:
-            raise InputError(f"{test.name}: no image of the classes {few(class_names)}; a test set needs some")
+            raise InputError.about(test.name, f"no image of the classes {few(class_names)}; a test set needs some")
     if held is not None:
         notes.append(note_held_out(held, place.source))
     if test is not None:
@@ -319,8 +319,8 @@ def _choice(place: Place, known: Known, train: Split, wanted: Sequence[str | int
 
 def _sides(resize: Any) -> tuple[int, int]:
     if not isinstance(resize, Sequence) or isinstance(resize, str) or len(resize) != 2:
-        raise InputError(f"resize: {shown(resize)}; needed are two whole numbers, (height, width)")
-    return whole("resize: height", resize[0]), whole("resize: width", resize[1])
+        raise InputError("resize", resize, "must be two whole numbers, (height, width)")
+    return whole("resize", resize[0]), whole("resize", resize[1])
 
 
 def _listed(classes: Any) -> list[str | int]:
@@ -330,5 +330,5 @@ def _listed(classes: Any) -> list[str | int]:
     except TypeError:  # also of a tensor with a single number
         found = None
     if found is None:
-        raise InputError(f"classes: {shown(classes)}; needed is a list of names or numbers")
-    return [str(item) if isinstance(item, str) else whole("--classes", item) for item in found]
+        raise InputError("classes", classes, "must be a list of names or numbers")
+    return [str(item) if isinstance(item, str) else whole("classes", item) for item in found]

@@ -68,7 +68,7 @@ def open_mat(path: Path, family: str = "") -> dict[str, Split]:
         named = [file for file in files if family and file.stem.lower() == f"emnist-{family}"]
         if not named:
             names = ", ".join(file.name for file in files)
-            raise InputError(f"{path}: it holds {len(files)} sets: {names}; name one of them, such as {files[0]}")
+            raise InputError.about(path, f"it holds {len(files)} sets: {names}; name one of them, such as {files[0]}")
         files = named
     variables = read_mat(files[0])
     dataset = variables.get("dataset")
@@ -89,9 +89,9 @@ def _svhn(file: Path) -> Split:
     variables = read_mat(file)
     images, labels = variables.get("X"), variables.get("y")
     if not isinstance(images, np.ndarray) or images.ndim != 4 or images.shape[2] != 3 or images.dtype != np.uint8:
-        raise InputError(f"{file}: no array X of bytes [32, 32, 3, N], as SVHN's cropped digits have it")
+        raise InputError.about(file, "no array X of bytes [32, 32, 3, N], as SVHN's cropped digits have it")
     if not isinstance(labels, np.ndarray) or labels.size != len(labels):
-        raise InputError(f"{file}: no array y of labels [N, 1], as SVHN's cropped digits have it")
+        raise InputError.about(file, "no array y of labels [N, 1], as SVHN's cropped digits have it")
     numbers = labels.reshape(-1).astype(np.int64)
     return array_split(str(file), images.transpose(3, 2, 0, 1), numbers % 10 if numbers.max() <= 10 else numbers, None)
 
@@ -102,9 +102,11 @@ def _emnist(file: Path, dataset: dict[str, Any]) -> dict[str, Split]:
         part = dataset.get(split)
         images, labels = (part.get("images"), part.get("labels")) if isinstance(part, dict) else (None, None)
         if not isinstance(images, np.ndarray) or images.shape[1:] != (784,) or images.dtype != np.uint8:
-            raise InputError(f"{file}: no array dataset.{split}.images of bytes [N, 784], as EMNIST's files have it")
+            raise InputError.about(
+                file, f"no array dataset.{split}.images of bytes [N, 784], as EMNIST's files have it"
+            )
         if not isinstance(labels, np.ndarray) or labels.size != len(labels):
-            raise InputError(f"{file}: no array dataset.{split}.labels [N, 1], as EMNIST's files have it")
+            raise InputError.about(file, f"no array dataset.{split}.labels [N, 1], as EMNIST's files have it")
         name = file.stem.lower().removeprefix("emnist-")
         numbers = labels.reshape(-1).astype(np.int64) - (1 if name == "letters" else 0)
         characters = tuple(EMNIST[name]) if name in EMNIST else None

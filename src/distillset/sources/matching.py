@@ -37,7 +37,7 @@ def check_test_labels(split: Split, class_names: tuple[str, ...], numbered: bool
             number where the training split has names.
     """
     if len(split) == 0:
-        raise InputError(f"{split.name}: the set is empty")
+        raise InputError.about(split.name, "the set is empty")
     names = split.class_names
     if names == class_names:
         check_range(split, len(class_names))
@@ -52,8 +52,8 @@ def check_test_labels(split: Split, class_names: tuple[str, ...], numbered: bool
     indices = _matched(names, class_names)
     for label in torch.unique(split.labels).tolist():
         if indices[label] < 0 and not others:
-            raise InputError(
-                f"{split.name}: class {names[label]} is not among those of the training set ({few(class_names)})"
+            raise InputError.about(
+                split.name, f"class {names[label]} is not among those of the training set ({few(class_names)})"
             )
     return replace(split, labels=torch.tensor(indices)[split.labels], class_names=class_names)
 
@@ -77,15 +77,16 @@ def _numerals(split: Split, class_names: Sequence[str]) -> tuple[str, ...]:
         InputError: the training split's names are no numerals, so that it is not clear which number is which.
     """
     if not all(name.strip().isdecimal() for name in class_names):
-        raise InputError(
-            f"{split.name}: its labels are numbers, the training set's are names ({few(class_names, 6)}); which is "
-            "which cannot be told: give both as names, or both as numbers"
+        raise InputError.about(
+            split.name,
+            f"its labels are numbers, the training set's are names ({few(class_names, 6)}); which is "
+            "which cannot be told: give both as names, or both as numbers",
         )
     most = max(int(name) for name in class_names)
     outside = (split.labels < 0) | (split.labels > most)
     if bool(outside.any()):
         row = int(outside.nonzero()[0])
-        raise InputError(f"{split.row(row)}: label {int(split.labels[row])}; allowed are {few(class_names)}")
+        raise InputError.about(split.row(row), f"label {int(split.labels[row])}; allowed are {few(class_names)}")
     return tuple(map(str, range(int(split.labels.max()) + 1)))
 
 

@@ -47,18 +47,18 @@ def read_mat(path: Path) -> dict[str, Any]:
     """
     content = whole_file(path, LARGEST)
     if content[:8] == b"\x89HDF\r\n\x1a\n" or content[512:520] == b"\x89HDF\r\n\x1a\n":
-        raise InputError(f"{path}: a .mat file of version 7.3, which is HDF5; rename it to .h5, or save it with -v7")
+        raise InputError.about(path, "a .mat file of version 7.3, which is HDF5; rename it to .h5, or save it with -v7")
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
     if order is None or len(content) < 136:
-        raise InputError(f"{path}: damaged, or not a .mat file of version 5 or 7")
+        raise InputError.about(path, "damaged, or not a .mat file of version 5 or 7")
     try:
         return _Reader(path, order).variables(memoryview(content)[128:])
     except _Malformed as fault:
-        raise InputError(f"{path}: {fault}") from None
+        raise InputError.about(path, f"{fault}") from None
     except InputError:
         raise
     except (struct.error, IndexError, ValueError, TypeError, zlib.error, OverflowError) as error:
-        raise InputError(f"{path}: damaged or cut short ({reason(error)})") from None
+        raise InputError.about(path, f"damaged or cut short ({reason(error)})") from None
 
 
 class _Reader:

@@ -96,7 +96,7 @@ class NamedFiles:
         if len(best) > 1:
             best = [base for base in best if role is not None and _role(base) == role] or best
         if len(best) > 1:
-            raise InputError(f"images of these names lie in several folders: {few(sorted(best))}")
+            raise InputError.about("", f"images of these names lie in several folders: {few(sorted(best))}")
         return (best[0], most / len(keys)) if best else (self._base, 0.0)
 
     def _bases(self, key: str) -> list[str]:
@@ -123,7 +123,7 @@ class NamedFiles:
             InputError: it is not there, no regular file, or outside the folder and that is not allowed.
         """
         if cell is None:
-            raise InputError("there is no image")
+            raise InputError.about("", "there is no image")
         key = self.key(cell)
         found = self._single(key) if base is None else self.find(key, base)
         if found is not None:
@@ -132,11 +132,11 @@ class NamedFiles:
         if key is not None and (
             outside is None or not posixpath.normpath(posixpath.join(base or "", key)).startswith("..")
         ):
-            raise InputError(f"No such file: {cell}; no image of this name is in {self.top}")
+            raise InputError.about("", f"No such file: {cell}; no image of this name is in {self.top}")
         if not self.allow_outside:
-            raise InputError(f"{cell} is outside the data's folder; --allow-outside reads images there")
+            raise InputError.about("", f"{cell} is outside the data's folder; `allow_outside=True` reads images there")
         if outside is None or not regular(outside):
-            raise InputError(f"No such file: {cell}, or no regular one")
+            raise InputError.about("", f"No such file: {cell}, or no regular one")
         return outside
 
     def _elsewhere(self, cell: str) -> Path | None:
@@ -158,7 +158,9 @@ class NamedFiles:
             self._real[folder] = os.path.realpath(folder)
         real = os.path.realpath(path) if path.is_symlink() else os.path.join(self._real[folder], path.name)  # noqa: PTH118
         if not real.startswith(str(self._real_top) + os.sep):
-            raise InputError(f"{path} is a link that leads outside the data's folder; --allow-outside follows it")
+            raise InputError.about(
+                "", f"{path} is a link that leads outside the data's folder; `allow_outside=True` follows it"
+            )
         return path
 
 

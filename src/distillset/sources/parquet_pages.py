@@ -68,7 +68,7 @@ def check_parquet(path: Path) -> None:
     except (OSError, ValueError):
         return
     if metadata.num_rows > ROWS:
-        raise InputError(f"{path}: {metadata.num_rows:,} rows; allowed are {ROWS:,}")
+        raise InputError.about(path, f"{metadata.num_rows:,} rows; allowed are {ROWS:,}")
     pages, most = _Pages(), allowed(path.stat().st_size)
     with path.open("rb") as file:
         for group in range(metadata.num_row_groups):
@@ -78,7 +78,7 @@ def check_parquet(path: Path) -> None:
                 try:
                     _count(file, chunk, metadata.schema.column(column), pages)
                 except _Malformed:
-                    raise InputError(f"{path}: damaged: column {chunk.path_in_schema} has no whole pages") from None
+                    raise InputError.about(path, f"damaged: column {chunk.path_in_schema} has no whole pages") from None
                 check_declared(path, pages.declared, "its columns")
     if pages.declared + pages.possible <= most:
         return
@@ -86,9 +86,10 @@ def check_parquet(path: Path) -> None:
     for size in _sizes(path, pages, metadata.num_rows):
         decoded += size
         if decoded > most:
-            raise InputError(
-                f"{path}: its columns unpack to more than {most:,} bytes from {path.stat().st_size:,}: a decompression "
-                f"bomb; allowed are {HARMLESS:,}, or {RATIO} times the file"
+            raise InputError.about(
+                path,
+                f"its columns unpack to more than {most:,} bytes from {path.stat().st_size:,}: a decompression "
+                f"bomb; allowed are {HARMLESS:,}, or {RATIO} times the file",
             )
 
 
@@ -110,9 +111,9 @@ def _sizes(path: Path, pages: _Pages, rows: int) -> Iterator[int]:
                     seen += batch.num_rows if batch.num_columns else 0
                     yield from (map(_unfolded, batch.columns) if nested else (batch.nbytes,))
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: column {name} is damaged ({reason(error)})") from None
+            raise InputError.about(path, f"column {name} is damaged ({reason(error)})") from None
         if seen != rows:
-            raise InputError(f"{path}: column {name} cannot be told from others, and could be a decompression bomb")
+            raise InputError.about(path, f"column {name} cannot be told from others, and could be a decompression bomb")
 
 
 def _unfolded(array: Any) -> int:
@@ -276,9 +277,10 @@ class Decoded:
             for key, table in generate(*arguments, **named):
                 self.decoded += table.nbytes
                 if self.decoded > most:
-                    raise InputError(
-                        f"{self.where}: its tables unpack to more than {most:,} bytes from {self.packed:,}: a "
-                        f"decompression bomb; allowed are {HARMLESS:,}, or {RATIO} times the files"
+                    raise InputError.about(
+                        self.where,
+                        f"its tables unpack to more than {most:,} bytes from {self.packed:,}: a "
+                        f"decompression bomb; allowed are {HARMLESS:,}, or {RATIO} times the files",
                     )
                 yield key, table
 

@@ -86,17 +86,18 @@ def read_pickle(content: bytes, what: str) -> Any:
             large.
     """
     if len(content) > LARGEST:
-        raise InputError(f"{what}: {len(content):,} bytes; at most {LARGEST:,} of a pickle are read")
+        raise InputError.about(what, f"{len(content):,} bytes; at most {LARGEST:,} of a pickle are read")
     machine = _Machine(content)
     try:
         return _plain(machine.run())
     except _Malformed as fault:
-        raise InputError(
-            f"{what}: byte {machine.at}: {fault}; of pickles only arrays, lists, dicts, numbers and text are read, and "
-            "nothing in them is run"
+        raise InputError.about(
+            what,
+            f"byte {machine.at}: {fault}; of pickles only arrays, lists, dicts, numbers and text are read, and "
+            "nothing in them is run",
         ) from None
     except (IndexError, struct.error, UnicodeError, ValueError, TypeError, OverflowError):
-        raise InputError(f"{what}: byte {machine.at}: damaged, cut short, or not a pickle") from None
+        raise InputError.about(what, f"byte {machine.at}: damaged, cut short, or not a pickle") from None
 
 
 def _plain(value: Any) -> Any:

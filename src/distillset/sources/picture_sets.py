@@ -49,7 +49,7 @@ def read_pictures(
     found = {inner: _pictures(inner) for inner in folders}
     folders = [inner for inner in folders if found[inner][0]]
     if not folders:
-        raise InputError(f"{path}: no sub-folder with pictures; needed is one sub-folder of pictures a class")
+        raise InputError.about(path, "no sub-folder with pictures; needed is one sub-folder of pictures a class")
     numbers, how = _classes([inner.name for inner in folders], spec, path)
     order = sorted(range(len(folders)), key=lambda position: numbers[position])
     files = [file for position in order for file in found[folders[position]][0]]
@@ -64,7 +64,7 @@ def read_pictures(
     )
     pixels = gathered(split, None, watcher)
     if tuple(pixels.shape[1:]) != spec.shape:
-        raise InputError(f"{path}: pictures of {list(pixels.shape[1:])}; the data have {list(spec.shape)}")
+        raise InputError.about(path, f"pictures of {list(pixels.shape[1:])}; the data have {list(spec.shape)}")
     card = {"method": method, "imported": path.name}
     return SyntheticSet(spec.normalise(pixels), labels, spec, card)
 
@@ -80,9 +80,10 @@ def _classes(names: Sequence[str], spec: Spec, path: Path) -> tuple[list[int], s
         if len(numbers) == len(names) == len(set(numbers)) and max(numbers) < spec.classes:
             return numbers, "by their numbers"
     strange = next((name for name in names if _plain(name) not in known), names[0])
-    raise InputError(
-        f"{path}: folder {strange} is none of the classes {few(spec.class_names)}; folders are called like the "
-        f"classes, or by their numbers from 0 to {spec.classes - 1}"
+    raise InputError.about(
+        path,
+        f"folder {strange} is none of the classes {few(spec.class_names)}; folders are called like the "
+        f"classes, or by their numbers from 0 to {spec.classes - 1}",
     )
 
 

@@ -33,11 +33,7 @@ class Wider(Exception):
 
 
 class DamagedError(InputError):
-    """A picture cannot be decoded: which, and why."""
-
-    def __init__(self, row: str, why: str) -> None:
-        super().__init__(f"{row}: {why}")
-        self.row, self.why = row, why
+    """A picture cannot be decoded: ``field`` says which, and ``allowed`` why."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ def decoded(picture: Picture, row: Callable[[int], str], position: int) -> Tenso
     try:
         return _pixels(picture)
     except InputError as error:
-        raise DamagedError(row(position), str(error)) from None
+        raise DamagedError.about(row(position), str(error)) from None
 
 
 def _pixels(picture: Picture) -> Tensor:
@@ -108,19 +104,21 @@ def _pixels(picture: Picture) -> Tensor:
     if isinstance(picture, np.ndarray | Tensor):
         pixels = arrays.tensor(picture, "image")
         if pixels.ndim not in (2, 3):
-            raise InputError(f"the image's shape is {list(pixels.shape)}; allowed are [C, H, W], [H, W, C] and [H, W]")
+            raise InputError.about(
+                "", f"the image's shape is {list(pixels.shape)}; allowed are [C, H, W], [H, W, C] and [H, W]"
+            )
         return arrays.pixels(pixels[None], "image")[0]
     if picture is None:
-        raise InputError("there is no image")
+        raise InputError.about("", "there is no image")
     if isinstance(picture, Unusable):
-        raise InputError(picture.why)
+        raise InputError.about("", picture.why)
     if isinstance(picture, list):
-        raise InputError("its rows have different lengths; needed are numbers [C, H, W], [H, W, C] or [H, W]")
+        raise InputError.about("", "its rows have different lengths; needed are numbers [C, H, W], [H, W, C] or [H, W]")
     from PIL import Image, ImageOps
 
     if not isinstance(picture, bytes | Path | Image.Image):
-        raise InputError(
-            f"{type(picture).__name__} found; an image is needed (a PIL image, or an array of uint8 or [0, 1])"
+        raise InputError.about(
+            "", f"{type(picture).__name__} found; an image is needed (a PIL image, or an array of uint8 or [0, 1])"
         )
     try:
         image = picture if isinstance(picture, Image.Image) else _opened(_bytes(picture))
@@ -132,7 +130,7 @@ def _pixels(picture: Picture) -> Tensor:
     except (
         Exception
     ) as error:  # decoders raise whatever damaged bytes lead them to: OSError, SyntaxError, struct.error, ...
-        raise InputError(f"the image is damaged or of an unknown kind ({_reason(error)})") from None
+        raise InputError.about("", f"the image is damaged or of an unknown kind ({_reason(error)})") from None
     return _pixels_of(image)
 
 
@@ -146,7 +144,9 @@ def _pixels_of(image: Any) -> Tensor:
     if image.mode == "P":
         mode = "RGBA" if "transparency" in image.info else "RGB"
     if mode is None:
-        raise InputError(f"the image's mode is {image.mode}; allowed are 8-bit images: {', '.join(CHANNELS.values())}")
+        raise InputError.about(
+            "", f"the image's mode is {image.mode}; allowed are 8-bit images: {', '.join(CHANNELS.values())}"
+        )
     array = np.array(image if image.mode == mode else image.convert(mode))
     pixels = torch.from_numpy(array).view(*array.shape[:2], -1).permute(2, 0, 1)
     if len(pixels) == 4 and bool((pixels[3] == 255).all()):
@@ -197,9 +197,9 @@ def _bytes(picture: bytes | Path) -> bytes:
         return picture
     status = picture.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise InputError("it is no regular file")
+        raise InputError.about("", "it is no regular file")
     if status.st_size > LARGEST:
-        raise InputError(f"{status.st_size:,} bytes; allowed are {LARGEST:,} for a picture")
+        raise InputError.about("", f"{status.st_size:,} bytes; allowed are {LARGEST:,} for a picture")
     return picture.read_bytes()
 
 
@@ -217,9 +217,10 @@ def _fit(pixels: Tensor, form: Form, row: Callable[[int], str], position: int) -
         raise Wider(channels, row(position))
     if (height, width) != (form.height, form.width):
         if form.resize is None:
-            raise InputError(
-                f"{row(position)}: the image is {height}x{width} (height x width), but the first is "
-                f"{form.height}x{form.width}; mixed sizes need --resize, such as --resize {form.height}x{form.width}"
+            raise InputError.about(
+                row(position),
+                f"the image is {height}x{width} (height x width), but the first is {form.height}x{form.width}; "
+                f"mixed sizes need `resize`, such as `resize=({form.height}, {form.width})`",
             )
         pixels = form.resize(pixels)
     return with_channels(pixels, form.channels)

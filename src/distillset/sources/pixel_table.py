@@ -63,8 +63,8 @@ def open_pixel_table(path: Path) -> dict[str, Split]:
         role = roles.role_of(table.stem)
         for name, split in _open(table, role[0] if role else "train").items():
             if name in found:
-                raise InputError(
-                    f"{path}: {found[name].name} and {table.name} are both {name}; name one of them itself"
+                raise InputError.about(
+                    path, f"{found[name].name} and {table.name} are both {name}; name one of them itself"
                 )
             found[name] = split
     return found
@@ -80,7 +80,7 @@ def _open(path: Path, split: str) -> dict[str, Split]:
     wide = [name for name in columns if name != label and (not named or PIXEL.fullmatch(name))]
     others = [name for name in columns if name not in wide and name.lower() not in IDS]
     if label is None and (others or not _side(len(wide))):
-        raise InputError(f"{path}: no column of labels (beside pixels: {few(others) or 'none'}); call it label")
+        raise InputError.about(path, f"no column of labels (beside pixels: {few(others) or 'none'}); call it label")
     notes = () if named else (f"{path}: it has no line of names; the first column is taken as the label",)
     pixels = _pixels(path, np.stack([_numbers(path, columns[name], name) for name in wide], axis=1))
     numbers, names = (np.full(len(pixels), -1), None) if label is None else _labels(path, columns[label], label)
@@ -94,9 +94,11 @@ def _in_one(path: Path, columns: Mapping[str, Any], split: str) -> dict[str, Spl
     try:
         rows = [np.array(cell.split(), dtype=np.float64) for cell in columns[lower[IN_ONE]].to_pylist()]
     except (ValueError, AttributeError, TypeError):
-        raise InputError(f"{path}: column {lower[IN_ONE]}: numbers between spaces are needed in every row") from None
+        raise InputError.about(
+            path, f"column {lower[IN_ONE]}: numbers between spaces are needed in every row"
+        ) from None
     if len({len(row) for row in rows}) != 1:
-        raise InputError(f"{path}: column {lower[IN_ONE]}: the rows have different numbers of pixels")
+        raise InputError.about(path, f"column {lower[IN_ONE]}: the rows have different numbers of pixels")
     pixels = _pixels(path, np.stack(rows))
     numbers, names = _labels(path, columns[label], label)
     usage = next((lower[name] for name in USAGE if name in lower), None)
@@ -108,7 +110,7 @@ def _in_one(path: Path, columns: Mapping[str, Any], split: str) -> dict[str, Spl
         role, which = roles.role_of(value), said == value
         key = role[0] if role else value
         if key in found:
-            raise InputError(f"{path}: column {usage}: {shown(value)} and another value both say {key}")
+            raise InputError.about(path, f"column {usage}: {shown(value)} and another value both say {key}")
         found[key] = array_split(f"{path}, {usage} {value}", pixels[which], numbers[which], names)
     return found
 
@@ -118,7 +120,7 @@ def _read(path: Path, named: bool, width: int) -> dict[str, Any]:
     from pyarrow import csv
 
     if path.stat().st_size > LARGEST:
-        raise InputError(f"{path}: {path.stat().st_size:,} bytes; allowed are {LARGEST:,} for a table")
+        raise InputError.about(path, f"{path.stat().st_size:,} bytes; allowed are {LARGEST:,} for a table")
     delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(path)
     options = csv.ReadOptions(
         block_size=BLOCK_BYTES,
@@ -129,7 +131,7 @@ def _read(path: Path, named: bool, width: int) -> dict[str, Any]:
         table = csv.read_csv(path, read_options=options, parse_options=csv.ParseOptions(delimiter=delimiter))
         return {name.strip(): table.column(place) for place, name in enumerate(table.column_names)}
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: it is no table ({reason(error, 160)})") from None
+        raise InputError.about(path, f"it is no table ({reason(error, 160)})") from None
 
 
 def _delimiter(path: Path) -> str:
@@ -146,7 +148,7 @@ def _label(names: list[str]) -> str | None:
 def _numbers(path: Path, column: Any, name: str) -> NDArray[Any]:
     values = column.to_numpy()
     if column.null_count or values.dtype.kind not in "iuf":
-        raise InputError(f"{path}: column {shown(name)}: a number is needed in every row")
+        raise InputError.about(path, f"column {shown(name)}: a number is needed in every row")
     return np.asarray(values, dtype=np.float32)
 
 
@@ -154,17 +156,18 @@ def _pixels(path: Path, values: NDArray[Any]) -> NDArray[np.uint8]:
     """Grey values as bytes [N, 1, H, W]: whole numbers up to 255, or floats up to 1."""
     side = _side(values.shape[1])
     if not side:
-        raise InputError(
-            f"{path}: {values.shape[1]} pixels a row, which is no square; save images that are not square, or in "
-            "colour, as an .npz with images [N, H, W, C] and labels"
+        raise InputError.about(
+            path,
+            f"{values.shape[1]} pixels a row, which is no square; save images that are not square, or in "
+            "colour, as an .npz with images [N, H, W, C] and labels",
         )
     if not len(values):
-        raise InputError(f"{path}: it has no rows")
+        raise InputError.about(path, "it has no rows")
     inside = np.isfinite(values).all() and values.min() >= 0
     if inside and values.max() <= 1 and (values != np.floor(values)).any():
         values = np.round(values * 255)
     if not inside or values.max() > 255 or (values != np.floor(values)).any():
-        raise InputError(f"{path}: its pixels are not whole numbers from 0 to 255, or floats from 0 to 1")
+        raise InputError.about(path, "its pixels are not whole numbers from 0 to 255, or floats from 0 to 1")
     return values.astype(np.uint8).reshape(-1, 1, side, side)
 
 

@@ -128,9 +128,9 @@ def check_named_by_card(source: str, field: str) -> str:
     except (OSError, ValueError, RuntimeError):
         return source  # which leads nowhere
     if source.startswith("~") or any(home.is_relative_to(place) for home in homes):
-        raise InputError(
-            f"data.{field} of the card is {source[:200]!r}: a home, or what homes lie in; if the data are there, say "
-            "--data"
+        raise InputError.about(
+            f"data.{field} of the card is {source[:200]!r}",
+            "a home, or what homes lie in; if the data are there, say so with `data`",
         )
     return source
 
@@ -148,7 +148,7 @@ def _of_the_hub(name: str) -> str:
     return "" if known is None else f" (did you mean {known}?)"
 
 
-def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag: str = "--data") -> Place:
+def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, field: str = "data") -> Place:
     """Where a name or path leads: a known name (under ``data_dir`` or on the hub), a path, a folder under ``data_dir``.
 
     Raises:
@@ -158,9 +158,9 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag:
     given = data_dir or os.environ.get("DISTILLSET_DATA")
     folder = expanded(given) if given else None
     if data_dir and (folder is None or not folder.is_dir()):
-        raise InputError(f"--data-dir {data_dir}: no such folder")
+        raise InputError("data_dir", data_dir, "no such folder")
     if isinstance(data, str) and name not in KNOWN and os.sep not in name and not there(expanded(name)):
-        # CIFAR-10 and Fashion-MNIST are names of theirs, whatever a folder below --data-dir is called
+        # CIFAR-10 and Fashion-MNIST are names of theirs, whatever a folder below ``data_dir`` is called
         name = next((known for known in KNOWN if forms.plain(known) == forms.plain(name)), name)
     if name in KNOWN and isinstance(data, str):
         known = KNOWN[name]
@@ -176,15 +176,16 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, flag:
         path = folder / name
     if not name or not there(path):
         if name and os.sep not in name and path.suffix.lower() not in FILES:
-            raise unknown(name, flag)
-        raise InputError(f"{flag} {name}: no such folder or file{_of_the_hub(name)}")
+            raise unknown(name, field)
+        raise InputError(field, name, f"no such folder or file{_of_the_hub(name)}")
     path = path.resolve()
-    check_text(f"{flag}: the path", str(path))
+    check_text(f"the path of {field}", str(path))
     if not path.is_dir() and forms.form_of(path) is None and path.suffix.lower() not in TABLES:
         instead = forms.instead_of(path)
         raise InputError(
-            f"{flag} {name}: a file of this kind is not read; "
-            + (instead or f"allowed are {', '.join(FILES)}, idx files and folders")
+            field,
+            name,
+            "a file of this kind is not read; " + (instead or f"allowed are {', '.join(FILES)}, idx files and folders"),
         )
     path = forms.descended(path)
     _check_names(path)

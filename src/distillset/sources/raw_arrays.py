@@ -39,7 +39,9 @@ def array_split(
         InputError: there are not as many labels as images.
     """
     if len(pixels) != len(labels):
-        raise InputError(f"{name}: {len(pixels)} images but {len(labels)} labels; there must be one label per image")
+        raise InputError.about(
+            name, f"{len(pixels)} images but {len(labels)} labels; there must be one label per image"
+        )
 
     def read(rows: Sequence[int]) -> Tensor:
         if isinstance(rows, range) and rows.step == 1:
@@ -73,10 +75,10 @@ def whole_file(path: Path, most: int) -> bytes:
     """
     try:
         if not path.is_file():
-            raise InputError(f"{path}: not a regular file")
+            raise InputError.about(path, "not a regular file")
         size = path.stat().st_size
         if size > most:
-            raise InputError(f"{path}: {size:,} bytes; a file of this kind has at most {most:,}")
+            raise InputError.about(path, f"{size:,} bytes; a file of this kind has at most {most:,}")
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError.about(path, f"cannot be read ({error.strerror})") from None

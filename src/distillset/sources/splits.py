@@ -122,7 +122,7 @@ def choose(splits: Mapping[str, Split], where: str) -> tuple[Split, Split | None
         elif len(candidates) == 1:
             train = candidates[0]
         else:
-            raise InputError(f"{where}: no split is called train; its splits are {', '.join(splits)}")
+            raise InputError.about(where, f"no split is called train; its splits are {', '.join(splits)}")
     unused = [
         f"{name} (it has no labels)" if unlabelled(split) else name
         for name, split in splits.items()
@@ -139,7 +139,7 @@ def choose_test(splits: Mapping[str, Split], where: str) -> Split:
     """
     name = next((name for name in TEST_SPLITS if name in splits), None)
     if name is None and len(splits) != 1:
-        raise InputError(f"--test {where}: no split is called test or validation; its splits are {', '.join(splits)}")
+        raise InputError("test", where, f"no split is called test or validation; its splits are {', '.join(splits)}")
     return splits[next(iter(splits)) if name is None else name]
 
 
@@ -164,8 +164,8 @@ def note_held_out(held: Tensor, where: str) -> str:
     """
     count = int(held.sum())
     if count == 0:
-        raise InputError(
-            f"{where}: no test split, and every class has a single image, so none can be held out; give --test"
+        raise InputError.about(
+            where, "no test split, and every class has a single image, so none can be held out; give `test`"
         )
     return f"{where}: no test split; held out a stratified {HELD_OUT:.0%} for testing ({count} of {len(held)} images)"
 
@@ -193,24 +193,25 @@ def check_training_labels(split: Split) -> tuple[str, ...]:
     counts = torch.bincount(split.labels, minlength=len(names))
     if int((counts > 0).sum()) == 1:
         why = "".join(f"; of class {name} none are read: {reason}" for name, reason in split.absent.items())
-        raise InputError(
-            f"{split.name}: all images are of class {names[int(counts.argmax())]}; at least two classes are needed{why}"
+        raise InputError.about(
+            split.name, f"all images are of class {names[int(counts.argmax())]}; at least two classes are needed{why}"
         )
     if bool((counts == 0).any()):
         label = int((counts == 0).nonzero()[0])
         reason = split.absent.get(names[label])
-        raise InputError(
-            f"{split.name}: class {label} ({names[label]}) has no images; "
-            + (f"{reason}; or leave it out with --classes" if reason else "every class needs at least one")
+        raise InputError.about(
+            split.name,
+            f"class {label} ({names[label]}) has no images; "
+            + (f"{reason}; or leave it out with `classes`" if reason else "every class needs at least one"),
         )
     return names
 
 
 def _check_labels(split: Split) -> None:
     if len(split) == 0:
-        raise InputError(f"{split.name}: the set is empty")
+        raise InputError.about(split.name, "the set is empty")
     if unlabelled(split):
-        raise InputError(f"{split.name}: no image has a label; one class per image is needed")
+        raise InputError.about(split.name, "no image has a label; one class per image is needed")
     for number, name in enumerate(split.class_names or ()):
         check_text(f"{split.name}: the name of class {number}", name)
     check_range(split, MOST_CLASSES if split.class_names is None else len(split.class_names))
@@ -227,7 +228,7 @@ def check_range(split: Split, classes: int) -> None:
         row = int(outside.nonzero()[0])
         negative = classes == MOST_CLASSES and int(split.labels[row]) < 0
         allowed = "whole numbers from 0 on" if negative else f"0 to {classes - 1}"
-        raise InputError(f"{split.row(row)}: label {int(split.labels[row])}; allowed are {allowed}")
+        raise InputError.about(split.row(row), f"label {int(split.labels[row])}; allowed are {allowed}")
 
 
 def few(names: Sequence[str], most: int = 12) -> str:

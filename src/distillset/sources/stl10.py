@@ -40,10 +40,10 @@ def open_stl10(folder: Path) -> dict[str, Split]:
 def _split(folder: Path, split: str, names: dict[str, Path], classes: tuple[str, ...] | None) -> Split:
     images = names[f"{split}_x.bin"]
     if f"{split}_y.bin" not in names:
-        raise InputError(f"{folder / f'{split}_y.bin'}: no such file; the labels of {images.name} lie in it")
+        raise InputError.about(f"{folder / f'{split}_y.bin'}", f"no such file; the labels of {images.name} lie in it")
     size = images.stat().st_size if images.is_file() else 0
     if not 0 < size <= LARGEST or size % PIXELS:
-        raise InputError(f"{images}: {size} bytes; needed are {PIXELS} for each image: cut short, or another file")
+        raise InputError.about(images, f"{size} bytes; needed are {PIXELS} for each image: cut short, or another file")
     pixels = np.memmap(images, np.uint8, "r", shape=(size // PIXELS, 3, SIDE, SIDE)).transpose(0, 1, 3, 2)
     labels = np.frombuffer(whole_file(names[f"{split}_y.bin"], 2**24), np.uint8).astype(np.int64) - 1
     return array_split(str(images), pixels, labels, classes)

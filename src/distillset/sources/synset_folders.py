@@ -92,7 +92,7 @@ def _in_folders(folder: Path, inner: list[str], wnids: list[str]) -> Split:
     numbers = {wnid: number for number, wnid in enumerate(wnids)}
     for wnid in inner:
         if wnid not in numbers:
-            raise InputError(f"{folder / wnid}: class {wnid} is not among the {len(wnids)} classes of train")
+            raise InputError.about(folder / wnid, f"class {wnid} is not among the {len(wnids)} classes of train")
         images = _images(folder / wnid) or _images(folder / wnid / "images")
         files += images
         labels += [numbers[wnid]] * len(images)
@@ -111,7 +111,7 @@ def _images(folder: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror})") from None
+        raise InputError.about(folder, f"cannot be read ({error.strerror})") from None
     return [f"{folder}{os.sep}{name}" for name in names if os.path.splitext(name)[1].lower() in suffixes()]  # noqa: PTH122
 
 
@@ -157,9 +157,10 @@ def _list_of(given: Path, folder: Path, files: Sequence[str]) -> Path:
         for place in places:
             if (place / name).is_file():
                 return place / name
-    raise InputError(
-        f"{folder}: {len(files):,} images without folders of classes, and no list of their classes; one of these would "
-        f"do beside them: {LISTS}; or give --data {folder.parent / 'train'}, of which 20% are then held out"
+    raise InputError.about(
+        folder,
+        f"{len(files):,} images without folders of classes, and no list of their classes; one of these would "
+        f"do beside them: {LISTS}; or give `data={str(folder.parent / 'train')!r}`, of which 20% are then held out",
     )
 
 
@@ -176,7 +177,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         text = whole_file(path, LARGEST).decode("utf-8")
     except UnicodeDecodeError:
-        raise InputError(f"{path}: cannot be read (it is not text, UTF-8)") from None
+        raise InputError.about(path, "cannot be read (it is not text, UTF-8)") from None
     return ((number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip())
 
 
@@ -193,13 +194,14 @@ def _pairs(path: Path, files: list[str], wnids: list[str]) -> tuple[list[str], l
         value = fields[1].split()[0] if len(fields) > 1 and fields[1].split() else ""
         label = numbers.get(value, int(value) if value.isascii() and value.isdecimal() and len(value) < 7 else -1)
         if not 0 <= label < len(wnids):
-            raise InputError(
-                f"{path}, line {number}: {line[:120]!r}; needed are a file's name and one of the {len(wnids)} classes"
+            raise InputError.about(
+                f"{path}, line {number}",
+                f"{line[:120]!r}; needed are a file's name and one of the {len(wnids)} classes",
             )
         name = fields[0].strip().replace("\\", "/").rsplit("/", 1)[-1]
         file = by_name.get(name) or by_stem.get(name)
         if file is None:
-            raise InputError(f"{path}, line {number}: no image {name[:80]!r} among the {len(files)} it lists")
+            raise InputError.about(f"{path}, line {number}", f"no image {name[:80]!r} among the {len(files)} it lists")
         found.append(file)
         labels.append(label)
     return found, labels
@@ -211,7 +213,7 @@ def _ordered(path: Path, files: list[str], wnids: list[str]) -> list[int]:
     labels = []
     for number, line in _lines(path):
         if line not in numbers:
-            raise InputError(f"{path}, line {number}: {line[:80]!r} is not one of the {len(wnids)} classes")
+            raise InputError.about(f"{path}, line {number}", f"{line[:80]!r} is not one of the {len(wnids)} classes")
         labels.append(numbers[line])
     _same(path, len(labels), files)
     return labels
@@ -221,7 +223,7 @@ def _of_devkit(path: Path, files: list[str], wnids: list[str]) -> list[int]:
     """Labels of the development kit: its own numbers, which ``meta.mat`` translates."""
     meta = names_under(path.parent).get("meta.mat")
     if meta is None:
-        raise InputError(f"{path}: its numbers are those of meta.mat, which is not beside it; copy it there as well")
+        raise InputError.about(path, "its numbers are those of meta.mat, which is not beside it; copy it there as well")
     records = read_mat(meta).get("synsets")
     wnid_of = {}
     for record in records if isinstance(records, list) else [records]:
@@ -231,8 +233,8 @@ def _of_devkit(path: Path, files: list[str], wnids: list[str]) -> list[int]:
     for number, line in _lines(path):
         wnid = wnid_of.get(line)
         if wnid not in wnids:
-            raise InputError(
-                f"{path}, line {number}: {line[:80]!r}, which is class {wnid}, is not one of those of train"
+            raise InputError.about(
+                f"{path}, line {number}", f"{line[:80]!r}, which is class {wnid}, is not one of those of train"
             )
         labels.append(wnids.index(wnid))
     _same(path, len(labels), files)
@@ -241,4 +243,4 @@ def _of_devkit(path: Path, files: list[str], wnids: list[str]) -> list[int]:
 
 def _same(path: Path, count: int, files: list[str]) -> None:
     if count != len(files):
-        raise InputError(f"{path}: {count} classes for {len(files)} images; there must be one for each")
+        raise InputError.about(path, f"{count} classes for {len(files)} images; there must be one for each")

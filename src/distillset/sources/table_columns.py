@@ -77,7 +77,9 @@ def label_column(table: Table, used: Sequence[str], guess: bool) -> str | Mappin
     if len(likely) == 1:
         return likely[0]
     which = f"several columns could be the labels: {few(likely)}; " if likely else "no column of labels; "
-    raise InputError(f"{table.path}: {which}its columns are {few(list(table.columns))}; call the labels' column label")
+    raise InputError.about(
+        table.path, f"{which}its columns are {few(list(table.columns))}; call the labels' column label"
+    )
 
 
 def _flags(cells: Sequence[Cell]) -> bool:
@@ -107,8 +109,8 @@ def labels_of(table: Table, column: str | Mapping[str, Sequence[Cell]]) -> tuple
         return torch.tensor([max(number - 1, -1) for number in numbers]), tuple(map(str, known))
     if found and all(map(_FLOAT.fullmatch, found)) and not all(map(_WHOLE.fullmatch, found)):
         row = next(row for row, cell in enumerate(cells) if cell is not None and not _WHOLE.fullmatch(cell))
-        raise InputError(
-            f"{table.path}, row {row}: label {cells[row]} (column {column}); whole numbers or names are needed"
+        raise InputError.about(
+            f"{table.path}, row {row}", f"label {cells[row]} (column {column}); whole numbers or names are needed"
         )
     one_hot = _one_hot(found)
     if one_hot is not None:

@@ -59,12 +59,12 @@ def read_table(path: Path, is_image: Callable[[str], bool] = lambda text: False)
     suffix = path.suffix.lower()
     try:
         if path.stat().st_size > LARGEST:
-            raise InputError(f"{path}: {path.stat().st_size:,} bytes; allowed are {LARGEST:,} for a table of text")
+            raise InputError.about(path, f"{path.stat().st_size:,} bytes; allowed are {LARGEST:,} for a table of text")
         if suffix == ".parquet":
             return _from_parquet(path)
         text, note = decoded(path.read_bytes())
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise InputError.about(path, f"cannot be read ({error.strerror or error})") from None
     if suffix in (".jsonl", ".json"):
         return _from_objects(path, text, note, suffix)
     return _from_text(path, text, note, is_image)
@@ -113,7 +113,7 @@ def _from_text(path: Path, text: str, note: str | None, is_image: Callable[[str]
     try:
         rows = [row for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != "\t") if any(row)]
     except csv.Error as error:
-        raise InputError(f"{path}: cannot be read as a table ({error})") from None
+        raise InputError.about(path, f"cannot be read as a table ({error})") from None
     if path.suffix.lower() == ".txt" and len(rows[0]) == 1:
         rows = [line.rsplit(maxsplit=1) for line in lines]  # a path may have spaces in it, a class seldom has
     width = len(rows[0])
@@ -128,7 +128,9 @@ def _from_text(path: Path, text: str, note: str | None, is_image: Callable[[str]
         if len(row) != width:
             if path.suffix.lower() == ".txt":
                 return None  # prose
-            raise InputError(f"{path}, row {number}: {len(row)} cells; the first line has {width} ({_short(names)})")
+            raise InputError.about(
+                f"{path}, row {number}", f"{len(row)} cells; the first line has {width} ({_short(names)})"
+            )
     cells = [[cell.strip() or None for cell in column] for column in zip(*rows, strict=True)] or [[] for _ in names]
     return Table(path, _named(names, cells), note)
 
@@ -150,7 +152,7 @@ def _from_objects(path: Path, text: str, note: str | None, suffix: str) -> Table
     except (ValueError, RecursionError) as error:
         if suffix == ".json":
             return None
-        raise InputError(f"{path}: not one JSON object a line ({error})") from None
+        raise InputError.about(path, f"not one JSON object a line ({error})") from None
     if not found or not all(isinstance(row, dict) for row in found):
         return None
     flat = [_flattened(row) for row in found]
@@ -172,7 +174,7 @@ def _from_parquet(path: Path) -> Table | None:
         ) or not any(types.is_string(field.type) or types.is_large_string(field.type) for field in schema):
             return None
         if parquet.read_metadata(path).num_rows > MOST_ROWS:
-            raise InputError(f"{path}: {parquet.read_metadata(path).num_rows:,} rows; allowed are {MOST_ROWS:,}")
+            raise InputError.about(path, f"{parquet.read_metadata(path).num_rows:,} rows; allowed are {MOST_ROWS:,}")
         rows = parquet.read_table(path)
     except InputError:
         raise

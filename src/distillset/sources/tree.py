@@ -122,7 +122,7 @@ def _look(path: str, account: Account, above: tuple[str, ...], visits: dict[str,
         with os.scandir(path) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError.about(path, f"cannot be read ({error.strerror})") from None
     for entry in entries:
         _sort(entry, folder, account, (*above, real), visits)
     return folder

@@ -80,9 +80,10 @@ def _open_split(name: str, shards: Sequence[Path]) -> Split:
     for number, shard in enumerate(shards):
         samples += _samples(shard, number)
     if not any(sample.image and sample.label for sample in samples):
-        raise InputError(
-            f"{shards[0]}: no sample of an image and a label; needed are members such as 0001.jpg and 0001.cls (or "
-            ".json with a field label); an archive of something else has to be unpacked: tar xf"
+        raise InputError.about(
+            shards[0],
+            "no sample of an image and a label; needed are members such as 0001.jpg and 0001.cls (or "
+            ".json with a field label); an archive of something else has to be unpacked: tar xf",
         )
 
     def row(number: int) -> str:
@@ -90,7 +91,9 @@ def _open_split(name: str, shards: Sequence[Path]) -> Split:
 
     for number, sample in enumerate(samples):
         if sample.image is None or sample.label is None:
-            raise InputError(f"{row(number)}: it has no {'image' if sample.image is None else 'label (.cls or .json)'}")
+            raise InputError.about(
+                row(number), f"it has no {'image' if sample.image is None else 'label (.cls or .json)'}"
+            )
     files = _Files(shards)
     values = [_label(files, sample, row(number)) for number, sample in enumerate(samples)]
     numbers, names = labels.from_values(values, None, row, "cls")
@@ -117,7 +120,7 @@ def _samples(shard: Path, number: int) -> list[_Sample]:
                 elif kind in LABELS and (sample.label is None or LABELS.index(kind) < LABELS.index(sample.label[2])):
                     sample.label = member.offset_data, member.size, kind
     except (tarfile.TarError, OSError, ValueError, EOFError, OverflowError) as error:
-        raise InputError(f"{shard}: damaged, or not a .tar file ({reason(error)})") from None
+        raise InputError.about(shard, f"damaged, or not a .tar file ({reason(error)})") from None
     return [sample for sample in found.values() if sample.image or sample.label]
 
 
@@ -134,15 +137,15 @@ class _Files:
             InputError: they are not there, or too many.
         """
         if size > LARGEST_IMAGE:
-            raise InputError(f"{row}: {size:,} bytes; an image has at most {LARGEST_IMAGE:,}")
+            raise InputError.about(row, f"{size:,} bytes; an image has at most {LARGEST_IMAGE:,}")
         try:
             with self.shards[file].open("rb") as stream:
                 stream.seek(start)
                 content = stream.read(size)
         except OSError as error:
-            raise InputError(f"{row}: cannot be read ({error.strerror})") from None
+            raise InputError.about(row, f"cannot be read ({error.strerror})") from None
         if len(content) != size:
-            raise InputError(f"{row}: cut short: {len(content)} of {size} bytes")
+            raise InputError.about(row, f"cut short: {len(content)} of {size} bytes")
         return content
 
 
@@ -150,7 +153,7 @@ def _label(files: _Files, sample: _Sample, row: str) -> Any:
     """The label of a sample: a number, a name, or a list that holds one."""
     start, size, kind = sample.label or (0, 0, "")
     if size > LARGEST_LABEL:
-        raise InputError(f"{row}: a label of {size:,} bytes")
+        raise InputError.about(row, f"a label of {size:,} bytes")
     content = files.read(sample.file, start, size, row)
     try:
         text = content.decode("utf-8").strip()
@@ -158,10 +161,10 @@ def _label(files: _Files, sample: _Sample, row: str) -> Any:
             return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else text or None
         record = json.loads(text)
     except (UnicodeDecodeError, ValueError, RecursionError):
-        raise InputError(f"{row}: its {kind} is not a label as text (UTF-8), or not JSON") from None
+        raise InputError.about(row, f"its {kind} is not a label as text (UTF-8), or not JSON") from None
     for value in _fields(record):
         return value
-    raise InputError(f"{row}: its .json has no field label; the fields that are read are {', '.join(FIELDS)}")
+    raise InputError.about(row, f"its .json has no field label; the fields that are read are {', '.join(FIELDS)}")
 
 
 def _fields(record: Any) -> Iterator[Any]:

@@ -17,9 +17,9 @@ def inside(path: Path, top: Path, allow_outside: bool) -> Path:
         full = top / path.expanduser()
         real, real_top = os.path.realpath(full), os.path.realpath(top)
     except (OSError, ValueError, RuntimeError):
-        raise InputError(f"No such file: {str(path)[:200]!r}") from None
+        raise InputError.about("", f"No such file: {str(path)[:200]!r}") from None
     if not allow_outside and not real.startswith(real_top.rstrip(os.sep) + os.sep):
-        raise InputError(f"{path} is outside the data's folder; --allow-outside reads images there")
+        raise InputError.about("", f"{path} is outside the data's folder; `allow_outside=True` reads images there")
     if not regular(full):
-        raise InputError(f"No such file: {path}, or no regular one")
+        raise InputError.about("", f"No such file: {path}, or no regular one")
     return full

@@ -124,11 +124,11 @@ def compare(
     """
     of_kind("compare: artifacts", artifacts, Mapping, "a mapping of names to sets")
     watcher = watching(watcher)
-    data, repeats = with_test(data, watcher), whole("--repeats", repeats)
+    data, repeats = with_test(data, watcher), whole("repeats", repeats)
     if not artifacts:
-        raise InputError("compare: no artifact; at least one is needed")
+        raise InputError("artifacts", artifacts, "name at least one")
     if repeats < 2:
-        raise InputError(f"--repeats {repeats}: must be at least 2, else no difference can be told from noise")
+        raise InputError("repeats", repeats, "must be at least 2, else no difference can be told from noise")
     for synthetic in artifacts.values():
         check_fit("test", data.test, synthetic)
     first = next(iter(artifacts.values()))

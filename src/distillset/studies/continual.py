@@ -187,11 +187,11 @@ def continual(
     """
     watcher, machine = watching(watcher), Machine.of(machine)
     data = with_test(data, watcher)
-    train, seeds = data.train, [whole("--seeds", seed) for seed in several("--seeds", seeds)]
-    steps, ipc, repeats = whole("--steps", steps), whole("--ipc", ipc), whole("--repeats", repeats)
+    train, seeds = data.train, [whole("seeds", seed) for seed in several("seeds", seeds)]
+    steps, ipc, repeats = whole("steps", steps), whole("ipc", ipc), whole("repeats", repeats)
     epochs, distill_steps = (
-        None if value is None else whole(flag, value)
-        for flag, value in (("--epochs", epochs), ("--distill-steps", distill_steps))
+        None if value is None else whole(field, value)
+        for field, value in (("epochs", epochs), ("distill_steps", distill_steps))
     )
     makers = {name: Maker(name, distill_steps, network, machine) for name in dict.fromkeys(memories)}
     _check(train, makers, steps, ipc, seeds, repeats)
@@ -206,7 +206,7 @@ def continual(
         "network": network,
         "protocol": choose(protocol, "", train.spec).with_epochs(epochs).name,
     }
-    with opened(path_of("--out", out), settings) as folder:
+    with opened(path_of("out", out), settings) as folder:
         ledger, points = Ledger(folder / ACCURACIES), []
 
         def measure(memory: SyntheticSet, seen: Sequence[int], seed: int, told: str) -> Row:
@@ -260,18 +260,18 @@ def _learn(
 def _check(train: RealSet, makers: dict[str, Maker], steps: int, ipc: int, seeds: Sequence[int], repeats: int) -> None:
     classes = train.spec.classes
     if not makers:
-        raise InputError("--memory: name a selector or a method")
+        raise InputError("memories", [], "name a selector or a method")
     if not 1 <= steps <= classes:
-        raise InputError(f"--steps {steps}: must be from 1 to {classes}, the number of classes")
+        raise InputError("steps", steps, f"must be from 1 to {classes}, the number of classes")
     if repeats < 1:
-        raise InputError(f"--repeats {repeats}: must be at least 1")
+        raise InputError("repeats", repeats, "must be at least 1")
     if not seeds:
-        raise InputError("--seeds: name at least one")
+        raise InputError("seeds", seeds, "name at least one")
     for seed in seeds:
         if not 0 <= seed < 2**32:
-            raise InputError(f"--seeds {seed}: must be from 0 to {2**32 - 1}")
+            raise InputError("seeds", seed, f"each must be from 0 to {2**32 - 1}")
     for maker in makers.values():
-        maker.check("--memory", train.spec, ipc)
+        maker.check("memories", train.spec, ipc)
 
 
 def _points(name: str, measured: dict[int, list[_Measured]], ipc: int) -> Iterator[Point]:

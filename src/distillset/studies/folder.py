@@ -31,19 +31,19 @@ def opened(out: Path, settings: dict[str, Any]) -> Iterator[Path]:
     try:
         found = out.exists()
     except OSError as error:
-        raise unwritable(f"--out {out}", error) from None
+        raise unwritable(out, error, "out") from None
     if found and not out.is_dir():
-        raise InputError(f"--out {out}: is a file; choose a folder")
+        raise InputError("out", out, "is a file; choose a folder")
     strangers = [path for path in out.iterdir() if not path.name.startswith(".")] if found else []
     if strangers and not (out / STUDY).is_file():
         raise InputError(
-            f"--out {out}: holds other files (such as {strangers[0].name}) and no study; choose another folder"
+            "out", out, f"holds other files (such as {strangers[0].name}) and no study; choose another folder"
         )
     if strangers:
         stored = read_json(out / STUDY)
         kind = stored.get("study") if isinstance(stored, dict) else None
         if kind != settings["study"]:
-            raise InputError(f"--out {out}: holds a study of another kind ({kind}); choose another folder")
+            raise InputError("out", out, f"holds a study of another kind ({kind}); choose another folder")
         check_same(stored, settings)
     with held(out):
         write_sealed(out / STUDY, settings)

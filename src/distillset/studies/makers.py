@@ -35,11 +35,11 @@ class Maker:
     def distils(self) -> bool:
         return self.by in METHODS
 
-    def check(self, flag: str, spec: Spec, ipc: int) -> None:
+    def check(self, field: str, spec: Spec, ipc: int) -> None:
         """Whether it can be used, before anything is.
 
         Args:
-            flag: what the name was given for, such as ``--memory``.
+            field: what the name was given for, such as ``memories``.
             spec: of the real set.
             ipc: images per class.
 
@@ -47,11 +47,11 @@ class Maker:
             InputError: an unknown name, or a value out of its range.
         """
         if self.by not in SELECTORS and not self.distils:
-            raise InputError(f"{flag} {self.by}: choose from {', '.join([*SELECTORS, *METHODS])}")
+            raise InputError(field, self.by, f"choose from {', '.join([*SELECTORS, *METHODS])}")
         if ipc < 1:
-            raise InputError(f"--ipc {ipc}: must be at least 1")
+            raise InputError("ipc", ipc, "must be at least 1")
         if self.steps is not None and self.steps < 0:
-            raise InputError(f"--distill-steps {self.steps}: must be at least 0")
+            raise InputError("distill_steps", self.steps, "must be at least 0")
         if self.distils:
             METHODS[self.by]().resolve(spec, ipc)
             Network.of(self.network, spec)

@@ -98,18 +98,18 @@ def nas(
     """
     watcher, machine = watching(watcher), Machine.of(machine)
     data = with_test(data, watcher)
-    proxies = list(dict.fromkeys(text("--proxy", proxy) for proxy in several("--proxy", proxies)))
-    count, ipc, seed = whole_number("--count", count), whole_number("--ipc", ipc), whole_number("--seed", seed)
-    epochs, repeats = whole_number("--epochs", epochs), whole_number("--repeats", repeats)
-    proxy_epochs, fraction = whole_number("--proxy-epochs", proxy_epochs), plain_number("--top", fraction)
-    images = None if images is None else whole_number("--images", images)
-    distill_steps = None if distill_steps is None else whole_number("--distill-steps", distill_steps)
+    proxies = list(dict.fromkeys(text("proxies", proxy) for proxy in several("proxies", proxies)))
+    count, ipc, seed = whole_number("count", count), whole_number("ipc", ipc), whole_number("seed", seed)
+    epochs, repeats = whole_number("epochs", epochs), whole_number("repeats", repeats)
+    proxy_epochs, fraction = whole_number("proxy_epochs", proxy_epochs), plain_number("fraction", fraction)
+    images = None if images is None else whole_number("images", images)
+    distill_steps = None if distill_steps is None else whole_number("distill_steps", distill_steps)
     if repeats < 1:
-        raise InputError(f"--repeats {repeats}: must be at least 1")
+        raise InputError("repeats", repeats, "must be at least 1")
     if not 0 < fraction <= 1:
-        raise InputError(f"--top {fraction}: must be above 0 and at most 1")
+        raise InputError("fraction", fraction, "must be above 0 and at most 1")
     if not proxies:
-        raise InputError("--proxy: name a selector, a method or the folder of an artifact")
+        raise InputError("proxies", [], "name a selector, a method or the folder of an artifact")
     whole, held = _parts(data, images, seed)
     configs = space(whole.spec)
     names = sample(list(configs), count, seed)
@@ -117,7 +117,7 @@ def nas(
     given = {name: _given(name, whole) for name in folders}
     makers = {name: Maker(name, distill_steps, machine=machine) for name in proxies if name not in given}
     for maker in makers.values():
-        maker.check("--proxy", whole.spec, ipc)
+        maker.check("proxies", whole.spec, ipc)
     Compute.resolve(machine)
     short = choose(protocol, "", whole.spec).with_epochs(proxy_epochs)
     long = Protocol(f"whole-{epochs}-epochs", Recipe(epochs, batch=WHOLE_BATCH), source="distillset")
@@ -132,7 +132,7 @@ def nas(
         "proxy_epochs": proxy_epochs,
         "protocol": short.name,
     }
-    with opened(path_of("--out", out), settings) as folder:
+    with opened(path_of("out", out), settings) as folder:
         sets = dict(given)
         for name, maker in makers.items():
             sets[name] = maker.make(whole, ipc, seed, folder / "proxies" / name, watcher)
@@ -218,7 +218,7 @@ def _parts(data: Data, images: int | None, seed: int) -> tuple[RealSet, RealSet]
     """(what proxies and networks are made of, what judges networks trained on proxies), of about ``images`` images."""
     train = data.train
     if images is not None and not 2 * train.spec.classes <= images <= len(train):
-        raise InputError(f"--images {images}: must be from {2 * train.spec.classes} to {len(train)}")
+        raise InputError("images", images, f"must be from {2 * train.spec.classes} to {len(train)}")
     if images is not None and images < len(train):
         part = train.split(images / len(train), Key(seed)("nas", "images"))[1]
         train = RealSet(part.images, part.labels, part.spec)
@@ -230,11 +230,13 @@ def _given(folder: str, whole: RealSet) -> SyntheticSet:
     synthetic = SyntheticSet.load(folder)
     check_fit("training", whole, synthetic)
     if synthetic.whitening is not None:
-        raise InputError(f"--proxy {folder}: is whitened, and the networks of a search see unwhitened images")
+        raise InputError("proxies", folder, "is whitened, and the networks of a search see unwhitened images")
     if (synthetic.spec.mean, synthetic.spec.std) != (whole.spec.mean, whole.spec.std):
         raise InputError(
-            f"--proxy {folder}: normalised with mean {synthetic.spec.mean} and std {synthetic.spec.std}, the data with "
-            f"{whole.spec.mean} and {whole.spec.std}"
+            "proxies",
+            folder,
+            f"is normalised with mean {synthetic.spec.mean} and std {synthetic.spec.std}, the data with "
+            f"{whole.spec.mean} and {whole.spec.std}",
         )
     return synthetic
 

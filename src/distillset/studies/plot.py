@@ -13,24 +13,24 @@ from distillset.watch import Watcher
 FORMATS = ("png", "svg", "pdf")
 
 
-def check_plot(path: Path) -> None:
+def check_plot(plot: Path) -> None:
     """Whether a plot can be written there, before anything is computed for it.
 
     Raises:
         InputError: another kind of file, or matplotlib is missing.
     """
-    if path.suffix.removeprefix(".") not in FORMATS:
-        raise InputError(f"--plot {path}: choose a file that ends in {', '.join('.' + name for name in FORMATS)}")
+    if plot.suffix.removeprefix(".") not in FORMATS:
+        raise InputError("plot", plot, f"choose a file that ends in {', '.join('.' + name for name in FORMATS)}")
     _figure(1, 1)
 
 
-def plot_rows(rows: Sequence[Row], path: Path) -> None:
+def plot_rows(rows: Sequence[Row], plot: Path) -> None:
     """Every accuracy as a dot, mean and deviation beside it, in a panel a network.
 
     Raises:
         InputError: as `check_plot`.
     """
-    check_plot(path)
+    check_plot(plot)
     networks = list(dict.fromkeys(row.network for row in rows))
     across = min(3, len(networks))
     down = math.ceil(len(networks) / across)
@@ -46,8 +46,8 @@ def plot_rows(rows: Sequence[Row], path: Path) -> None:
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlabel("test accuracy %")
         axes.set_title(network)
-    kind = path.suffix.removeprefix(".")
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format=kind, bbox_inches="tight"))
+    kind = plot.suffix.removeprefix(".")
+    write_atomically(plot, lambda temporary: figure.savefig(temporary, format=kind, bbox_inches="tight"))
 
 
 def curves(
@@ -103,7 +103,9 @@ def _figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise InputError("--plot: matplotlib is not installed; pip install 'distillset[plots]' brings it") from None
+        raise InputError.about(
+            "plots", "matplotlib is not installed; pip install 'distillset[plots]' brings it"
+        ) from None
     return Figure(figsize=(width, height))
 
 
@@ -112,5 +114,5 @@ def _optional(width: float, height: float, watcher: Watcher) -> Any:
     try:
         return _figure(width, height)
     except InputError as missing:
-        watcher.note(f"no picture: {str(missing).removeprefix('--plot: ')}")
+        watcher.note(f"no picture: {missing.allowed}")
         return None

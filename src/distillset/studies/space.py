@@ -35,6 +35,6 @@ def sample(names: list[str], count: int, seed: int) -> list[str]:
         InputError: there are not so many, or fewer than 4 are asked for.
     """
     if not 4 <= count <= len(names):
-        raise InputError(f"--sample {count}: must be from 4 to {len(names)}, the networks that fit these images")
+        raise InputError("count", count, f"must be from 4 to {len(names)}, the networks that fit these images")
     order = permutation(Key(seed)("space").words(), len(names), len(names))
     return [names[i] for i in order[:count].tolist()]

@@ -148,7 +148,7 @@ def check_disk(folder: Path, needed: int) -> str:
     free = shutil.disk_usage(place).free
     told = f"{needed / 1e6:,.1f} MB of disk needed, {free / 1e6:,.0f} MB free"
     if needed > free:
-        raise InputError(f"--out {folder}: {told}; fewer experts or epochs need less")
+        raise InputError("out", folder, f"{told}; fewer experts or epochs need less")
     return told
 
 
@@ -202,8 +202,9 @@ def _check_precision(trajectories: Trajectories, engine: Engine) -> None:
     before, now = trajectories.card["compute"]["precision"], engine.compute.precision
     if before != now:
         raise InputError(
-            f"--precision {now}: the experts in {trajectories.folder} were begun with {before}; use that, or another "
-            "folder"
+            "precision",
+            now,
+            f"the experts in {trajectories.folder} were begun with {before}; use that, or another folder",
         )
 
 
@@ -219,7 +220,7 @@ def _trained(
             if not math.isfinite(loss) or not bool(torch.isfinite(vector).all()):
                 raise DivergedError(
                     f"expert {expert} diverged in epoch {epoch}: loss {loss:g}; earlier states are kept; "
-                    "try a smaller rate of the experts (--lr, --expert-lr)"
+                    "try a smaller learning rate of the experts"
                 )
             trajectories.save(expert, epoch, vector)
             yield expert, epoch, loss

@@ -51,12 +51,12 @@ class Recipe:
     augmentation: str = "none"
 
     def __post_init__(self) -> None:
-        if self.epochs < 0 or self.batch < 1:
-            raise InputError(
-                f"epochs {self.epochs} and batch {self.batch}: epochs must be at least 0, batch at least 1"
-            )
+        if self.epochs < 0:
+            raise InputError("epochs", self.epochs, "must be at least 0")
+        if self.batch < 1:
+            raise InputError("batch", self.batch, "must be at least 1")
         if not self.rate > 0:
-            raise InputError(f"rate {self.rate}: must be above 0")
+            raise InputError("rate", self.rate, "must be above 0")
 
 
 def cross_entropy(module: nn.Module) -> Loss:

@@ -70,11 +70,11 @@ class ExpertSetting:
 
     def __post_init__(self) -> None:
         if not 0 < self.lr < float("inf"):
-            raise InputError(f"--lr {self.lr} of experts: must be a finite number above 0")
+            raise InputError("lr", self.lr, "the learning rate of experts must be a finite number above 0")
         if self.batch < 1:
-            raise InputError(f"--batch {self.batch} of experts: must be at least 1")
+            raise InputError("batch", self.batch, "the batch of experts must be at least 1")
         if not 0 <= self.sam < float("inf"):
-            raise InputError(f"--sam {self.sam} of experts: must be a finite number, 0 or more")
+            raise InputError("sam", self.sam, "must be a finite number, 0 or more")
         Augmentation.parse(self.augment)
 
 
@@ -97,16 +97,18 @@ class Trajectories:
             InputError: there are none.
         """
         if not (folder / CARD).is_file():
-            raise InputError(f"{folder}: no {CARD}, so not a folder of experts (distillset experts makes one)")
+            raise InputError.about(folder, f"no {CARD}, so not a folder of experts (`train_experts()` makes one)")
         card = read_json(folder / CARD)
         kinds = {"schema": int, "setting": dict, "parameters": list, "compute": dict}
         for field, kind in kinds.items():
             if not isinstance(card, dict) or not isinstance(card.get(field), kind):
-                raise InputError(
-                    f"{folder / CARD}: field {field} is missing or of another kind; expected a card of experts"
+                raise InputError.about(
+                    folder / CARD, f"field {field} is missing or of another kind; expected a card of experts"
                 )
         if card["schema"] > SCHEMA:
-            raise InputError(f"{folder / CARD}: schema {card['schema']} is newer than this version reads ({SCHEMA})")
+            raise InputError.about(
+                folder / CARD, f"schema {card['schema']} is newer than this version reads ({SCHEMA})"
+            )
         return cls(folder, card)
 
     @classmethod
@@ -123,7 +125,7 @@ class Trajectories:
             found.check_network(layout)
             return found
         if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
-            raise InputError(f"--out {folder}: holds other files and no experts; choose another folder")
+            raise InputError("out", folder, "holds other files and no experts; choose another folder")
         card = {"schema": SCHEMA, "setting": asdict(setting), "parameters": layout.to_json(), "compute": compute}
         write_sealed(folder / CARD, card)
         return cls(folder, card)
@@ -137,9 +139,10 @@ class Trajectories:
         setting = self.card["setting"]
         for field, value in wanted.items():
             if setting.get(field) != value:
-                raise InputError(
-                    f"{self.folder}: {field} {value!r} is needed, but these experts have {field} "
-                    f"{setting.get(field)!r}; choose others, or another folder"
+                raise InputError.about(
+                    self.folder,
+                    f"{field} {value!r} is needed, but these experts have {field} "
+                    f"{setting.get(field)!r}; choose others, or another folder",
                 )
 
     def check_network(self, layout: Layout) -> None:
@@ -149,7 +152,7 @@ class Trajectories:
             InputError: other names or shapes.
         """
         if self.card.get("parameters") != layout.to_json():
-            raise InputError(f"{self.folder}: parameters of these experts are not those of the network asked for")
+            raise InputError.about(self.folder, "parameters of these experts are not those of the network asked for")
 
     def path(self, expert: int, epoch: int) -> Path:
         """The file of a state."""
@@ -169,13 +172,17 @@ class Trajectories:
         try:
             tensors, meta = read_tensors(path)
         except InputError as error:
-            raise InputError(f"{error}; without it, what trained these experts trains it again") from None
+            raise InputError.about(
+                error.field, f"{error.allowed}; without it, what trained these experts trains it again"
+            ) from None
         if (meta.get("expert"), meta.get("epoch")) != (expert, epoch) or "parameters" not in tensors:
-            raise InputError(f"{path}: not the state that its name says")
+            raise InputError.about(path, "not the state that its name says")
         vector = tensors["parameters"]
         size = sum(math.prod(shape) for _, shape in self.card.get("parameters", ()))
         if vector.shape != (size,) or vector.dtype != torch.float32:
-            raise InputError(f"{path}: parameters are {vector.dtype} {list(vector.shape)}; float32 [{size}] is needed")
+            raise InputError.about(
+                path, f"parameters are {vector.dtype} {list(vector.shape)}; float32 [{size}] is needed"
+            )
         return vector.to(device)
 
     def last(self, expert: int) -> int:
