@@ -75,7 +75,7 @@ def test_an_artifact_gives_its_first_images(tmp_path: Path) -> None:
     earlier.save(tmp_path)
     assert torch.equal(initial(str(tmp_path), real, 4, KEY), earlier.images)
     assert torch.equal(initial(str(tmp_path), real, 1, KEY), earlier.images[::4])
-    with pytest.raises(InputError, match=f"--init {tmp_path}: 4 images of class '0', --ipc 5 needs 5"):
+    with pytest.raises(InputError, match=f"init='{tmp_path}': holds 4 images of class '0'; `ipc=5` needs 5"):
         initial(str(tmp_path), real, 5, KEY)
 
 
@@ -105,7 +105,7 @@ def test_images_of_an_artifact_are_taken_by_their_labels(tmp_path: Path) -> None
 
 
 def test_neither_a_name_nor_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--init perfect: choose real, noise, kmeans, or the folder"):
+    with pytest.raises(InputError, match="init='perfect': choose real, noise, kmeans, or the folder"):
         initial("perfect", toys.toy(), 1, KEY)
     with pytest.raises(InputError, match=r"no card\.json"):
         initial(str(tmp_path), toys.toy(), 1, KEY)

@@ -369,7 +369,7 @@ def test_more_images_a_class_than_there_are_is_told() -> None:
 
 def test_a_folder_of_another_method_is_named(tmp_path: Path) -> None:
     ds.distill(DATA, FEW, 1, steps=1, out=tmp_path, machine=toys.EAGER)
-    with pytest.raises(ds.InputError, match="--out: this folder holds a dm run; choose another folder for mtt"):
+    with pytest.raises(ds.InputError, match="the folder of the run: holds a run of dm; choose another `out` for mtt"):
         ds.distill(DATA, ds.MTT(), 1, steps=1, out=tmp_path, machine=toys.EAGER)
 
 

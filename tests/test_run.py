@@ -83,7 +83,7 @@ def test_the_first_difference_is_named(asked: dict[str, Any], named: str) -> Non
     with pytest.raises(InputError, match=named):
         check_same({"seed": 0, "lr": 1.0, "compute": 1}, asked)
     check_same({"seed": 0, "lr": 1.0, "compute": 1}, {"lr": 1, "seed": 0, "compute": 2})
-    with pytest.raises(InputError, match="--rate 2"):
+    with pytest.raises(InputError, match="rate=2"):
         check_same({"method": {"rate": 1}}, {"method": {"rate": 2}})
 
 
@@ -103,9 +103,9 @@ def test_compute_is_taken_from_the_run() -> None:
 
 
 def test_compute_that_contradicts_the_run_is_refused() -> None:
-    with pytest.raises(InputError, match="--precision bf16: the run was started with fp32"):
+    with pytest.raises(InputError, match="precision='bf16': the run was started with fp32"):
         resolve_compute(Machine("cpu", "bf16", "off"), WORK, stored())
-    with pytest.raises(InputError, match="--compile off: the run was started with on"):
+    with pytest.raises(InputError, match="compile='off': the run was started with on"):
         resolve_compute(Machine("cpu", "auto", "off"), WORK, stored(compile=True))
 
 

@@ -69,7 +69,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(tmp_path: Path) -> None:
         distil(tmp_path / "b", method=method, watcher=Recorder(3))
     distil(tmp_path / "b", method=method)
     assert_same_end(tmp_path / "a", tmp_path / "b")
-    with pytest.raises(InputError, match="--formation 1"):
+    with pytest.raises(InputError, match="formation=1"):
         distil(tmp_path / "a", method=DM(batch_real=4))
 
 

@@ -69,7 +69,7 @@ def test_the_artifact(selector: str, tmp_path: Path, cache: Path, taught: Expert
 
 @every
 def test_ipc_below_one(selector: str) -> None:
-    with pytest.raises(InputError, match="--ipc 0: must be at least 1"):
+    with pytest.raises(InputError, match="ipc=0: must be at least 1"):
         select(toys.toy(), selector, 0)
 
 

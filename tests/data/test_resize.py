@@ -84,7 +84,7 @@ def test_the_method_is_announced_and_in_the_card(tmp_path: Path, crop: bool) -> 
 
 
 def test_a_crop_needs_a_size(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--crop: it says how to resize, so --resize HxW is needed"):
+    with pytest.raises(InputError, match=r"crop=True: says how to resize, so `resize=\(height, width\)` is needed"):
         load(tmp_path, crop=True)
     for size in ((0, 4), (4, 4097)):
         with pytest.raises(InputError, match=r"resize: \(\d, \d+\); needed are .* at least 1 and at most 4096"):

@@ -90,7 +90,7 @@ def test_it_is_kept_with_the_data_it_belongs_to(tmp_path: Path) -> None:
 
 def test_sizes() -> None:
     check_size(3 * 32 * 32, False)
-    with pytest.raises(InputError, match=r"--whiten zca: images of 12,288 numbers need a matrix of 0.6 GB"):
+    with pytest.raises(InputError, match=r"whiten='zca': images of 12,288 numbers need a matrix of 0.6 GB"):
         check_size(3 * 64 * 64, False)
     check_size(3 * 64 * 64, True)
     with pytest.raises(InputError, match="at least 2"):

@@ -52,7 +52,7 @@ def test_without_a_compiler_auto_is_eager_and_says_so() -> None:
     found = Compute.resolve("cpu", LONG)
     assert not found.compile
     assert told(found, "eager: no C++ compiler")
-    with pytest.raises(InputError, match="--compile on: no C"):
+    with pytest.raises(InputError, match="compile='on': no C"):
         Compute.resolve(Machine("cpu", compile="on"), LONG)
 
 
@@ -101,7 +101,7 @@ def test_what_is_stored() -> None:
 def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match="--device cuda: this machine has 0 CUDA devices; use auto or cpu"):
+    with pytest.raises(InputError, match="device='cuda': this machine has 0 CUDA devices; use auto or cpu"):
         Compute.resolve("cuda")
     assert Compute.resolve().device == "cpu"
 
@@ -114,5 +114,5 @@ def test_a_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.device, found.precision, found.compile) == ("cuda", "bf16", False)
     assert found.micro_batch == 4096
     assert Compute.resolve("cuda:1").device == "cuda:1"
-    with pytest.raises(InputError, match="--device cuda:2: this machine has 2"):
+    with pytest.raises(InputError, match="device='cuda:2': this machine has 2"):
         Compute.resolve("cuda:2")

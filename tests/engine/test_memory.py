@@ -39,7 +39,7 @@ def test_sizes(told: str, size: int | None) -> None:
 
 @pytest.mark.parametrize("told", ["", "0", "0G", "-1G", "2Q", "G", "much", "1e9", "1,5G", "²G", "9" * 400, "nan"])
 def test_what_is_no_size_is_named(told: str) -> None:
-    with pytest.raises(InputError, match=r"--memory .*: choose auto, or a size above 0 such as 500M or 2G"):
+    with pytest.raises(InputError, match=r"memory='.*': choose auto, or a size above 0 such as 500M or 2G"):
         bytes_of(told)
 
 
@@ -68,7 +68,7 @@ def test_a_budget_sizes_the_micro_batch(
 
 
 def test_a_budget_too_small_for_an_image_says_what_it_takes() -> None:
-    with pytest.raises(InputError, match=r"--memory 1M: a single image of this network takes about 20M; smaller"):
+    with pytest.raises(InputError, match=r"memory='1M': a single image of this network takes about 20M; smaller"):
         Compute.resolve(Machine("cpu", "fp32", "off", "1M"), Work(held=2 * 2**20))
 
 
@@ -142,7 +142,7 @@ def test_out_of_memory_is_tried_again_with_fewer_images(
 
 def test_a_single_image_too_much_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     thirst(monkeypatch, 0)
-    with pytest.raises(InputError, match="--device cpu: out of memory with a single image at a time"):
+    with pytest.raises(InputError, match="device='cpu': out of memory with a single image at a time"):
         run(METHODS["dm"])
 
 

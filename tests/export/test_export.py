@@ -245,7 +245,7 @@ def test_push_uploads_the_artifact_and_its_pictures_only(tmp_path: Path) -> None
 
 def test_a_hub_that_refuses_is_one_line(tmp_path: Path) -> None:
     folder = make().save(tmp_path / "artifact")
-    with pytest.raises(InputError, match=r"--repo me/toy: not uploaded \(ConnectionError: no route\)") as caught:
+    with pytest.raises(InputError, match=r"repo='me/toy': not uploaded \(ConnectionError: no route\)") as caught:
         push(folder, "me/toy", api=FakeHub(ConnectionError("no route\nmore\nlines")))
     assert "\n" not in str(caught.value)
 

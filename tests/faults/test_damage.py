@@ -80,7 +80,7 @@ def test_a_checkpoint_of_another_run_is_passed_over(tmp_path: Path, uninterrupte
     shutil.copy(other / "checkpoints" / "step-5.safetensors", out / "checkpoints")
     watcher = Recorder()
     distil(out, watcher=watcher)
-    assert watcher.told("step-5.safetensors: of another run (--seed 0: the run in this folder was started with 1")
+    assert watcher.told("step-5.safetensors: of another run (seed=0: the run in this folder was started with 1")
     assert_same_end(out, uninterrupted)
 
 

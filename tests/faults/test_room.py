@@ -48,7 +48,7 @@ def distill(toy: Path, out: Path, *more: str) -> int:
         (["--ipc", "2000000"], "--ipc 2000000: learning 6,000,000 images takes 23 GB of memory at least; 8.59 GB are"),
         (["--ipc", "9" * 30], "TB of memory at least"),
         # 128 maps of 64 MB in the first of its layers alone
-        (["--resize", "4096x4096", "--network", "convnet"], "--network: a single image takes"),
+        (["--resize", "4096x4096", "--network", "convnet"], "network: a single image takes"),
         # three images of 768 bytes
         (["--steps", "3000000000", "--snapshots", "1000000000"], "--snapshots 1000000000: so many sets of 2.3 KB"),
     ],
@@ -82,7 +82,7 @@ def test_a_run_without_steps_keeps_its_start(tmp_path: Path) -> None:
 def test_selections(toy_npz: Path, few: Callable[..., None]) -> None:
     few(memory=10**6)
     data = load(toy_npz, watcher=Watcher())
-    with pytest.raises(InputError, match=r"--ipc 1000: choosing 3,000 images takes 5\.18 MB of memory at least; 1 MB"):
+    with pytest.raises(InputError, match=r"ipc=1000: choosing 3,000 images takes 5\.18 MB of memory at least; 1 MB"):
         select(data, "random", 1000)
     assert len(select(data, "random", 10)) == 30
 
@@ -118,13 +118,13 @@ def test_experts_for_a_disk_that_is_too_small(
     few(disk=10**9)
     run = ["experts", "--data", str(toy_npz), "--epochs", "1", "--network", toys.NETWORK, *EAGER]
     assert main([*run, "--count", "1000000", "--out", str(tmp_path / "experts")]) == 2
-    assert "--count 1000000: so many experts takes" in capsys.readouterr().err.splitlines()[-1]
+    assert "--count 1000000: keeping so many experts takes" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "experts").exists()
 
 
 def test_a_network_that_an_image_of_does_not_fit(few: Callable[..., None]) -> None:
     few(memory=10**9)
-    with pytest.raises(InputError, match="--network: a single image takes 5 GB of memory at least; 1 GB are free"):
+    with pytest.raises(InputError, match="network: a single image takes 5 GB of memory at least; 1 GB are free"):
         Compute.resolve(Machine("cpu", "fp32", "off"), Work(held=10**9))
     assert Compute.resolve(Machine("cpu", "fp32", "off"), Work(held=10**8)).micro_batch >= 1
 
@@ -142,7 +142,7 @@ def test_a_large_image_is_measured_by_its_shapes() -> None:
 
 def test_a_row_of_too_many_networks() -> None:
     """A list as long was made before the first one was trained, until the system ended the process."""
-    with pytest.raises(InputError, match="--repeats 1000000000: must be at most 100000"):
+    with pytest.raises(InputError, match="repeats=1000000000: must be at most 100000"):
         evaluate(distil(ipc=1, steps=0), toys.toy_data(), repeats=10**9, machine=toys.EAGER)
 
 

@@ -101,5 +101,5 @@ time.sleep(60)
 
 
 def test_bad_input() -> None:
-    with pytest.raises(InputError, match="--jobs 0: must be at least 1"):
+    with pytest.raises(InputError, match="jobs=0: must be at least 1"):
         side_by_side(["a"], 0, Budget(1.0), python(""), Watcher())

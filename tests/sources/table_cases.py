@@ -489,7 +489,7 @@ REFUSED = [
     case(
         "tables of the same images",
         build(*(table("path,label", "images/{name}.png,{label}", file=f"{n}.csv") for n in "ab")),
-        refused=r"several tables list images to train on: a\.csv, b\.csv; give one of them as --data",
+        refused=r"several tables list images to train on: a\.csv, b\.csv; give one of them as `data`",
     ),
     case(
         "names in several folders",
@@ -501,7 +501,11 @@ REFUSED = [
         table("path,label", "images/{name}.png,{label}", last="images/000.png"),
         refused=r"train\.csv: row 12: 1 cells; the first line has 2|row 12: 1 cells",
     ),
-    case("/dev/zero", outside("/dev/zero"), refused=r"row 12: /dev/zero is outside the data's folder; --allow-outside"),
+    case(
+        "/dev/zero",
+        outside("/dev/zero"),
+        refused=r"row 12: /dev/zero is outside the data's folder; `allow_outside=True`",
+    ),
     case(
         "/dev/zero, allowed",
         outside("/dev/zero"),

@@ -145,7 +145,7 @@ def test_a_test_set_without_the_chosen_classes(tmp_path: Path) -> None:
 def test_two_classes_of_one_name_are_told_apart_by_number() -> None:
     pixels = torch.randint(0, 256, (6, 1, 4, 5), dtype=torch.uint8)
     spec_of = RealSet.from_arrays(pixels, [0, 0, 1, 1, 2, 2], class_names=["crane", "jay", "crane"])
-    with pytest.raises(InputError, match=r"--classes crane: 2 classes of .* are called so; give the number"):
+    with pytest.raises(InputError, match=r"classes='crane': 2 classes of .* are called so; give the number"):
         quietly(spec_of, classes=["crane", "jay"])
     assert quietly(spec_of, classes=[2, 1]).train.spec.class_names == ("crane", "jay")
 

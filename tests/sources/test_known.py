@@ -229,7 +229,7 @@ def test_entries_of_the_cache_made_before_are_still_found(tmp_path: Path, monkey
 def test_offline_a_known_name_fails_in_one_line(hub: dict[tuple[Any, ...], Any], tmp_path: Path, cache: Path) -> None:
     hub["ufldl-stanford/svhn", "cropped_digits"] = ConnectionError("Couldn't reach the Hub\n(offline)")
     with pytest.raises(
-        InputError, match=r"svhn: not found on this machine, and ufldl-stanford/svhn cannot .*--data-dir"
+        InputError, match=r"svhn: not found on this machine, and ufldl-stanford/svhn cannot .*`data_dir`"
     ) as e:
         quietly("svhn", data_dir=tmp_path)
     assert "\n" not in str(e.value)

@@ -53,7 +53,7 @@ def test_one_transparent_picture_is_named_and_channels_are_offered(tmp_path: Pat
     assert three.notes[-1] == f"{tmp_path}/d: images taken as RGB"
     assert three.origin()["channels"] == 3
     assert quietly(tmp_path / "d", channels=1).train.spec.channels == 1
-    with pytest.raises(InputError, match=r"--channels 2: choose one of 1 \(grey\), 3 \(RGB\), 4 \(RGBA\)"):
+    with pytest.raises(InputError, match=r"channels=2: choose one of 1 \(grey\), 3 \(RGB\), 4 \(RGBA\)"):
         quietly(tmp_path / "d", channels=2)
 
 
@@ -126,7 +126,9 @@ def test_pipes_and_devices_beside_images_are_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["/", "~", "~root", "/home", str(Path.home()), "/usr", str(Path.home() / ".")])
 def test_no_card_has_a_home_looked_through(source: str) -> None:
-    with pytest.raises(InputError, match=r"data\.source of the card is .* a home, or what homes lie in; .*say --data"):
+    with pytest.raises(
+        InputError, match=r"data\.source of the card is .* a home, or what homes lie in; .*say so with `data`"
+    ):
         check_named_by_card(source, "source")
     assert check_named_by_card("cifar10", "source") == "cifar10"
 

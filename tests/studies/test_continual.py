@@ -188,7 +188,7 @@ def test_wrong_input_is_named_and_leaves_nothing(tmp_path: Path, changes: dict[s
 
 
 def test_an_unknown_memory(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--memory best: choose from random, .*dm"):
+    with pytest.raises(InputError, match=r"memories='best': choose from random, .*dm"):
         run(tmp_path / "out", "random", "best")
     assert not (tmp_path / "out").exists()
 
@@ -198,7 +198,7 @@ def test_folders_that_hold_something_else(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds other files \(such as thesis\.tex\)"):
         run(tmp_path)
     run(tmp_path / "study", seeds=(0,))
-    with pytest.raises(InputError, match=r"--ipc 3: the run in this folder was started with 2"):
+    with pytest.raises(InputError, match=r"ipc=3: the run in this folder was started with 2"):
         run(tmp_path / "study", ipc=3)
     (tmp_path / "study" / "study.json").write_text('{"study": "nas"}')
     with pytest.raises(InputError, match="holds a study of another kind"):

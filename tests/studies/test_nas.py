@@ -163,7 +163,7 @@ def test_wrong_input_is_named_and_leaves_nothing(tmp_path: Path, changes: dict[s
 
 
 def test_proxies_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"--proxy best: choose from random, .*dm"):
+    with pytest.raises(InputError, match=r"proxies='best': choose from random, .*dm"):
         run(tmp_path / "out", "best")
     select(toys.toy_data((5, 5)), "random", 1).save(tmp_path / "two")
     with pytest.raises(InputError, match="do not fit the artifact's"):

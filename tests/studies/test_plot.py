@@ -39,7 +39,7 @@ def test_as_picture(tmp_path: Path) -> None:
 
 
 def test_other_kinds_and_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"--plot rows.doc: choose a file that ends in .png, .svg, .pdf"):
+    with pytest.raises(InputError, match=r"plot='rows.doc': choose a file that ends in .png, .svg, .pdf"):
         check_plot(Path("rows.doc"))
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(InputError, match=r"pip install 'distillset\[plots\]'"):

@@ -52,5 +52,5 @@ def test_a_larger_sample_contains_a_smaller_one() -> None:
 
 @pytest.mark.parametrize("count", [3, 51])
 def test_samples_out_of_range(count: int) -> None:
-    with pytest.raises(InputError, match=f"--sample {count}: must be from 4 to 50"):
+    with pytest.raises(InputError, match=f"count={count}: must be from 4 to 50"):
         sample([str(i) for i in range(50)], count, 0)

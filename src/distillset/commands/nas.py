@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     with Terminal(options.quiet) as terminal:
         result = nas(
             load_data(options, terminal),
-            options.proxy,
+            options.proxies,
             options.out,
             count=options.count,
             ipc=options.ipc,
