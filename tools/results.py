@@ -82,9 +82,9 @@ def pooled(evaluations: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str,
         first = found[what]
         for field in ("recipe", "chosen", "step", "fingerprint"):
             if first.get(field) != row.get(field):
-                raise InputError(f"{field} {row.get(field)}: the evaluation before it has {first.get(field)}")
+                raise InputError(field, row.get(field), f"the evaluation before it has {first.get(field)}")
         if set(row["accuracies"]) <= set(first["accuracies"]):
-            raise InputError(f"accuracies {row['accuracies']}: are there already; give evaluations of other seeds")
+            raise InputError("accuracies", row["accuracies"], "are there already; give evaluations of other seeds")
         accuracies = [*first["accuracies"], *row["accuracies"]]
         redrawn = "sets" if row["artifact"] == "random" else "networks"
         first |= {

@@ -504,7 +504,7 @@ REFUSED = [
     case(
         "/dev/zero",
         outside("/dev/zero"),
-        refused=r"row 12: /dev/zero is outside the data's folder; `allow_outside=True`",
+        refused="outside the data's folder; `allow_outside=True`",
     ),
     case(
         "/dev/zero, allowed",
