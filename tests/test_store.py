@@ -152,9 +152,17 @@ def test_json_is_utf8_and_readable(tmp_path: Path) -> None:
 def test_the_lock_is_for_one_and_goes_with_its_process(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(InputError, match="another run is using this folder"), locked(tmp_path):
         pass
-    code = "import fcntl, os, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); os.kill(os.getpid(), 9)"
-    killed = subprocess.run([sys.executable, "-S", "-c", code, str(tmp_path / ".lock")], check=False)
-    assert killed.returncode == -9
+    code = """
+import os, sys
+from pathlib import Path
+from distillset.store.locks import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, capture_output=True, text=True)
+    assert (killed.returncode, killed.stdout) == (-9, "held\n")
+    assert (tmp_path / ".lock").is_file()
     with locked(tmp_path):
         pass
 

@@ -60,6 +60,10 @@ class InputError(DistillsetError, ValueError):
         return one_line(f"{self.field}={value}: {self.allowed}")
 
 
+class BusyError(InputError):
+    """Another process is using the folder."""
+
+
 class DivergedError(DistillsetError):
     """A loss, gradient or pixel stopped being finite. The last good state is kept on disk."""
 

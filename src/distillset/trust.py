@@ -16,6 +16,10 @@ from distillset.errors import InputError
 PRIVATE = 0o700
 """Mode of the folders of the cache: this user's alone."""
 
+CAREFULLY = 0
+for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # not every system has each
+    CAREFULLY |= getattr(os, _name, 0)
+
 
 def doubt(path: Path) -> str | None:
     """Why others could have changed ``path``, in words that follow its name; None where they could not.
@@ -76,8 +80,8 @@ def shut(path: Path) -> None:
 
 
 def open_own(path: str | Path, flags: int, mode: int = 0o666) -> int:
-    """`os.open`, following no link at the end of ``path``, and waiting for no writer of a pipe."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    """`os.open`, following no link at the end of ``path``, and waiting for no writer of a pipe; in binary mode."""
+    return os.open(path, flags | CAREFULLY, mode)
 
 
 def read_own(path: Path) -> bytes:
@@ -109,6 +113,8 @@ def _doubt(status: os.stat_result) -> str | None:
     mode = status.st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         return "is a symbolic link" if stat.S_ISLNK(mode) else "is neither a file nor a folder"
+    if os.name == "nt":  # its owners and rights are not told by `stat`
+        return None
     if status.st_uid not in (0, os.getuid()):
         return f"belongs to user {status.st_uid}, not to you ({os.getuid()})"
     writers = stat.S_IWOTH | (0 if status.st_gid == _own_group() else stat.S_IWGRP)

@@ -1,7 +1,6 @@
 """A disk that is full, cannot be written or loses the folder of a run: one line, and nothing lost that was whole."""
 
 import errno
-import fcntl
 import os
 import resource
 import shutil
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 import torch
 
@@ -179,16 +179,16 @@ def test_of_two_on_one_folder_the_second_is_refused(
 
 def test_a_lock_that_was_removed_while_it_was_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever held the folder removes its lock when it leaves: the next must not hold a file that nobody else sees."""
-    flock, calls = fcntl.flock, [0]
+    lock, calls = filelock.lock_descriptor, [0]
 
-    def late(file: Any, operation: int) -> None:
+    def late(opened: int, *, blocking: bool) -> bool:
         calls[0] += 1
         if calls[0] == 1:
             (tmp_path / LOCK).unlink()
-        flock(file, operation)
+        return lock(opened, blocking=blocking)
 
     with monkeypatch.context() as patch:
-        patch.setattr("fcntl.flock", late)
+        patch.setattr("filelock.lock_descriptor", late)
         with locked(tmp_path):
             patch.undo()
             assert (tmp_path / LOCK).is_file()

@@ -100,7 +100,7 @@ def _memory() -> int | None:
     """Bytes of memory of the machine, or of the container where that is less."""
     try:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
+    except (AttributeError, ValueError, OSError):  # not on Windows
         return None
     limits = [int(text) for path in CGROUP_LIMITS if (text := _read(path)).isdigit()]
     return min([total, *limits])

@@ -2,7 +2,7 @@
 
 import contextlib
 import platform
-import resource
+import sys
 from pathlib import Path
 
 import torch
@@ -41,7 +41,7 @@ def peak(device: torch.device) -> int:
     """Most bytes in use since `forget_peak`: on a GPU what tensors took, else this process's resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return _status("VmHWM") or _most_resident()
 
 
 def memory(device: torch.device) -> int:
@@ -50,7 +50,16 @@ def memory(device: torch.device) -> int:
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return _status("RssAnon") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return _status("RssAnon") or _most_resident()
+
+
+def _most_resident() -> int:
+    """Most bytes that this process had in memory; 0 on Windows, where Python does not say."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _status(field: str) -> int:

@@ -65,11 +65,12 @@ class Budget:
 
     @contextmanager
     def enforced(self) -> Iterator[None]:
-        """Raise `OutOfTime` in the block when the budget ends; only in the main thread can that be done.
+        """Raise `OutOfTime` in the block when the budget ends; only in the main thread can that be done, and not on
+        Windows.
 
         It cuts short what cannot be asked to stop, such as the training of a network.
         """
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
             yield
             return
 

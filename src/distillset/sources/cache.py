@@ -26,7 +26,7 @@ from distillset import store
 from distillset.data.measure import content_fingerprint
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.errors import DiskError, DistillsetError, GoneError, InputError, InterruptedRun, unwritable
+from distillset.errors import BusyError, DiskError, DistillsetError, GoneError, InputError, InterruptedRun, unwritable
 from distillset.trust import doubt, shut, sound
 from distillset.watch import Watcher
 
@@ -225,9 +225,8 @@ def _held(stage: Path, watcher: Watcher) -> Iterator[None]:
             _make(stage)
             try:
                 stack.enter_context(store.locked(stage))
-            except InputError as busy:
-                if not isinstance(busy.__context__, BlockingIOError):
-                    raise
+            except BusyError:
+                pass
             else:
                 # Who held it before may have moved or removed the folder that was locked here.
                 if (stage / LOCK).is_file():

@@ -1,7 +1,6 @@
 """Where a name or a path leads: to a folder or file of this disk, to the hub, or to what is embedded."""
 
 import os
-import pwd
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +123,7 @@ def check_named_by_card(source: str, field: str) -> str:
         return source
     try:
         place = Path(source).resolve()
-        homes = {Path.home().resolve(), *(Path(user.pw_dir).resolve() for user in pwd.getpwall())}
+        homes = {home.resolve() for home in (Path.home(), *_homes())}
     except (OSError, ValueError, RuntimeError):
         return source  # which leads nowhere
     if source.startswith("~") or any(home.is_relative_to(place) for home in homes):
@@ -133,6 +132,15 @@ def check_named_by_card(source: str, field: str) -> str:
             "a home, or what homes lie in; if the data are there, say so with `data`",
         )
     return source
+
+
+def _homes() -> list[Path]:
+    """The homes of all users; none on Windows, where Python does not know them."""
+    try:
+        import pwd
+    except ImportError:
+        return []
+    return [Path(user.pw_dir) for user in pwd.getpwall()]
 
 
 def there(path: Path) -> bool:

@@ -30,7 +30,7 @@ def load(folder: Path, name: str, build: Callable[[Path], object]) -> ctypes.CDL
     Raises:
         DiskError, OSError: it cannot be kept or loaded.
     """
-    opened = open_own(folder, os.O_RDONLY | os.O_DIRECTORY)
+    opened = open_own(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     try:
         if found := doubt_of(opened):
             raise DiskError(f"{folder}: {found}; nothing is loaded from there")
