@@ -38,7 +38,7 @@ def main() -> None:
     settings = {"ipc": options.ipc, "expert": taught.to_json()}
     card = {"method": "nearest", "settings": settings, "data": data.origin()}
     chosen = SyntheticSet(real.rows(rows), real.labels[rows].clone(), real.spec, card)
-    (row,) = evaluate(chosen, data, repeats=options.networks, protocol="dc", baseline=False)
+    (row,) = evaluate(chosen, data, repeats=options.networks, protocol="dc", beside=())
     print(f"{options.data}, {options.ipc} a class: {100 * row.mean:.1f} +- {100 * row.std:.1f}, n {row.n}")
     if options.out:
         known: dict[str, Any] = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}

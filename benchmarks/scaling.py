@@ -22,6 +22,7 @@ import torch
 from benchmarks.large import large
 from distillset import DC, DM, DSA, RealSet, Spec, distill, evaluate, select
 from distillset.engine import Compute, Engine
+from distillset.evaluation import Protocol
 from distillset.machine import Machine
 from distillset.mesh import join, leave
 from distillset.methods import Method
@@ -148,7 +149,9 @@ def shared_work() -> dict[str, float]:
     data, chosen = Data(real, real_set(10, 32, each=8), "scaling"), select(real, "random", 1)
 
     def networks(count: int, epochs: int) -> None:
-        evaluate(chosen, data, repeats=count, epochs=epochs, augment="none", baseline=False, machine=EAGER)
+        evaluate(
+            chosen, data, repeats=count, protocol=Protocol(epochs=epochs, augment="none"), beside=(), machine=EAGER
+        )
 
     networks(2, 1)
     found["evaluation"] = _timed(lambda: networks(4, 60))

@@ -92,7 +92,7 @@ def main() -> list[float]:
     methods: tuple[Moments | ds.DM, ...] = (Moments(), ds.DM())
     for method in methods:
         synthetic = ds.distill(data, method, ipc=5, steps=options.steps)
-        (row,) = ds.evaluate(synthetic, data, repeats=2, epochs=options.epochs, baseline=False)
+        (row,) = ds.evaluate(synthetic, data, repeats=2, protocol=ds.Protocol(epochs=options.epochs), beside=())
         print(f"{method.name}: {row.mean:.1%}")
         accuracies.append(row.mean)
     return accuracies

@@ -31,7 +31,7 @@ def main() -> Mapping[str, Sequence[Point]]:
         seeds=range(options.orders),
         distill_steps=options.steps,
         repeats=1,
-        epochs=options.epochs,
+        protocol=ds.Protocol("dm", epochs=options.epochs),
     )
     curves = {name: [point for point in points if point.memory == name] for name in ("random", "dm")}
     print("classes seen  " + "  ".join(f"{name:>14}" for name in curves))

@@ -28,7 +28,9 @@ def main() -> list[ds.Row]:
     # A test set is looked for in a split called test; without one a fifth of every class is held out, and said.
     data = ds.load(folder, resize=(options.resize, options.resize) if options.resize else None)
     synthetic = ds.distill(data, ds.DM(), ipc=options.ipc, steps=options.steps, out=options.out)
-    rows = ds.evaluate(synthetic, data, artifact=str(options.out), repeats=2, epochs=options.epochs)
+    rows = ds.evaluate(
+        synthetic, data, artifact=str(options.out), repeats=2, protocol=ds.Protocol(epochs=options.epochs)
+    )
     for row in rows:
         print(f"{row.artifact}: {row.mean:.1%} (± {row.std:.1%}, {row.n} networks)")
     (options.out / "accuracy.json").write_text(json.dumps([row.to_json() for row in rows]))

@@ -11,6 +11,7 @@ from torch import Tensor
 from distillset import distill as make
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
+from distillset.distillation.record import Record
 from distillset.engine import State
 from distillset.methods import DM, Inputs, Leaf, Leaves, Matcher, Piece, Task
 from distillset.store import read_tensors
@@ -84,10 +85,11 @@ class Counter(Matcher):
 
 
 def distil(out: Path | None = None, **changes: Any) -> SyntheticSet:
-    """A small run of which single arguments are changed."""
+    """A small run of which single arguments, or fields of its record, are changed."""
+    fields = {field.name: changes.pop(field.name) for field in dataclasses.fields(Record) if field.name in changes}
     arguments: dict[str, Any] = {
         "data": toys.toy_data(), "method": METHOD, "ipc": 2, "steps": STEPS, "network": toys.NETWORK, "out": out,
-        "machine": toys.EAGER, **changes,
+        "machine": toys.EAGER, "record": Record(**fields), **changes,
     }  # fmt: skip
     return make(**arguments)
 

@@ -75,7 +75,9 @@ def reader(tmp_path: Path, stand_ins: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(ds, "distill", smaller(ds.distill, steps=2, machine=toys.EAGER))
     monkeypatch.setattr(ds, "select", smaller(ds.select, epochs=0, machine=toys.EAGER))
-    monkeypatch.setattr(ds, "evaluate", smaller(ds.evaluate, repeats=1, epochs=0, machine=toys.EAGER))
+    monkeypatch.setattr(
+        ds, "evaluate", smaller(ds.evaluate, repeats=1, protocol=ds.Protocol(epochs=0), machine=toys.EAGER)
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

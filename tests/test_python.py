@@ -17,6 +17,7 @@ from distillset.data import arrays
 from distillset.export import export, read_pt
 from distillset.report import report
 from distillset.studies import compare, continual, nas
+from distillset.studies.nas import Sample
 from tests import toys
 from tests.watchers import Notes
 
@@ -24,7 +25,13 @@ LABELS = np.arange(40) % 2
 IMAGES = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3)).astype(np.uint8)
 NAMES = np.array(["cat", "dog"])
 QUIET: dict[str, Any] = {"watcher": ds.Watcher()}
-SHORT: dict[str, Any] = {"repeats": 1, "epochs": 1, "networks": toys.NETWORK, "baseline": False, "machine": toys.EAGER}
+SHORT: dict[str, Any] = {
+    "repeats": 1,
+    "protocol": ds.Protocol(epochs=1),
+    "networks": toys.NETWORK,
+    "beside": (),
+    "machine": toys.EAGER,
+}
 DATA = ds.load((IMAGES, LABELS), **QUIET)
 FEW = ds.DM(batch_real=4)
 CHOSEN = ds.select(DATA, "random", 1)
@@ -238,7 +245,7 @@ def test_numbers_of_numpy_and_of_tensors_are_whole_numbers(tmp_path: Path) -> No
     given: dict[str, Any] = {
         "steps": np.int32(1),
         "seed": np.int64(3),
-        "snapshots": torch.tensor(1),
+        "record": ds.Record(snapshots=torch.tensor(1)),  # type: ignore[arg-type]
         "machine": toys.EAGER,
     }
     made = ds.distill(DATA, method, np.int64(1), out=tmp_path / "run", **given)  # type: ignore[arg-type]
@@ -246,7 +253,8 @@ def test_numbers_of_numpy_and_of_tensors_are_whole_numbers(tmp_path: Path) -> No
     assert torch.equal(made.images, plain.images)
     chosen = ds.select(DATA, "random", np.uint8(2), seed=np.int64(5))  # type: ignore[arg-type]
     assert torch.equal(chosen.images, ds.select(DATA, "random", 2, seed=5).images)
-    counts: dict[str, Any] = {**SHORT, "repeats": np.int64(1), "epochs": torch.tensor(1), "seed": np.int8(0)}
+    short = ds.Protocol(epochs=torch.tensor(1))  # type: ignore[arg-type]
+    counts: dict[str, Any] = {**SHORT, "repeats": np.int64(1), "protocol": short, "seed": np.int8(0)}
     (row,) = ds.evaluate(chosen, DATA, **counts)
     assert row.to_json()["n"] == 1
     options: dict[str, Any] = {"resize": (np.int64(4), np.int64(6)), "classes": [np.int64(1), np.int64(0)]}
@@ -346,9 +354,9 @@ def test_a_tilde_is_the_home_everywhere(home: Path) -> None:
     torch.testing.assert_close(again.images, made.images)
     assert len(ds.SyntheticSet.load("~/run")) == 2
     made.save("~/copy")
-    assert ds.evaluate("~/run", data, save_networks="~/nets", **SHORT)[0].artifact == "~/run"
+    assert ds.evaluate("~/run", data, ledger=ds.Ledger("~/accuracies", "~/nets"), **SHORT)[0].artifact == "~/run"
     ds.select(data, "forgetting", 1, epochs=1, cache="~/cache", network=toys.NETWORK, machine=toys.EAGER)
-    assert sorted(path.name for path in home.iterdir()) == ["a.npz", "cache", "copy", "nets", "run"]
+    assert sorted(path.name for path in home.iterdir()) == ["a.npz", "accuracies", "cache", "copy", "nets", "run"]
 
 
 def test_more_images_a_class_than_there_are_is_told() -> None:
@@ -363,7 +371,7 @@ def test_more_images_a_class_than_there_are_is_told() -> None:
 
     ds.distill(DATA, FEW, 30, steps=0, watcher=Told(), machine=toys.EAGER)
     assert notes.count(told) == 2
-    ds.evaluate(ds.select(DATA, "random", 17), DATA, watcher=Notes(notes), **{**SHORT, "baseline": True})
+    ds.evaluate(ds.select(DATA, "random", 17), DATA, watcher=Notes(notes), **{**SHORT, "beside": ("random",)})
     assert notes[-1].startswith("random images: 2 of 2 classes have fewer than 17 images")
 
 
@@ -397,23 +405,27 @@ FUNCTIONS: dict[str, Callable[[Any], object]] = {
         f"distill {name}": lambda odd, name=name: ds.distill(  # type: ignore[misc]
             DATA, FEW, 1, **{"steps": 0, "machine": toys.EAGER, name: odd}
         )
-        for name in ("seed", "network", "init", "whiten", "whiten_large", "machine", "evaluate_every",
-                     "checkpoint_seconds", "mesh")
+        for name in ("seed", "network", "init", "whiten", "machine", "record")
     },
     "distill ipc": lambda odd: ds.distill(DATA, FEW, odd, steps=-1),
     "distill out": lambda odd: ds.distill(DATA, FEW, 1, steps=0, out=None if isinstance(odd, str) and odd.isascii()
                                           and "\0" not in odd and len(odd) < 99 else odd, machine=toys.EAGER),
     "evaluate": lambda odd: ds.evaluate(odd, DATA, **SHORT),
-    "evaluate data": lambda odd: ds.evaluate(CHOSEN, odd, **{**SHORT, "own": False}),
+    "evaluate data": lambda odd: ds.evaluate(CHOSEN, odd, **SHORT),
     **{
-        f"evaluate {name}": lambda odd, name=name: ds.evaluate(CHOSEN, DATA, **{**SHORT, "own": False, name: odd})  # type: ignore[misc]
-        for name in ("artifact", "networks", "protocol", "augment", "hard_labels", "select", "seed", "machine",
+        f"evaluate {name}": lambda odd, name=name: ds.evaluate(CHOSEN, DATA, **{**SHORT, name: odd})  # type: ignore[misc]
+        for name in ("artifact", "networks", "protocol", "beside", "seed", "machine",
                      "ledger", "report", "snapshots")
     },
     **{
-        f"Machine {field.name}": lambda odd, field=field: ds.Machine(**{field.name: odd})  # type: ignore[misc]
-        for field in fields(ds.Machine)
+        f"{kind.__name__} {field.name}": lambda odd, kind=kind, field=field: kind(**{field.name: odd})  # type: ignore[misc]
+        for kind in (ds.Machine, ds.Protocol, ds.Record)
+        for field in fields(kind)
     },
+    "Snapshots": ds.Snapshots,
+    "Snapshots select": lambda odd: ds.Snapshots({0: CHOSEN}, odd),
+    "Ledger": ds.Ledger,
+    "Ledger save_networks": lambda odd: ds.Ledger(None, odd),
     "SyntheticSet.load": ds.SyntheticSet.load,
     "SyntheticSet images": lambda odd: ds.SyntheticSet(odd, CHOSEN.labels, SPEC),
     "SyntheticSet labels": lambda odd: ds.SyntheticSet(CHOSEN.images, odd, SPEC),
@@ -456,7 +468,7 @@ def test_odd_arguments_are_taken_or_named_in_a_line(name: str, tmp_path: Path, m
 
 def test_studies_take_and_name_what_the_others_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    two: dict[str, Any] = {**SHORT, "repeats": np.int64(2), "epochs": np.int64(0)}
+    two: dict[str, Any] = {**SHORT, "repeats": np.int64(2), "protocol": ds.Protocol(epochs=np.int64(0))}
     assert len(compare({"a": CHOSEN}, (IMAGES, LABELS), **two).rows) == 1
     calls: list[tuple[Callable[[], object], str]] = [
         (lambda: compare([CHOSEN], DATA), "compare: artifacts .*: must be a mapping of names to sets"),  # type: ignore[arg-type]
@@ -466,7 +478,7 @@ def test_studies_take_and_name_what_the_others_do(tmp_path: Path, monkeypatch: p
         (lambda: continual(DATA, ["random"], "out", seeds=0), "--seeds 0: must be a list"),  # type: ignore[arg-type]
         (lambda: continual(DATA, ["random"], "out", steps=1.5), "--steps 1.5: must be a whole number"),  # type: ignore[arg-type]
         (lambda: nas(DATA, "random", "out"), "--proxy 'random': must be a list"),
-        (lambda: nas(DATA, ["random"], "out", count="3"), "--count '3': must be a whole number"),  # type: ignore[arg-type]
+        (lambda: nas(DATA, ["random"], "out", sample=Sample("3")), "--sample '3': must be a whole number"),  # type: ignore[arg-type]
         (lambda: nas(3, ["random"], "out"), "data: int found"),
     ]
     for call, told in calls:

@@ -103,7 +103,7 @@ def test_an_evaluation_stops_after_a_network() -> None:
             data,
             networks=toys.NETWORK,
             repeats=2,
-            epochs=1,
+            protocol=ds.Protocol(epochs=1),
             watcher=watcher,
             machine=toys.EAGER,
         )

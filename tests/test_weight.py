@@ -52,7 +52,7 @@ import distillset as ds
 from tests import toys
 data, cpu = toys.toy_data(), ds.Machine("cpu", compile="off")
 made = ds.distill(data.train, ds.DM(batch_real=4), 1, steps=2, network=toys.NETWORK, machine=cpu)
-ds.evaluate(made, data, networks=[toys.NETWORK], repeats=1, epochs=1, machine=cpu)
+ds.evaluate(made, data, networks=[toys.NETWORK], repeats=1, protocol=ds.Protocol(epochs=1), machine=cpu)
 print(sorted({'sympy', 'torch._dynamo', 'torch._inductor'} & set(sys.modules)))
 """
     assert told(script) == "[]"

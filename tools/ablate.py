@@ -54,7 +54,7 @@ def run(options: argparse.Namespace, preset: Preset) -> None:
             networks=(preset.network,),
             repeats=options.networks,
             protocol=preset.protocol,
-            baseline=False,
+            beside=(),
             seed=options.seed,
             ledger=Ledger(options.out / "accuracies"),
             machine=machine,

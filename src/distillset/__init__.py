@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from distillset.data.spec import Spec
     from distillset.data.synthetic import SyntheticSet
     from distillset.distill import distill
+    from distillset.distillation.record import Record
     from distillset.errors import DistillsetError, DivergedError, InputError, InterruptedRun
-    from distillset.evaluation import Protocol, Row, evaluate
+    from distillset.evaluation import Ledger, Protocol, Row, Snapshots, evaluate
     from distillset.keys import Key
     from distillset.machine import Machine
     from distillset.methods import DC, DM, DSA, MTT
@@ -32,8 +33,9 @@ _HOMES = {
     "distillset.data.spec": ("Spec",),
     "distillset.data.synthetic": ("SyntheticSet",),
     "distillset.distill": ("distill",),
+    "distillset.distillation.record": ("Record",),
     "distillset.errors": ("DistillsetError", "DivergedError", "InputError", "InterruptedRun"),
-    "distillset.evaluation": ("Protocol", "Row", "evaluate"),
+    "distillset.evaluation": ("Ledger", "Protocol", "Row", "Snapshots", "evaluate"),
     "distillset.keys": ("Key",),
     "distillset.machine": ("Machine",),
     "distillset.watch": ("Watcher",),
@@ -52,10 +54,13 @@ __all__ = [
     "InputError",
     "InterruptedRun",
     "Key",
+    "Ledger",
     "Machine",
     "Protocol",
     "RealSet",
+    "Record",
     "Row",
+    "Snapshots",
     "Spec",
     "SyntheticSet",
     "Watcher",

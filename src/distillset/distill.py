@@ -11,14 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distillset.arguments import function, number, path_of, text, truth, whole
+from distillset.arguments import of_kind, path_of, whole
 from distillset.augment import deformed
 from distillset.coresets import told_twice
 from distillset.data.origin import real_images
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.distillation.initial import initial, named, real_rows
-from distillset.distillation.loop import CHECKPOINT_SECONDS, Loop
+from distillset.distillation.loop import Loop
+from distillset.distillation.record import Record
 from distillset.distillation.run_folder import Checkpoint, RunFolder, check_same, resolve_compute
 from distillset.distillation.whitening import chosen, keep, whitened
 from distillset.engine import Compute, Engine, measure
@@ -27,7 +28,7 @@ from distillset.engine.room import check_disk, check_memory, size
 from distillset.errors import InputError
 from distillset.keys import Key
 from distillset.machine import Machine
-from distillset.mesh import Mesh, join
+from distillset.mesh import join
 from distillset.methods import Method, Prepares, Task, canvas, formation, method_of
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.batch_norm import ADVICE, IMAGES
@@ -47,17 +48,13 @@ def distill(
     network: Source = "convnet",
     init: str | None = None,
     whiten: str = "auto",
-    whiten_large: bool = False,
     out: str | Path | None = None,
     machine: Machine | str = "auto",
-    snapshots: int = 10,
-    evaluate: Callable[[SyntheticSet], float] | None = None,
-    evaluate_every: int = 0,
+    record: Record | None = None,
     watcher: Watcher | Callable[[int, int, float], object] | None = None,
-    mesh: Mesh | None = None,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> SyntheticSet:
-    """Distil a real set into ``ipc`` synthetic images a class.
+    """Distil a real set into ``ipc`` synthetic images per class. Ranks of `torchrun` share the work: only the first
+    touches ``out``, and all return the same set.
 
     Nothing of the process is changed. The CPU threads are those that PyTorch has (`torch.set_num_threads`); for the
     same bits, a run has to go on with as many as it began with, and the watcher is told if it does not. What the
@@ -73,17 +70,12 @@ def distill(
             ``module:function``, an `nn.Module` of your own, or a function of channels, height, width and classes that
             makes one.
         init: ``real``, ``noise``, ``kmeans`` or an artifact's folder; None is the method's published one.
-        whiten: ``zca`` (fitted on the training set, in place of mean and std), ``none``, or ``auto``: as published for
-            the method and data.
-        whiten_large: whether images above 32x32x3 may be whitened.
+        whiten: ``zca`` (fitted on the training set, in place of mean and std), ``zca-large`` (the same, also for images
+            above 32x32x3), ``none``, or ``auto``: as published for the method and data.
         out: folder for checkpoints, metrics, snapshots and the artifact. The same call goes on where it stopped.
         machine: what to compute on: a `Machine`, or the name of a device, such as ``cuda``.
-        snapshots: how many intermediate sets to keep in ``out``, evenly spaced.
-        evaluate: gives an accuracy to log, every ``evaluate_every`` steps; it has no influence on the run.
+        record: what is kept and measured while the run goes on: snapshots, accuracies, checkpoints; None is `Record()`.
         watcher: is told of progress and may ask to stop; or a plain function of (step, steps, loss).
-        mesh: the ranks that share the work; None is those of `torchrun`, or this process alone. Only the first touches
-            ``out``; all return the same set.
-        checkpoint_seconds: time between checkpoints.
 
     Returns:
         The synthetic set after the last step (never the best on any test set).
@@ -95,9 +87,9 @@ def distill(
     """
     watcher, method, machine = watching(watcher), method_of(method), Machine.of(machine)
     ipc, seed = whole("ipc", ipc, 1), whole("seed", seed)
-    _check_kinds(whiten, whiten_large, evaluate, mesh, checkpoint_seconds)
     steps = whole("steps", method.steps if steps is None else steps, 0)
-    snapshots, evaluate_every = whole("snapshots", snapshots, 0), whole("evaluate_every", evaluate_every, 0)
+    record = Record() if record is None else record
+    of_kind("record", record, Record, "a Record")
     data = given(data, watcher)
     real = data.train
     net = Network.of(network, real.spec)
@@ -115,7 +107,7 @@ def distill(
         "data": real.fingerprint(),
         **({} if data.classes is None else {"classes": list(data.classes.names)}),
     }
-    mesh = mesh or join(machine.device)
+    mesh = join(machine.device)
     run_folder = RunFolder.open(path_of("out", out)) if out is not None and mesh.writes else nullcontext()
     with _differentiable(net, real.spec, method), run_folder as folder:
         stored = _begun(folder, method, settings, steps, watcher) if folder else None
@@ -132,10 +124,10 @@ def distill(
         if folder and done and mesh.size == 1:
             watcher.note(f"{folder.folder}: finished already, {steps} steps")
             return done
-        _check_room(real.spec, method, ipc, (stored.step if stored else 0, steps), snapshots, compute, folder)
+        _check_room(real.spec, method, ipc, (stored.step if stored else 0, steps), record.snapshots, compute, folder)
         engine, place = Engine(compute, watcher), folder.folder if folder else None
         forget_peak(engine.device)
-        real = whitened(real, whiten, whiten_large, place, watcher, mesh)
+        real = whitened(real, whiten, place, watcher, mesh)
         task = Task(real, ipc, net.module, engine, net.name, Key(seed), place, watcher, mesh)
         start = _start(task, init, method, stored)
         for reason in compute.reasons:
@@ -149,27 +141,12 @@ def distill(
                 watcher.note(f"going on from step {stored.step} of {steps}")
                 stored = None  # nor is their checkpoint
             loop.meet()
-            loop.run(steps, checkpoint_seconds, snapshots, evaluate, evaluate_every)
+            loop.run(steps, record)
             synthetic = _with_real_images(loop.synthetic(), task, init, method, data)
             loop.forget()  # nor while they are saved
             if folder:
                 synthetic.save(folder.folder)
         return synthetic
-
-
-def _check_kinds(whiten: Any, whiten_large: Any, evaluate: Any, mesh: Any, checkpoint_seconds: Any) -> None:
-    """Whether the arguments that nothing else looks at are of their kinds.
-
-    Raises:
-        InputError: names the first that is not.
-    """
-    text("whiten", whiten)
-    truth("whiten_large", whiten_large)
-    number("checkpoint_seconds", checkpoint_seconds)
-    if evaluate is not None:
-        function("evaluate", evaluate)
-    if mesh is not None and not hasattr(mesh, "agree"):
-        raise InputError("mesh", mesh, "must be a Mesh, or None")
 
 
 def _begun(

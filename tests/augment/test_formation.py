@@ -11,6 +11,7 @@ from distillset.augment import check_formation, deformed, formed
 from distillset.data.synthetic import CARD, TENSORS, SyntheticSet
 from distillset.distillation.verify import verify
 from distillset.errors import InputError, InterruptedRun
+from distillset.evaluation import Protocol
 from distillset.evaluation.protocol import PROTOCOLS
 from distillset.evaluation.subjects import of_set
 from distillset.export import export
@@ -105,7 +106,9 @@ def test_networks_train_on_the_tiles_at_the_bytes_of_the_images(artifact: Path) 
     assert own.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert subject.bytes == 3 * (3 * 8 * 8 * 4 + 8)
     data = Data(toys.toy(), toys.toy(), "toy")
-    row = evaluate(found, data, networks=(toys.NETWORK,), repeats=1, epochs=1, baseline=False, machine="cpu")[0]
+    row = evaluate(
+        found, data, networks=(toys.NETWORK,), repeats=1, protocol=Protocol(epochs=1), beside=(), machine="cpu"
+    )[0]
     assert 0 <= row.mean <= 1
 
 

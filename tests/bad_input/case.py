@@ -81,7 +81,7 @@ def judged(name: str, tamper: Tamper, told: str, *more: str) -> Case:
     def command(place: Place) -> list[str]:
         folder = artifacts.copied(place.artifact, place.folder / "artifact")
         tamper(folder)
-        few = ["--networks", toys.NETWORK, "--repeats", "1", "--epochs", "1", "--no-baseline"]
+        few = ["--networks", toys.NETWORK, "--repeats", "1", "--epochs", "1", "--beside", "none"]
         return ["evaluate", str(folder), *few, *EAGER, *more]
 
     return Case(name, command, told)

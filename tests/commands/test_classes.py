@@ -9,6 +9,7 @@ import pytest
 from distillset import Data, RealSet, SyntheticSet, evaluate, load, select
 from distillset.commands import main
 from distillset.errors import InputError
+from distillset.evaluation import Protocol
 from distillset.watch import Watcher
 from tests import toys
 
@@ -59,7 +60,14 @@ def test_made_resumed_and_evaluated_on_the_same_classes(
     from_card = json.loads(shown.out)
     # by hand, with the same classes in the same order
     data = load(named_npz, classes=["dog", "bee"], watcher=Watcher())
-    rows = evaluate(SyntheticSet.load(out), data, networks=(toys.NETWORK,), repeats=1, epochs=2, machine=toys.EAGER)
+    rows = evaluate(
+        SyntheticSet.load(out),
+        data,
+        networks=(toys.NETWORK,),
+        repeats=1,
+        protocol=Protocol(epochs=2),
+        machine=toys.EAGER,
+    )
     assert [row["mean"] for row in from_card] == [row.mean for row in rows]
     # a copy of the data at another place
     copy = tmp_path / "copy.npz"
@@ -87,7 +95,13 @@ def test_names_are_compared_where_both_have_them(named_npz: Path) -> None:
     data = load(named_npz, watcher=Watcher())
     synthetic = select(data, "random", 1)
     images, labels = data.test.images, data.test.labels
-    options = {"networks": (toys.NETWORK,), "repeats": 1, "epochs": 1, "baseline": False, "machine": toys.EAGER}
+    options = {
+        "networks": (toys.NETWORK,),
+        "repeats": 1,
+        "protocol": Protocol(epochs=1),
+        "beside": (),
+        "machine": toys.EAGER,
+    }
     for names, fits in (("0123", True), (("ant", "bee", "cow", "dog"), True), (("ant", "bee", "dog", "cow"), False)):
         test = RealSet.from_arrays(images, labels, class_names=tuple(names))
         if fits:

@@ -34,7 +34,7 @@ def test_table_verdict_and_plot(artifacts: list[Path], tmp_path: Path, capsys: p
 
 
 def test_json(artifacts: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command(artifacts, "--json", "--no-baseline")) == 0
+    assert main(command(artifacts, "--json", "--beside", "none")) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["artifact"] for row in found["rows"]] == list(map(str, artifacts))
     assert [(d["first"], d["second"]) for d in found["differences"]] == [tuple(map(str, artifacts))]

@@ -107,7 +107,7 @@ def test_a_network_of_your_own_from_the_folder_of_the_shell(
     out = tmp_path / "run"
     assert main(command(toy_npz, out, "--network", "my_nets:make")) == 0
     assert SyntheticSet.load(out).card["settings"]["network"].startswith("my_nets:make#")
-    networks = ["--networks", "my_nets:make", "convnetD1W4", "--repeats", "1", "--epochs", "1", "--no-baseline"]
+    networks = ["--networks", "my_nets:make", "convnetD1W4", "--repeats", "1", "--epochs", "1", "--beside", "none"]
     assert main(["evaluate", str(out), *networks, *EAGER]) == 0
 
 

@@ -68,10 +68,10 @@ def test_again_trains_nothing_unless_asked_to(
 
 
 def test_without_the_baseline(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command(artifact, "--json", "--no-baseline", "--repeats", "1")) == 0
+    assert main(command(artifact, "--json", "--beside", "none", "--repeats", "1")) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["std"] == 0.0
-    assert main(command(artifact, "--no-baseline", "--repeats", "1")) == 0
+    assert main(command(artifact, "--beside", "none", "--repeats", "1")) == 0
     assert "+- - " in capsys.readouterr().out
 
 
@@ -162,7 +162,7 @@ def test_scores_need_augmentation(artifact: Path, capsys: pytest.CaptureFixture[
 
 
 def test_a_pool_and_an_unknown_pool(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = command(artifact, "--json", "--no-baseline", "--repeats", "1")
+    given = command(artifact, "--json", "--beside", "none", "--repeats", "1")
     given[given.index(toys.NETWORK)] = "P"
     assert main(given) == 0
     assert [row["network"] for row in json.loads(capsys.readouterr().out)] == ["ConvNetNP", "ConvNetMP", "ConvNetAP"]

@@ -77,7 +77,7 @@ def test_the_cut_one_is_named_and_the_rest_distilled_by_one_command(
     start = SyntheticSet.load(out).pixels[:, :, :4].float().mean((2, 3)).view(3, 2, 3).mean(1)
     real = torch.stack([_sky(photographs / kind) for kind in COUNTS])
     assert torch.cdist(start, real).argmin(1).tolist() == [0, 1, 2]
-    judge = ["evaluate", str(out), "--networks", toys.NETWORK, "--repeats", "1", "--epochs", "2", "--no-baseline"]
+    judge = ["evaluate", str(out), "--networks", toys.NETWORK, "--repeats", "1", "--epochs", "2", "--beside", "none"]
     assert main([*judge, *EAGER]) == 0  # finds the folder, its size and its held-out images from the card alone
 
 

@@ -82,7 +82,7 @@ from distillset.commands import main
 from tests import toys
 data = toys.toy_data()
 made = ds.distill(data, ds.DM(batch_real=4), 1, steps=1, network=toys.NETWORK, machine=toys.EAGER)
-ds.evaluate(made, data, networks=[toys.NETWORK], repeats=1, epochs=1, machine=toys.EAGER)
+ds.evaluate(made, data, networks=[toys.NETWORK], repeats=1, protocol=ds.Protocol(epochs=1), machine=toys.EAGER)
 library = growth()
 assert main(["presets", "--json"]) == 0
 print()

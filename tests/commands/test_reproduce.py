@@ -95,7 +95,7 @@ def test_it_needs_pytorch_numpy_and_safetensors_only(tmp_path: Path) -> None:
     test = RealSet(*toys.pixels([10, 10, 10], (3, 8, 8), seed=1), train.spec)
     write_shards(Data(train, test, "cifar10"), "cifar10", tmp_path)
     source = str(Path(distillset.__file__).parents[1])
-    options = ["--networks", "1", "--no-baseline", "--budget", "5m", "--compile", "off", "--device", "cpu"]
+    options = ["--networks", "1", "--beside", "none", "--budget", "5m", "--compile", "off", "--device", "cpu"]
     done = subprocess.run(
         [sys.executable, "-c", BARE, "reproduce", "dm-cifar10-1", "--data-dir", str(tmp_path), *options],
         cwd=tmp_path,

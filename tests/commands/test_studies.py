@@ -7,6 +7,7 @@ import pytest
 
 from distillset import load
 from distillset.commands import main
+from distillset.evaluation import Protocol
 from distillset.studies import continual
 from distillset.watch import Watcher
 from tests import toys
@@ -46,8 +47,8 @@ def test_continual_as_the_library_does_it(toy_npz: Path, tmp_path: Path, capsys:
     assert shown.err == ""
     data = load(toy_npz, watcher=Watcher())
     points = continual(
-        data, ["random"], tmp_path / "b", steps=2, ipc=1, seeds=(0, 1), network=toys.NETWORK, repeats=1, epochs=1,
-        machine=toys.EAGER,
+        data, ["random"], tmp_path / "b", steps=2, ipc=1, seeds=(0, 1), network=toys.NETWORK, repeats=1,
+        protocol=Protocol("dm", epochs=1), machine=toys.EAGER,
     )  # fmt: skip
     rows = json.loads(shown.out)
     assert [row["by_order"] for row in rows] == [point.by_order for point in points]

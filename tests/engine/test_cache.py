@@ -35,7 +35,8 @@ if sys.argv[1] == "fp32":
     methods += [ds.DC(batch_real=4), ds.MTT(syn_steps=2, expert_epochs=1, max_start=1, expert_count=1)]
     networks = [network, network + "BN"]
 made = [ds.distill(data, method, 1, steps=1, network=network, machine=machine) for method in methods]
-rows = ds.evaluate(made[0], data, networks=networks, repeats=1, epochs=1, baseline=False, machine=machine)
+short = ds.Protocol(epochs=1)
+rows = ds.evaluate(made[0], data, networks=networks, repeats=1, protocol=short, beside=(), machine=machine)
 print(json.dumps({
     "results": [digest(one.images) for one in made] + [row.mean for row in rows],
     "graphs": counters["stats"]["unique_graphs"],

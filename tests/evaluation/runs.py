@@ -4,7 +4,7 @@ from typing import Any
 
 from distillset.coresets import select
 from distillset.data.synthetic import SyntheticSet
-from distillset.evaluation import Row, evaluate
+from distillset.evaluation import Protocol, Row, evaluate
 from distillset.sources.load import Data
 from tests import toys
 
@@ -13,12 +13,17 @@ SYNTHETIC = select(DATA, "random", 2, seed=3)
 SIZE = 6
 
 
-def run(synthetic: SyntheticSet = SYNTHETIC, data: Data = DATA, **changes: Any) -> list[Row]:
-    arguments: dict[str, Any] = {
-        "networks": (toys.NETWORK,),
-        "repeats": 2,
-        "epochs": 3,
-        "machine": toys.EAGER,
-        **changes,
-    }
-    return evaluate(synthetic, data, **arguments)
+def run(
+    synthetic: SyntheticSet = SYNTHETIC,
+    data: Data = DATA,
+    *,
+    protocol: str = "auto",
+    epochs: int | None = 3,
+    augment: str | None = None,
+    labels: str = "own",
+    **changes: Any,
+) -> list[Row]:
+    """An evaluation of which single arguments, or fields of its protocol, are changed."""
+    how = Protocol(protocol, epochs, augment, labels)
+    arguments: dict[str, Any] = {"networks": (toys.NETWORK,), "repeats": 2, "machine": toys.EAGER, **changes}
+    return evaluate(synthetic, data, protocol=how, **arguments)

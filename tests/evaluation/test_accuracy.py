@@ -56,12 +56,12 @@ def test_rows_are_json() -> None:
 
 
 def test_one_network_has_no_spread() -> None:
-    assert run(repeats=1, baseline=False)[0].std == 0.0
+    assert run(repeats=1, beside=())[0].std == 0.0
 
 
 def test_the_accuracy_is_that_of_the_trained_network() -> None:
     """Nothing between `Trainer` and the row: the i-th network by hand."""
-    (row,) = run(baseline=False)
+    (row,) = run(beside=())
     recipe = Recipe(epochs=3, augmentation="color_crop_cutout_flip_scale_rotate")
     trainer = Trainer(toys.engine(16_384), build(toys.NETWORK, DATA.train.spec), recipe)
     for i in range(2):
@@ -87,7 +87,7 @@ def test_the_baseline_is_redrawn_for_every_network_and_trained_alike(fits: list[
 
 
 def test_the_whole_set_has_its_own_protocol(fits: list[Fitted]) -> None:
-    rows = run(repeats=1, with_whole=True)
+    rows = run(repeats=1, beside=("random", "whole"))
     assert [row.artifact for row in rows] == ["synthetic", "random", "whole"]
     assert rows[2].protocol == "whole"
     assert rows[2].recipe["epochs"] == 1000  # 24 images are one update an epoch
@@ -119,7 +119,7 @@ def test_a_network_with_a_recipe_of_its_own_is_trained_by_it() -> None:
 
 def test_soft_labels_are_trained_on(fits: list[Fitted]) -> None:
     soft = torch.nn.functional.one_hot(SYNTHETIC.labels, 3).float() * 0.9 + 0.1 / 3
-    run(SyntheticSet(SYNTHETIC.images, soft, SYNTHETIC.spec), repeats=1, baseline=False)
+    run(SyntheticSet(SYNTHETIC.images, soft, SYNTHETIC.spec), repeats=1, beside=())
     assert torch.equal(fits[0].labels, soft)
 
 
@@ -133,7 +133,7 @@ def test_test_images_and_baseline_are_normalised_as_the_artifact(fits: list[Fitt
 
 
 def test_a_second_evaluation_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = run(ledger=Ledger(tmp_path), with_whole=False)
+    first = run(ledger=Ledger(tmp_path), beside=("random",))
 
     def fit(self: Trainer, sets: Sequence[TrainingSet]) -> list[State]:
         raise AssertionError("trained")
@@ -160,7 +160,7 @@ def test_artifacts_of_the_same_size_share_their_baseline(tmp_path: Path, fits: l
         ({"networks": ("ConvNetD1W4",)}, 4),
         ({"networks": (toys.NETWORK.lower(), f"{toys.NETWORK}IN")}, 0),
         ({"networks": (own.Plain,)}, 4),
-        ({"precision": "bf16"}, 4),
+        ({"machine": dataclasses.replace(toys.EAGER, precision="bf16")}, 4),
         ({"repeats": 3}, 2),
         ({"synthetic": select(DATA, "random", 2, seed=4)}, 2),
         ({"synthetic": select(DATA, "random", 1, seed=4)}, 4),
@@ -179,9 +179,8 @@ def test_whatever_changes_an_accuracy_is_measured_anew(
 
 
 def test_networks_are_saved_even_when_their_accuracy_is_known(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger")
-    run(ledger=ledger)
-    rows = run(ledger=ledger, artifact="runs/a b", save_networks=tmp_path / "networks")
+    run(ledger=tmp_path / "ledger")
+    rows = run(ledger=Ledger(tmp_path / "ledger", tmp_path / "networks"), artifact="runs/a b")
     names = sorted(path.name for path in (tmp_path / "networks").iterdir())
     assert names == sorted(
         f"{what}-{toys.NETWORK}-{i}.safetensors" for what in ("runs-a-b", "random") for i in range(2)
@@ -196,14 +195,14 @@ def test_networks_are_saved_even_when_their_accuracy_is_known(tmp_path: Path) ->
 
 def test_networks_of_your_own_are_told_apart(fits: list[Fitted], tmp_path: Path) -> None:
     mine: list[Source] = [own.small, own.Plain(3, 8, 8, 3), own.Plain(3, 8, 8, 3, hidden=7), own.Normed]
-    rows = run(networks=mine, repeats=1, baseline=False, ledger=Ledger(tmp_path / "ledger"), save_networks=tmp_path)
+    rows = run(networks=mine, repeats=1, beside=(), ledger=Ledger(tmp_path / "ledger", tmp_path))
     names = [row.network for row in rows]
     assert [name.partition("#")[0] for name in names] == ["small", "Plain", "Plain", "Normed"]
     assert len(set(names)) == len({str(fit.key) for fit in fits}) == len(list(tmp_path.glob("*.safetensors"))) == 4
     state, _ = read_tensors(next(tmp_path.glob("synthetic-small-*-0.safetensors")))
     own.small(3, 8, 8, 3).load_state_dict(state)
     fits.clear()
-    run(networks=mine, repeats=1, baseline=False, ledger=Ledger(tmp_path / "ledger"))
+    run(networks=mine, repeats=1, beside=(), ledger=Ledger(tmp_path / "ledger"))
     assert fits == []
 
 
@@ -216,7 +215,6 @@ def test_networks_of_your_own_are_told_apart(fits: list[Fitted], tmp_path: Path)
         ({"protocol": "quick"}, "--protocol quick"),
         ({"epochs": -2}, "epochs -2"),
         ({"machine": "tpu"}, "--device tpu"),
-        ({"precision": "int8"}, "--precision int8"),
         ({"data": Data(DATA.train, toys.toy((5, 5)), "two classes")}, "do not fit"),
         ({"data": Data(DATA.train, toys.toy(shape=(1, 8, 8)), "grey")}, "do not fit"),
         ({"data": Data(toys.toy((5, 5)), DATA.test, "two classes")}, "do not fit"),
@@ -237,7 +235,7 @@ def test_all_networks_are_known_before_the_first_is_trained() -> None:
 def test_a_learned_rate_is_the_artifact_s_alone(fits: list[Fitted]) -> None:
     """Published: random images at the protocol's own rate, never at a learned one."""
     synthetic = dataclasses.replace(SYNTHETIC, card={"method": "mtt"}, lr=0.0625)
-    rows = run(synthetic, with_whole=True, repeats=1)
+    rows = run(synthetic, beside=("random", "whole"), repeats=1)
     assert [fitted.recipe.rate for fitted in fits] == [0.0625, 0.01, 0.01]
     assert [row.protocol for row in rows] == ["mtt-3-epochs", "mtt-3-epochs", "whole"]
     assert [row.recipe["rate"] for row in rows] == [0.0625, 0.01, 0.01]
@@ -258,7 +256,7 @@ def test_all_sets_are_whitened_as_the_artifact_is(fits: list[Fitted], monkeypatc
     whitened = DATA.train.whitened(whitening)
     rows = torch.cat([whitened.index(c)[:2] for c in range(3)])
     images, labels = whitened.rows(rows), whitened.labels[rows]
-    run(SyntheticSet(images, labels, whitened.spec, whitening=whitening), with_whole=True, repeats=1)
+    run(SyntheticSet(images, labels, whitened.spec, whitening=whitening), beside=("random", "whole"), repeats=1)
     assert torch.equal(fits[0].images, images)
     every = whitened.rows(torch.arange(len(whitened)))
     for drawn in fits[1].images:
@@ -285,10 +283,10 @@ def test_what_other_streams_gave_is_measured_anew(
 ) -> None:
     """An accuracy remembered before random streams, or a network, became others is not one of theirs."""
     ledger = Ledger(tmp_path)
-    run(ledger=ledger, baseline=False)
+    run(ledger=ledger, beside=())
     trained = len(fits)
-    run(ledger=ledger, baseline=False)
+    run(ledger=ledger, beside=())
     assert len(fits) == trained
     monkeypatch.setattr("distillset.evaluation.bench.STREAMS", 1)
-    run(ledger=ledger, baseline=False)
+    run(ledger=ledger, beside=())
     assert len(fits) == 2 * trained > 0

@@ -39,13 +39,13 @@ def test_labels_are_said(fits: list[Fitted]) -> None:
 
 
 def test_soft_labels_may_be_made_hard(fits: list[Fitted]) -> None:
-    (row,) = run(SOFT, repeats=1, baseline=False, hard_labels=True)
+    (row,) = run(SOFT, repeats=1, beside=(), labels="hard")
     assert row.labels == "hard"
     assert fits[0].labels.tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_soft_random_is_random_with_the_expert_s_labels(small_expert: Expert, fits: list[Fitted]) -> None:
-    rows = run(SOFT, repeats=2, soft_random=True)
+    rows = run(SOFT, repeats=2, beside=("random", "soft-random"))
     assert [(row.artifact, row.labels, row.sets) for row in rows] == [
         ("synthetic", "soft", 1), ("random", "hard", 2), ("soft-random", "soft", 2),
     ]  # fmt: skip
@@ -58,12 +58,12 @@ def test_soft_random_is_random_with_the_expert_s_labels(small_expert: Expert, fi
 
 def test_another_expert_is_another_baseline(small_expert: Expert, fits: list[Fitted], tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger")
-    run(repeats=1, soft_random=True, ledger=ledger)
-    run(repeats=1, soft_random=True, ledger=ledger)
+    run(repeats=1, beside=("random", "soft-random"), ledger=ledger)
+    run(repeats=1, beside=("random", "soft-random"), ledger=ledger)
     assert len(fits) == 3
     for value in small_expert.state.values():
         value += 0.1
-    run(repeats=1, soft_random=True, ledger=ledger)
+    run(repeats=1, beside=("random", "soft-random"), ledger=ledger)
     assert len(fits) == 4
 
 
@@ -80,14 +80,14 @@ def test_another_augmentation_for_artifact_and_random(fits: list[Fitted], augmen
 def test_bytes_are_those_of_images_and_labels() -> None:
     """Six images of 3x8x8 in float32 and six classes in int64, or 3 probabilities each; 24 bytes images."""
     pixels = 6 * 3 * 8 * 8 * 4
-    hard, random, whole = run(repeats=1, with_whole=True)
+    hard, random, whole = run(repeats=1, beside=("random", "whole"))
     assert (hard.bytes, random.bytes, whole.bytes) == (pixels + 48, pixels + 48, 24 * 3 * 8 * 8 + 24 * 8)
-    assert run(SOFT, repeats=1, baseline=False, epochs=0)[0].bytes == pixels + 6 * 3 * 4
+    assert run(SOFT, repeats=1, beside=(), epochs=0)[0].bytes == pixels + 6 * 3 * 4
 
 
 def test_memory_is_that_of_this_process_and_is_remembered(tmp_path: Path) -> None:
-    first = run(ledger=Ledger(tmp_path), baseline=False)[0]
-    again = run(ledger=Ledger(tmp_path), baseline=False)[0]
+    first = run(ledger=Ledger(tmp_path), beside=())[0]
+    again = run(ledger=Ledger(tmp_path), beside=())[0]
     assert first.memory is not None
     assert 20e6 < first.memory < 8e9, "a process with torch in it"
     assert again.memory == first.memory
@@ -124,9 +124,15 @@ def test_the_table_holds_every_number() -> None:
     ("changes", "told"),
     [
         ({"augment": "mirror"}, "unknown operation 'mirror'"),
-        ({"select": "best"}, "--select best: choose last or validation"),
-        ({"select": "validation"}, "need the snapshots of a run"),
-        ({"best_on_test": True}, "need the snapshots of a run"),
+        ({"labels": "soft"}, "labels='soft': choose own or hard"),
+        (
+            {"beside": ("random", "wohle")},
+            r"beside='wohle': choose among random, whole, soft-random \(did you mean whole",
+        ),
+        ({"beside": "random"}, "beside='random': must be a list"),
+        ({"beside": (None,)}, "beside=None: must be text"),
+        ({"snapshots": {1: SYNTHETIC}}, "snapshots=.*: must be Snapshots, or None"),
+        ({"ledger": 3}, "ledger=3: must be a Ledger, the folder of one, or None"),
         ({"synthetic": replace(SYNTHETIC, card={"settings": {"whiten": "zca"}})}, "not whitened.*'zca'"),
     ],
 )
@@ -139,10 +145,10 @@ def test_other_classes_are_refused_by_name() -> None:
     cats = replace(SYNTHETIC, spec=replace(SYNTHETIC.spec, class_names=("cat", "dog", "owl")))
     test = DATA.test.normalised(replace(DATA.test.spec, class_names=("cat", "fox", "owl")))
     with pytest.raises(InputError, match="test set toy: class 1 is fox, but the artifact's is dog"):
-        run(cats, replace(DATA, test=test), baseline=False)
+        run(cats, replace(DATA, test=test), beside=())
     assert run(cats, repeats=1, epochs=0)[0].n == 1, "numbers have no names to differ in"
 
 
 def test_the_card_of_a_stranger_is_taken_as_it_is() -> None:
     stranger = SyntheticSet(SYNTHETIC.images, SYNTHETIC.labels, SYNTHETIC.spec, {"settings": "unknown"})
-    assert run(stranger, repeats=1, baseline=False)[0].n == 1
+    assert run(stranger, repeats=1, beside=())[0].n == 1

@@ -7,7 +7,7 @@ import pytest
 
 from distillset.coresets import select
 from distillset.engine import Engine
-from distillset.evaluation import Ledger, evaluate
+from distillset.evaluation import Ledger, Protocol, evaluate
 from distillset.nets import State
 from distillset.training import Trainer, TrainingSet
 from tests import toys
@@ -31,8 +31,8 @@ def test_groups_give_what_networks_give_alone(tmp_path: Path, monkeypatch: pytes
             DATA,
             networks=(toys.NETWORK,),
             repeats=repeats,
-            epochs=4,
-            baseline=False,
+            protocol=Protocol(epochs=4),
+            beside=(),
             ledger=ledger,
             machine="cpu",
         )[0]

@@ -12,7 +12,7 @@ from torch import Tensor
 from distillset.coresets import select
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
-from distillset.evaluation import Ledger, Row, evaluate, read_snapshots
+from distillset.evaluation import Ledger, Protocol, Row, Snapshots, evaluate, read_snapshots
 from distillset.evaluation.snapshots import VALIDATION, VALIDATION_KEY
 from distillset.keys import Key
 from distillset.nets import State
@@ -27,10 +27,10 @@ SNAPSHOTS = {0: WRONG, 5: GOOD, 10: WRONG}
 HELD = DATA.train.split(VALIDATION, VALIDATION_KEY)[1]
 
 
-def run(ledger: Ledger | None = None, seed: int = 0, **changes: Any) -> list[Row]:
+def run(ledger: Ledger | None = None, seed: int = 0, select: str = "last", best_on_test: bool = False) -> list[Row]:
     return evaluate(
-        WRONG, DATA, artifact="run", networks=(toys.NETWORK,), repeats=2, epochs=40, baseline=False,
-        snapshots=SNAPSHOTS, ledger=ledger, seed=seed, machine=toys.EAGER, **changes,
+        WRONG, DATA, artifact="run", networks=(toys.NETWORK,), repeats=2, protocol=Protocol(epochs=40), beside=(),
+        snapshots=Snapshots(SNAPSHOTS, select, best_on_test), ledger=ledger, seed=seed, machine=toys.EAGER,
     )  # fmt: skip
 
 
@@ -88,6 +88,21 @@ def test_choosing_is_remembered(tmp_path: Path, tested: list[tuple[Key, int]]) -
     tested.clear()
     assert run(Ledger(tmp_path), select="validation")[0].step == 5
     assert tested == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (({},), "snapshots={}: there are none to choose among"),
+        (([GOOD],), "must be a mapping of steps to sets"),
+        (({1: GOOD.images},), "must be sets by their steps"),
+        ((SNAPSHOTS, "best"), "select='best': choose last or validation"),
+        ((SNAPSHOTS, "last", 1), "best_on_test=1: must be True or False"),
+    ],
+)
+def test_wrong_choices_are_named(arguments: tuple[Any, ...], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        Snapshots(*arguments)
 
 
 def test_snapshots_of_a_run(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from distillset import InputError, SyntheticSet, evaluate, load, select
 from distillset.commands import main
 from distillset.data.spec import Spec
 from distillset.data.whiten import Whitening
+from distillset.evaluation import Protocol
 from distillset.export import EXPORTERS, eight_bit, export
 from distillset.export.hub import push
 from distillset.export.image_folder import folder_names
@@ -152,7 +153,8 @@ def test_measuring_trains_on_the_pictures() -> None:
     data = toys.toy_data(noise=200)
     synthetic = select(data, "random", 2)
     beyond = replace(synthetic, images=synthetic.images + 2.0)
-    options: dict[str, Any] = {"network": toys.NETWORK, "repeats": 2, "epochs": 30, "machine": toys.EAGER}
+    short = Protocol(epochs=30)
+    options: dict[str, Any] = {"network": toys.NETWORK, "repeats": 2, "protocol": short, "machine": toys.EAGER}
     same = measure(synthetic, data, **options)
     assert same["lost"] == 0.0
     assert same["rows"]["as learned"]["accuracies"] == same["rows"]["8-bit"]["accuracies"]
@@ -160,8 +162,8 @@ def test_measuring_trains_on_the_pictures() -> None:
     training: dict[str, Any] = {
         "networks": (toys.NETWORK,),
         "repeats": 2,
-        "epochs": 30,
-        "baseline": False,
+        "protocol": short,
+        "beside": (),
         "machine": toys.EAGER,
     }
     means = [evaluate(found, data, **training)[0].mean for found in (beyond, eight_bit(beyond))]

@@ -216,7 +216,7 @@ def test_the_commands_take_folders_of_pictures(
 ) -> None:
     artifact = ds.select(toys.toy(), "random", 2).save(tmp_path / "artifact")
     data = ["--data", str(toy_npz)]
-    fast = ["--networks", toys.NETWORK, "--repeats", "1", "--epochs", "1", "--no-baseline", "--json", "--no-cache"]
+    fast = ["--networks", toys.NETWORK, "--repeats", "1", "--epochs", "1", "--beside", "none", "--json", "--no-cache"]
     cpu = ["--device", "cpu", "--precision", "fp32", "--compile", "off"]
     for form in ("imagefolder", "pt", "parquet"):
         out = str(tmp_path / form)
@@ -231,8 +231,8 @@ def test_the_commands_take_folders_of_pictures(
     assert main(["evaluate", folder, *data, *fast, *cpu]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["artifact"], row["n"]) == (folder, 1)
-    (by_python,) = ds.evaluate(folder, ds.load(toy_npz, watcher=Watcher()), repeats=1, epochs=1, networks=toys.NETWORK,
-                               baseline=False, machine=toys.EAGER)  # fmt: skip
+    (by_python,) = ds.evaluate(folder, ds.load(toy_npz, watcher=Watcher()), repeats=1, networks=toys.NETWORK,
+                               protocol=ds.Protocol(epochs=1), beside=(), machine=toys.EAGER)  # fmt: skip
     assert list(by_python.accuracies) == row["accuracies"]
     assert main(["evaluate", folder, *fast]) == 2
     assert "--data: not given, and" in capsys.readouterr().err

@@ -141,16 +141,16 @@ def budgeted(arguments: list[str], seconds: float) -> list[str]:
 
 def prepare() -> None:
     """Make what has no flag small: in a process that is to run one of these commands and nothing else."""
-    from distillset.distill import distill
+    from distillset.distillation.record import Record
     from distillset.evaluation import PROTOCOLS, Protocol
     from distillset.presets import PRESETS, Accuracy, Preset
     from distillset.studies import space
     from distillset.training import Recipe
 
-    assert distill.__kwdefaults__ is not None
-    distill.__kwdefaults__["checkpoint_seconds"] = 0.0  # so that a kill seldom falls between checkpoints
+    *defaults, _ = Record.__init__.__defaults__ or ()
+    Record.__init__.__defaults__ = (*defaults, 0.0)  # checkpoint_seconds, so that a kill seldom falls between two
     vars(space)["WIDTHS"] = (4, 8)  # narrow networks only
-    PROTOCOLS["dm"] = Protocol("dm", Recipe(epochs=12, augmentation="none"), source="twelve epochs")
+    PROTOCOLS["dm"] = Protocol("dm", recipe=Recipe(epochs=12, augmentation="none"), source="twelve epochs")
     small = {"batch_real": 6, "lr": 1.0, "momentum": 0.5, "augment": "none"}
     paper = Accuracy(99.9, 0.01, "a table")
     rows = [

@@ -23,7 +23,7 @@ from distillset import evaluate, load, select
 from distillset.data.synthetic import SyntheticSet
 from distillset.engine.hardware import memory
 from distillset.errors import DivergedError, InputError, InterruptedRun
-from distillset.evaluation import Ledger
+from distillset.evaluation import Ledger, Protocol
 from distillset.export import export
 from distillset.methods import DC, DM, MTT
 from distillset.report import report
@@ -53,7 +53,7 @@ def cycle(work: Path, number: int) -> None:
     distil(out, data=data, method=method, seed=number)
     synthetic = SyntheticSet.load(out)
     rows = evaluate(
-        synthetic, data, networks=(toys.NETWORK,), repeats=2, epochs=3, seed=number,
+        synthetic, data, networks=(toys.NETWORK,), repeats=2, protocol=Protocol(epochs=3), seed=number,
         ledger=Ledger(out / "accuracies"), machine=toys.EAGER,
     )  # fmt: skip
     assert len(rows) == 2

@@ -52,7 +52,7 @@ COMMANDS: dict[str, Callable[[Path, Path], list[str]]] = {
     "report": lambda folder, out: ["report", str(folder), "--out", str(out / "page.html")],
     "export": lambda folder, out: ["export", str(folder), "--to", "parquet", "--out", str(out / "hub")],
     "evaluate": lambda folder, out: ["evaluate", str(folder), "--networks", toys.NETWORK, "--repeats", "1", "--epochs",
-                                     "0", "--no-baseline", *EAGER],
+                                     "0", "--beside", "none", *EAGER],
 }  # fmt: skip
 
 WRONG = [

@@ -15,6 +15,7 @@ import torch
 
 from distillset.commands import main
 from distillset.data.synthetic import SyntheticSet
+from distillset.distillation.record import Record
 from distillset.errors import DiskError, InputError
 from distillset.store import LOCK, locked, read_json, sweep, write_atomically, write_json
 from distillset.training import ExpertSetting, train_experts
@@ -24,7 +25,7 @@ from tests.bad_input.case import EAGER
 from tests.faults.folders import half_written, temporaries
 from tests.runs import STEPS, assert_same_end, distil
 
-KEEP_ALL = {"checkpoint_seconds": 0.0}
+KEEP_ALL = Record(checkpoint_seconds=0.0)
 
 
 class At(Watcher):
@@ -60,7 +61,7 @@ def test_a_disk_that_fills_up_during_a_run(tmp_path: Path, uninterrupted: Path) 
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
     with files_of_at_most(2**40), pytest.raises(DiskError, match=r"safetensors: cannot be written .*File too large"):
-        distil(out, watcher=At(3, fill), **KEEP_ALL)
+        distil(out, watcher=At(3, fill), record=KEEP_ALL)
     assert half_written(tmp_path) == []
     assert temporaries(out) == []
     assert (out / "checkpoints" / "step-2.safetensors").is_file()
@@ -84,7 +85,7 @@ def test_any_write_that_fails(
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", fail)
         with pytest.raises(DiskError, match=f"cannot be written \\({os.strerror(number)}\\); what was whole is kept"):
-            distil(out, **KEEP_ALL)
+            distil(out, record=KEEP_ALL)
     assert half_written(tmp_path) == []
     assert temporaries(out) == []
     distil(out)
@@ -139,7 +140,7 @@ def test_a_folder_that_is_removed_during_the_run(tmp_path: Path, replaced: bool)
             (out / LOCK).touch()
 
     with pytest.raises(DiskError, match="run: was removed or replaced during the run"):
-        distil(out, watcher=At(3, remove), **KEEP_ALL)
+        distil(out, watcher=At(3, remove), record=KEEP_ALL)
     assert out.exists() == replaced
     if replaced:
         assert [path.name for path in out.iterdir()] == [LOCK]

@@ -14,7 +14,7 @@ from distillset import load, select
 from distillset.commands import main
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import DivergedError
-from distillset.evaluation import Ledger, evaluate, table
+from distillset.evaluation import Ledger, Protocol, evaluate, table
 from distillset.keys import Key
 from distillset.nets import Network
 from distillset.studies import compare
@@ -27,7 +27,7 @@ from tests.runs import Recorder, distil
 from tests.watchers import Networks, Notes
 from tools.results import pooled
 
-FEW: dict[str, Any] = {"networks": (toys.NETWORK,), "epochs": 6, "baseline": False, "machine": toys.EAGER}
+FEW: dict[str, Any] = {"networks": (toys.NETWORK,), "protocol": Protocol(epochs=6), "beside": (), "machine": toys.EAGER}
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def test_rates_that_blow_a_network_up(chosen: SyntheticSet, rate: float, network
 
 @pytest.mark.parametrize("rate", [1e3, 1e30])
 def test_a_set_whose_learned_rate_diverges_has_no_accuracy(chosen: SyntheticSet, rate: float, tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger")
+    ledger = Ledger(tmp_path / "ledger", tmp_path / "networks")
     notes: list[str] = []
     with pytest.raises(DivergedError, match=r"synthetic: the logits of all 2 networks .* not finite .* at rate"):
         evaluate(
-            replace(chosen, lr=rate), toys.toy_data(), repeats=2, protocol="mtt", ledger=ledger, watcher=Notes(notes),
-            **FEW, save_networks=tmp_path / "networks",
+            replace(chosen, lr=rate), toys.toy_data(), repeats=2, ledger=ledger, watcher=Notes(notes),
+            **{**FEW, "protocol": Protocol("mtt", epochs=6)},
         )  # fmt: skip
     assert [note.split(" (")[0] for note in notes] == [f"synthetic: network {i} of 2" for i in (1, 2)]
     assert not list(tmp_path.rglob("*.json")), "nothing is remembered"
@@ -118,7 +118,7 @@ def test_rows_of_other_sets_are_not_pooled() -> None:
 def test_one_value_alone_has_no_significance() -> None:
     assert welch((0.5,), (0.25, 0.75)) == (0.0, 0.0, None)
     found = compare(
-        {"set": select(toys.toy_data(), "random", 1)}, toys.toy_data(), repeats=2, **{**FEW, "baseline": True}
+        {"set": select(toys.toy_data(), "random", 1)}, toys.toy_data(), repeats=2, **{**FEW, "beside": ("random",)}
     )
     assert json.dumps(found.to_json(), allow_nan=False)
 
@@ -141,7 +141,19 @@ def test_the_command_line_says_so_in_one_line(
     monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "cache"))
     toy = load(toys.toy_file(tmp_path / "toy.npz"), watcher=Watcher())
     folder = replace(select(toy, "random", 1), lr=1e6).save(tmp_path / "set")
-    few = ["--networks", toys.NETWORK, "--repeats", "2", "--epochs", "3", "--no-baseline", "--protocol", "mtt", *EAGER]
+    few = [
+        "--networks",
+        toys.NETWORK,
+        "--repeats",
+        "2",
+        "--epochs",
+        "3",
+        "--beside",
+        "none",
+        "--protocol",
+        "mtt",
+        *EAGER,
+    ]
     assert main(["evaluate", str(folder), "--save", *few]) == 3
     shown = capsys.readouterr()
     assert shown.out == ""

@@ -16,7 +16,7 @@ from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.escapes import printable
-from distillset.evaluation import evaluate
+from distillset.evaluation import Ledger, Protocol, evaluate
 from distillset.export import EXPORTERS, export
 from distillset.report import report
 from distillset.store import read_json, write_json
@@ -67,8 +67,8 @@ def test_trained_networks_stay_in_their_folder(hostile: SyntheticSet, tmp_path: 
     data, kept = Data(real, real, "toy"), tmp_path / "inside" / "networks"
     before = files(tmp_path)
     evaluate(
-        hostile, data, artifact="../../../away\x1b[31m", networks=(toys.NETWORK,), repeats=1, epochs=0, baseline=False,
-        save_networks=kept, machine=toys.EAGER,
+        hostile, data, artifact="../../../away\x1b[31m", networks=(toys.NETWORK,), repeats=1,
+        protocol=Protocol(epochs=0), beside=(), ledger=Ledger(None, kept), machine=toys.EAGER,
     )  # fmt: skip
     new = files(tmp_path) - before
     assert len(new) == 1
@@ -142,7 +142,7 @@ def test_nothing_that_a_card_names_is_imported_or_run(
     made = distil(ipc=1, steps=1)
     card = {**made.card, "method": "stranger:run", "settings": {"network": "stranger:run", "init": "stranger:run"}}
     SyntheticSet(made.images, made.labels, made.spec, {**card, "data": {"source": str(toy)}}).save(folder)
-    few = ["--networks", toys.NETWORK, "--repeats", "1", "--epochs", "0", "--no-baseline", *EAGER]
+    few = ["--networks", toys.NETWORK, "--repeats", "1", "--epochs", "0", "--beside", "none", *EAGER]
     assert main(["evaluate", str(folder), *few]) == 0
     assert main(["verify", str(folder)]) == 0
     assert main(["report", str(folder), "--out", str(tmp_path / "page.html")]) == 0

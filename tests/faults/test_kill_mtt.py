@@ -23,7 +23,7 @@ from functools import partial
 import distillset.commands.distill as verb
 from distillset.commands import main
 
-verb.distill = partial(verb.distill, checkpoint_seconds=0)  # so that a kill seldom falls between checkpoints
+verb.Record = partial(verb.Record, checkpoint_seconds=0)  # so that a kill seldom falls between checkpoints
 sys.exit(main(sys.argv[1:]))
 """
 

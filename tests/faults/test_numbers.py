@@ -15,6 +15,7 @@ from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.data.whiten import Whitening
 from distillset.errors import DivergedError, InputError
+from distillset.evaluation import Protocol
 from distillset.keys import Key
 from distillset.methods import DC, DM, MTT, Inputs, Leaves, Method, Piece, Task
 from distillset.sources.load import Data
@@ -184,7 +185,9 @@ def test_a_thousand_classes(tmp_path: Path) -> None:
     made = distil(tmp_path / "run", data=data, method=DM(batch_real=2), ipc=1, steps=1, snapshots=0)
     assert made.labels.tolist() == list(range(1000))
     assert bool(torch.isfinite(made.images).all())
-    (row,) = evaluate(made, data, networks=(toys.NETWORK,), repeats=1, epochs=0, baseline=False, machine=toys.EAGER)
+    (row,) = evaluate(
+        made, data, networks=(toys.NETWORK,), repeats=1, protocol=Protocol(epochs=0), beside=(), machine=toys.EAGER
+    )
     assert 0 <= row.mean <= 1
 
 

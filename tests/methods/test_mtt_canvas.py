@@ -12,8 +12,9 @@ from torch import Tensor
 from distillset import SyntheticSet, evaluate
 from distillset.augment import Augmentation, Crop, Table
 from distillset.distillation.initial import from_real
+from distillset.distillation.record import Record
 from distillset.errors import InputError, InterruptedRun
-from distillset.evaluation import read_snapshots
+from distillset.evaluation import Protocol, read_snapshots
 from distillset.keys import Key, fold, permutation
 from distillset.methods import MTT
 from tests import toys
@@ -79,7 +80,7 @@ def test_it_starts_from_real_images_side_by_side() -> None:
 
 
 def test_the_artifact_says_what_it_holds_and_is_evaluated_on_crops(tmp_path: Path) -> None:
-    synthetic = distil(tmp_path / "run", method=TEXTURE, snapshots=2)
+    synthetic = distil(tmp_path / "run", method=TEXTURE, record=Record(snapshots=2))
     loaded = SyntheticSet.load(tmp_path / "run")
     assert torch.equal(loaded.images, synthetic.images)
     assert (loaded.canvas, loaded.ipc, len(loaded), tuple(loaded.images.shape)) == (2, 2, 6, (6, 3, 16, 16))
@@ -87,7 +88,13 @@ def test_the_artifact_says_what_it_holds_and_is_evaluated_on_crops(tmp_path: Pat
     assert json.loads((tmp_path / "run" / "card.json").read_text())["canvas"] == 2
     assert "canvas of 2x2 images" in (tmp_path / "run" / "README.md").read_text()
     assert all(shown.canvas == 2 for shown in read_snapshots(tmp_path / "run", loaded).values())
-    compute = {"networks": (toys.NETWORK,), "repeats": 2, "epochs": 3, "baseline": False, "machine": toys.EAGER}
+    compute = {
+        "networks": (toys.NETWORK,),
+        "repeats": 2,
+        "protocol": Protocol(epochs=3),
+        "beside": (),
+        "machine": toys.EAGER,
+    }
     rows = [evaluate(loaded, toys.toy_data(), **compute)[0] for _ in range(2)]
     assert rows[0].accuracies == rows[1].accuracies
 
@@ -102,7 +109,13 @@ def test_a_network_is_shown_another_crop_every_time(monkeypatch: pytest.MonkeyPa
 
     synthetic = distil(method=TEXTURE, steps=0)
     monkeypatch.setattr(Crop, "apply", spy)
-    settings = {"networks": (toys.NETWORK,), "repeats": 1, "epochs": 9, "baseline": False, "machine": toys.EAGER}
+    settings = {
+        "networks": (toys.NETWORK,),
+        "repeats": 1,
+        "protocol": Protocol(epochs=9),
+        "beside": (),
+        "machine": toys.EAGER,
+    }
     evaluate(synthetic, toys.toy_data(), **settings)
     assert len(set(drawn)) == len(drawn) == 10
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from distillset.distillation.record import Record
 from distillset.distillation.run_folder import RunFolder
 from distillset.engine import Compute, Engine
 from distillset.errors import DivergedError, InterruptedRun
@@ -120,7 +121,7 @@ def test_nothing_is_left_in_temporary_folders(tmp_path: Path, monkeypatch: pytes
 
 def test_snapshots_hold_what_the_artifact_would(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    synthetic = distil(out, method=FULL, snapshots=2)
+    synthetic = distil(out, method=FULL, record=Record(snapshots=2))
     shown = read_snapshots(out, synthetic)
     assert list(shown) == [0, 2, 4]
     assert all(torch.equal(shown[4].tensors()[name], tensor) for name, tensor in synthetic.tensors().items())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from distillset import DM, SyntheticSet, distill
+from distillset.distillation.record import Record
 from tests import toys
 from tests.report.browser import Browser, browser, program
 
@@ -32,8 +33,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def accuracy(synthetic: SyntheticSet) -> float:
         return next(measured)
 
-    options: dict[str, Any] = {"steps": 4, "snapshots": 4, "evaluate": accuracy, "evaluate_every": 2}
-    distill(real, DM(batch_real=6, lr=50.0), 2, network=toys.NETWORK, out=folder, **options, machine=toys.EAGER)
+    record = Record(4, accuracy, evaluate_every=2)
+    method = DM(batch_real=6, lr=50.0)
+    distill(real, method, 2, steps=4, network=toys.NETWORK, out=folder, record=record, machine=toys.EAGER)
     of = {"fingerprint": SyntheticSet.load(folder).fingerprint()}
     rows = [row(str(folder), 0.6, **of), row("random", 0.4, **of), row("whole", 0.9, **of),
             row(str(folder), 0.55, "mlp", **of)]  # fmt: skip
@@ -45,7 +47,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of other settings, with one image a class and fewer snapshots."""
     folder = tmp_path_factory.mktemp("others") / "second"
-    distill(toys.toy(), DM(batch_real=4), 1, steps=2, snapshots=1, network=toys.NETWORK, out=folder, machine=toys.EAGER)
+    record, method = Record(snapshots=1), DM(batch_real=4)
+    distill(toys.toy(), method, 1, steps=2, network=toys.NETWORK, out=folder, record=record, machine=toys.EAGER)
     return folder
 
 

@@ -131,11 +131,11 @@ def test_networks_too_few_for_the_time_are_told_as_partial(
 
     monkeypatch.setattr(Ledger, "add", slow)
     four = plans("dm-mnist-2", networks=4)
-    (outcome,) = call(*four, budget=Budget(240.0, clock), baseline=False)
+    (outcome,) = call(*four, budget=Budget(240.0, clock), beside=())
     assert (outcome.state, trained) == ("partial", [0])
     found = result(tmp_path, "dm-mnist-2")
     assert (found["complete"], found["networks_wanted"], found["rows"][0]["n"]) == (False, 4, 1)
-    (outcome,) = call(*four, budget=Budget(1000.0, clock), baseline=False)
+    (outcome,) = call(*four, budget=Budget(1000.0, clock), beside=())
     assert (outcome.state, trained) == ("done", [0, 1, 2, 3])
     found = result(tmp_path, "dm-mnist-2")
     assert (found["complete"], found["rows"][0]["n"]) == (True, 4)
@@ -209,10 +209,10 @@ def test_random_images_are_drawn_anew_for_each_network(call: Any, tmp_path: Path
 
 
 def test_fewer_steps_have_a_result_of_their_own_and_can_grow(call: Any, tmp_path: Path) -> None:
-    call(*plans("dm-mnist-2", steps=3), baseline=False)
+    call(*plans("dm-mnist-2", steps=3), beside=())
     assert result(tmp_path, "dm-mnist-2-3-steps")["steps"] == 3
     watcher = Recorder()
-    call(*plans("dm-mnist-2"), watcher=watcher, baseline=False)
+    call(*plans("dm-mnist-2"), watcher=watcher, beside=())
     assert watcher.told("going on from step 3 of 6")
     assert result(tmp_path, "dm-mnist-2")["steps"] == 6
     assert result(tmp_path, "dm-mnist-2-3-steps")["steps"] == 3
@@ -222,11 +222,11 @@ def test_a_setting_that_is_given_is_told_wherever_the_row_is(call: Any, tmp_path
     (plan,) = plans("dm-mnist-2", given=["batch_real=3", "lr=1.0"])  # the second is the row's own
     assert (plan.name, plan.departures) == ("dm-mnist-2-batch_real-3", ["batch_real 3"])
     assert plan.passes < plans("dm-mnist-2")[0].passes
-    (outcome,) = call(plan, baseline=False)
+    (outcome,) = call(plan, beside=())
     assert outcome.state == "done"
     found = result(tmp_path, plan.name)
     assert (found["departures"], found["settings"]["batch_real"], found["steps"]) == (["batch_real 3"], 3, 6)
-    assert call(plan, baseline=False)[0].told.startswith("was there already")
+    assert call(plan, beside=())[0].told.startswith("was there already")
 
 
 def test_settings_in_place_of_recommended_ones() -> None:
@@ -303,7 +303,7 @@ def test_trajectories_are_matched_in_slices_too(call: Any, tmp_path: Path, table
     table["mtt-mnist-1"] = Preset("mtt", "mnist", 1, 3, 4, "dm", "", small, None, None, toys.NETWORK)
     clock, states = Clock(), []
     for _ in range(4):
-        (outcome,) = call(*plans("mtt-mnist-1"), budget=Budget(400.0, clock), watcher=Ticking(clock), baseline=False)
+        (outcome,) = call(*plans("mtt-mnist-1"), budget=Budget(400.0, clock), watcher=Ticking(clock), beside=())
         states.append(outcome.state)
     assert states == ["partial", "done", "done", "done"]
     assert result(tmp_path, "mtt-mnist-1")["method"] == "mtt"

@@ -10,7 +10,7 @@ from scipy import stats
 from distillset.coresets import select
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
-from distillset.evaluation import Row
+from distillset.evaluation import Protocol, Row
 from distillset.sources.load import Data
 from distillset.studies.compare import Comparison, compare, differences, holm, welch
 from tests import toys
@@ -29,7 +29,7 @@ def run(artifacts: dict[str, SyntheticSet], data: Data = DATA, **changes: Any) -
     settings: dict[str, Any] = {
         "networks": (toys.NETWORK,),
         "repeats": 4,
-        "epochs": 30,
+        "protocol": Protocol(epochs=30),
         "machine": toys.EAGER,
         **changes,
     }
@@ -110,7 +110,7 @@ def test_networks_are_compared_each_for_itself() -> None:
 
 
 def test_under_one_protocol_with_one_random_row() -> None:
-    found = run({"good": replace(GOOD, card={"method": "dc"}), "wrong": WRONG}, epochs=2)
+    found = run({"good": replace(GOOD, card={"method": "dc"}), "wrong": WRONG}, protocol=Protocol(epochs=2))
     assert [row.artifact for row in found.rows] == ["good", "random", "wrong"]
     assert {row.protocol for row in found.rows} == {"dc-2-epochs"}, "that of the first one's method"
     pairs = {(d.first, d.second): d for d in found.differences}
@@ -121,7 +121,7 @@ def test_under_one_protocol_with_one_random_row() -> None:
 
 
 def test_sets_of_other_sizes_have_random_rows_of_their_own() -> None:
-    found = run({"good": GOOD, "one": select(DATA, "random", 1)}, epochs=2, repeats=2)
+    found = run({"good": GOOD, "one": select(DATA, "random", 1)}, protocol=Protocol(epochs=2), repeats=2)
     assert [row.artifact for row in found.rows] == ["good", "random-3", "one", "random-1"]
 
 

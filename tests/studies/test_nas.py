@@ -10,16 +10,17 @@ import pytest
 from distillset import select
 from distillset.data.whiten import Whitening
 from distillset.errors import InputError, InterruptedRun
+from distillset.evaluation import Protocol
 from distillset.evaluation.bench import Bench
 from distillset.sources.load import Data
 from distillset.studies import nas
-from distillset.studies.nas import _differences, _parts, _told
+from distillset.studies.nas import Sample, _differences, _parts, _told
 from tests import toys
 from tests.runs import Recorder
 
 DATA = toys.toy_data((20, 20, 20))
 SMALL: dict[str, Any] = {
-    "count": 4, "ipc": 1, "distill_steps": 1, "epochs": 1, "proxy_epochs": 1, "machine": toys.EAGER,
+    "ipc": 1, "distill_steps": 1, "epochs": 1, "machine": toys.EAGER,
 }  # fmt: skip
 
 
@@ -30,8 +31,20 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("distillset.studies.space.DEPTHS", (1, 2))
 
 
-def run(out: Path, *proxies: str, data: Data = DATA, **changes: Any) -> dict[str, Any]:
-    return nas(data, proxies or ("random",), out, **{**SMALL, **changes})
+def run(
+    out: Path,
+    *proxies: str,
+    data: Data = DATA,
+    networks: int = 4,
+    images: int | None = None,
+    top: float = 0.25,
+    protocol: str = "dm",
+    proxy_epochs: int = 1,
+    **changes: Any,
+) -> dict[str, Any]:
+    """A small search of which single arguments, or fields of its sample and protocol, are changed."""
+    how: dict[str, Any] = {"sample": Sample(networks, images, top), "protocol": Protocol(protocol, proxy_epochs)}
+    return nas(data, proxies or ("random",), out, **{**SMALL, **how, **changes})
 
 
 def test_validation_images_are_held_out_before_anything() -> None:
@@ -133,7 +146,7 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_sample_may_grow(tmp_path: Path) -> None:
     first = run(tmp_path)
-    more = run(tmp_path, count=5)
+    more = run(tmp_path, networks=5)
     assert [one["accuracy"] for one in more["networks"][:4]] == [one["accuracy"] for one in first["networks"]]
     assert more["sample"] == 5
 
@@ -141,14 +154,14 @@ def test_a_sample_may_grow(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"count": 3}, "--sample 3: must be from 4 to 180"),
-        ({"count": 181}, "--sample 181: must be from 4 to 180"),
+        ({"networks": 3}, "--sample 3: must be from 4 to 180"),
+        ({"networks": 181}, "--sample 181: must be from 4 to 180"),
         ({"ipc": 0}, "--ipc 0: must be at least 1"),
         ({"images": 5}, "--images 5: must be from 6 to 60"),
         ({"images": 61}, "--images 61: must be from 6 to 60"),
         ({"repeats": 0}, "--repeats 0: must be at least 1"),
-        ({"fraction": 0.0}, "--top 0.0: must be above 0"),
-        ({"fraction": 1.5}, "--top 1.5: must be above 0"),
+        ({"top": 0.0}, "--top 0.0: must be above 0"),
+        ({"top": 1.5}, "--top 1.5: must be above 0"),
         ({"epochs": -1}, "epochs -1"),
         ({"proxy_epochs": -1}, "epochs -1"),
         ({"protocol": "quick"}, "--protocol quick"),

@@ -6,7 +6,7 @@ import pytest
 
 from distillset.errors import InputError
 from distillset.nets import Network, canonical
-from distillset.studies.space import sample, space
+from distillset.studies.space import draw_networks, space
 from tests import toys
 
 
@@ -24,7 +24,7 @@ def test_names_build_what_they_say() -> None:
     spec = toys.spec_of(1, 28, 28)
     found = space(spec)
     assert len(found) == 720
-    for name in sample(list(found), 12, 0):
+    for name in draw_networks(list(found), 12, 0):
         config, layers = found[name], [str(layer) for layer in Network.of(name, spec).module.modules()]
         convolutions = [text for text in layers if text.startswith(("GreyConv2d(", "Conv2d("))]
         assert len(convolutions) == config.depth
@@ -45,12 +45,12 @@ def test_what_would_pool_to_nothing_is_left_out() -> None:
 
 def test_a_larger_sample_contains_a_smaller_one() -> None:
     names = [str(i) for i in range(50)]
-    assert sample(names, 24, 1)[:10] == sample(names, 10, 1)
-    assert sample(names, 24, 1) != sample(names, 24, 2)
-    assert sorted(sample(names, 50, 1)) == sorted(names)
+    assert draw_networks(names, 24, 1)[:10] == draw_networks(names, 10, 1)
+    assert draw_networks(names, 24, 1) != draw_networks(names, 24, 2)
+    assert sorted(draw_networks(names, 50, 1)) == sorted(names)
 
 
 @pytest.mark.parametrize("count", [3, 51])
 def test_samples_out_of_range(count: int) -> None:
-    with pytest.raises(InputError, match=f"count={count}: must be from 4 to 50"):
-        sample([str(i) for i in range(50)], count, 0)
+    with pytest.raises(InputError, match=f"networks={count}: must be from 4 to 50"):
+        draw_networks([str(i) for i in range(50)], count, 0)

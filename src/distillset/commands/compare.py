@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from distillset.commands.evaluating import add_evaluation, evaluation
+from distillset.commands.evaluating import add_evaluation, beside, evaluation
 from distillset.commands.options import add_data, load_data
 from distillset.commands.progress import CommandProgress
 from distillset.data.synthetic import SyntheticSet
-from distillset.evaluation import table
+from distillset.evaluation import Protocol, table
 from distillset.studies import compare
 from distillset.studies.plot import check_plot, plot_rows
 
@@ -34,8 +34,8 @@ def run(options: argparse.Namespace) -> int:
     found = compare(
         artifacts,
         data,
-        augment=options.augment,
-        baseline=not options.no_baseline,
+        protocol=Protocol(options.protocol, options.epochs, options.augment),
+        beside=beside(options),
         watcher=watcher,
         **evaluation(options),
     )

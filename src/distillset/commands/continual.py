@@ -8,7 +8,7 @@ from typing import Any
 from distillset.commands.options import add_data, add_study, load_data, machine
 from distillset.commands.progress import Terminal
 from distillset.coresets import SELECTORS
-from distillset.evaluation import PROTOCOLS
+from distillset.evaluation import PROTOCOLS, Protocol
 from distillset.methods import METHODS
 from distillset.studies import Point, continual
 from distillset.studies.continual import PLOT, RESULT
@@ -54,8 +54,7 @@ def run(options: argparse.Namespace) -> int:
             distill_steps=options.distill_steps,
             network=options.network,
             repeats=options.repeats,
-            protocol=options.protocol,
-            epochs=options.epochs,
+            protocol=Protocol(options.protocol, options.epochs),
             watcher=terminal,
             machine=machine(options),
         )

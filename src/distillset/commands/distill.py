@@ -14,6 +14,7 @@ from distillset.commands.progress import Terminal
 from distillset.data.grid import GRID
 from distillset.data.synthetic import SyntheticSet
 from distillset.distill import distill
+from distillset.distillation.record import Record
 from distillset.distillation.run_folder import threads_before
 from distillset.evaluation import evaluate
 from distillset.methods import METHODS, field_type
@@ -93,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
                     data,
                     networks=(options.network,),
                     repeats=1,
-                    baseline=False,
+                    beside=(),
                     machine=on,
                     watcher=Watcher(),  # the terminal hears of the accuracy from the run
                 )
@@ -108,11 +109,8 @@ def run(options: argparse.Namespace) -> int:
             network=options.network,
             init=options.init,
             whiten=options.whiten,
-            whiten_large=options.whiten_large,
             out=options.out,
-            snapshots=options.snapshots,
-            evaluate=accuracy,
-            evaluate_every=options.evaluate_every,
+            record=Record(options.snapshots, accuracy, options.evaluate_every),
             watcher=terminal,
             machine=on,
         )

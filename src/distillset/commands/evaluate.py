@@ -2,18 +2,19 @@
 
 import argparse
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from distillset.augment import NONE
-from distillset.commands.evaluating import add_evaluation, evaluation
+from distillset.commands.evaluating import add_evaluation, beside, evaluation
 from distillset.commands.options import add_data, load_data
 from distillset.commands.progress import CommandProgress
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
-from distillset.evaluation import choose, evaluate, read_snapshots, table
+from distillset.evaluation import Protocol, Snapshots, evaluate, read_snapshots, table
 from distillset.evaluation.scores import score
 from distillset.report import ACCURACY
 from distillset.sources.load import Data
@@ -31,10 +32,6 @@ def add(verbs: Any) -> None:
     add_data(parser, None)
     add_evaluation(parser)
     parser.add_argument("--hard-labels", action="store_true", help="the most probable class instead of soft labels")
-    parser.add_argument(
-        "--soft-random", action="store_true", help="also random images with soft labels of a network trained on all"
-    )
-    parser.add_argument("--whole", action="store_true", help="also the whole real set, under its own protocol")
     parser.add_argument(
         "--select",
         choices=("last", "validation"),
@@ -64,31 +61,24 @@ def run(options: argparse.Namespace) -> int:
     fits = (data.train.spec.shape, data.train.spec.classes) == (synthetic.spec.shape, synthetic.spec.classes)
     if fits and made_from not in (None, data.train.fingerprint()):
         write_note(f"note: the artifact was not made from this training set ({data.source})")
-    needs_snapshots = options.select == "validation" or options.best_on_test
     soft = options.scores and synthetic.labels.dim() > 1 and not options.hard_labels
+    protocol = Protocol(options.protocol, options.epochs, options.augment, "hard" if options.hard_labels else "own")
     if options.scores:
-        _check_scores(options, str(synthetic.card.get("method", "")), synthetic.spec)
+        _check_scores(protocol, str(synthetic.card.get("method", "")), synthetic.spec)
     tried = partial(
         evaluate,
         synthetic,
         data,
         artifact=str(options.artifact),
-        snapshots=read_snapshots(options.artifact, synthetic) if needs_snapshots else None,
-        select=options.select,
-        best_on_test=options.best_on_test,
-        save_networks=options.save_networks,
-        **evaluation(options),
+        snapshots=_snapshots(options, synthetic),
+        **evaluation(options, options.save_networks),
     )
-    rows = tried(
-        augment=options.augment,
-        hard_labels=options.hard_labels,
-        baseline=not options.no_baseline or (options.scores and not soft),
-        soft_random=options.soft_random or soft,
-        with_whole=options.whole or options.scores,
-    )
+    random = "soft-random" if soft else "random"
+    needed = (random, "whole") if options.scores else ()
+    rows = tried(protocol=protocol, beside=(*beside(options), *needed))
     if options.scores:
-        rows += tried(augment=NONE, hard_labels=options.hard_labels, baseline=not soft, soft_random=soft)
-        rows += tried(augment=options.augment, hard_labels=True, baseline=False) if soft else []
+        rows += tried(protocol=replace(protocol, augment=NONE), beside=(random,))
+        rows += tried(protocol=replace(protocol, labels="hard"), beside=()) if soft else []
     found = score(rows, str(options.artifact)) if options.scores else []
     if options.save:
         write_json(options.artifact / ACCURACY, [row.to_json() for row in rows])
@@ -120,7 +110,14 @@ def _opened(options: argparse.Namespace) -> tuple[SyntheticSet, Data]:
     return read_pictures(options.artifact, data.train.spec, CommandProgress()), data
 
 
-def _check_scores(options: argparse.Namespace, method: str, spec: Spec) -> None:
+def _snapshots(options: argparse.Namespace, synthetic: SyntheticSet) -> Snapshots | None:
+    """The snapshots beside the artifact, where there is something to choose among them for."""
+    if options.select == "last" and not options.best_on_test:
+        return None
+    return Snapshots(read_snapshots(options.artifact, synthetic), options.select, options.best_on_test)
+
+
+def _check_scores(protocol: Protocol, method: str, spec: Spec) -> None:
     """Scores need an accuracy with augmentation: say so before anything is trained."""
-    if choose(options.protocol, method, spec).with_augmentation(options.augment).recipe.augmentation == NONE:
+    if protocol.resolve(method, spec).recipe.augmentation == NONE:
         raise InputError("scores", True, "the protocol has no augmentation to score; give one with `augment`")

@@ -1,6 +1,7 @@
 """What `evaluate` and `compare` share: which networks are trained, how, and what is told meanwhile."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from distillset.commands.options import add_machine, machine
@@ -26,21 +27,31 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--augment", metavar="STRATEGY", help="none, or operations joined by _, instead of the protocol's augmentation"
     )
-    parser.add_argument("--no-baseline", action="store_true", help="leave out random images of the same number")
+    parser.add_argument(
+        "--beside",
+        nargs="+",
+        default=["random"],
+        metavar="WHAT",
+        help="what is evaluated as well: random (real images of the same number), whole (the whole real set), "
+        "soft-random (random images with the soft labels of a network trained on all), or none (default random)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="names all random numbers")
     parser.add_argument("--no-cache", action="store_true", help="train anew what was measured before")
     parser.add_argument("--json", action="store_true", help="print what was found as JSON")
     add_machine(parser)
 
 
-def evaluation(options: argparse.Namespace) -> dict[str, Any]:
-    """What `add_evaluation` read, as arguments of the library's functions; but ``augment`` and the baseline."""
+def beside(options: argparse.Namespace) -> tuple[str, ...]:
+    """What ``--beside`` names."""
+    return () if options.beside == ["none"] else tuple(options.beside)
+
+
+def evaluation(options: argparse.Namespace, save_networks: Path | None = None) -> dict[str, Any]:
+    """What else `add_evaluation` read, as arguments of the library's functions; but the protocol."""
     return {
         "networks": tuple(options.networks),
         "repeats": options.repeats,
-        "protocol": options.protocol,
-        "epochs": options.epochs,
         "seed": options.seed,
-        "ledger": None if options.no_cache else Ledger(cache_folder("accuracies")),
+        "ledger": Ledger(None if options.no_cache else cache_folder("accuracies"), save_networks),
         "machine": machine(options),
     }

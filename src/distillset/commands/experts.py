@@ -106,7 +106,7 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
     compute = Compute(**mesh.agree(compute.to_json()), reasons=compute.reasons)
     for reason in compute.reasons:
         terminal.note(reason)
-    real = whitened(real, whiten, options.whiten_large, None, terminal, mesh)
+    real = whitened(real, whiten, None, terminal, mesh)
     engine = Engine(compute, terminal)
     made = train_experts(engine, module, real, setting, out, options.count, epochs, terminal, mesh)
     return made, epochs

@@ -12,7 +12,7 @@ from distillset.data.grid import GRID
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
-from distillset.evaluation import Ledger
+from distillset.evaluation import Ledger, Protocol
 from distillset.export import EXPORTERS, VALUES, export, read_pt
 from distillset.export.hub import push
 from distillset.export.measure import measure
@@ -93,8 +93,7 @@ def run_export(options: argparse.Namespace) -> int:
             data,
             network=options.network,
             repeats=options.repeats,
-            protocol=options.protocol,
-            epochs=options.epochs,
+            protocol=Protocol(options.protocol, options.epochs),
             ledger=Ledger(cache_folder("accuracies")),
             machine=machine(options),
         )

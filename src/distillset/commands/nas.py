@@ -6,9 +6,9 @@ from typing import Any
 
 from distillset.commands.options import add_data, add_study, load_data, machine
 from distillset.commands.progress import Terminal
-from distillset.evaluation import PROTOCOLS
+from distillset.evaluation import PROTOCOLS, Protocol
 from distillset.studies import nas
-from distillset.studies.nas import PLOT, RESULT
+from distillset.studies.nas import PLOT, RESULT, Sample
 
 
 def add(verbs: Any) -> None:
@@ -24,7 +24,7 @@ def add(verbs: Any) -> None:
         help="selectors, methods, or folders of artifacts",
     )
     parser.add_argument(
-        "--sample", dest="count", type=int, default=24, help="networks, of the 720 of the space (default 24)"
+        "--sample", dest="networks", type=int, default=24, help="networks, of the 720 of the space (default 24)"
     )
     parser.add_argument("--ipc", type=int, default=10, help="images per class of proxies that are made (default 10)")
     parser.add_argument("--images", type=int, help="use about so many training images (default: all)")
@@ -35,7 +35,6 @@ def add(verbs: Any) -> None:
     parser.add_argument("--repeats", type=int, default=1, help="networks of each kind on each set (default 1)")
     parser.add_argument(
         "--top",
-        dest="fraction",
         type=float,
         default=0.25,
         help="the best by the whole set, 4 at least, told apart (default 0.25)",
@@ -51,16 +50,13 @@ def run(options: argparse.Namespace) -> int:
             load_data(options, terminal),
             options.proxies,
             options.out,
-            count=options.count,
+            sample=Sample(options.networks, options.images, options.top),
             ipc=options.ipc,
-            images=options.images,
             seed=options.seed,
             distill_steps=options.distill_steps,
             epochs=options.epochs,
-            proxy_epochs=options.proxy_epochs,
-            protocol=options.protocol,
+            protocol=Protocol(options.protocol, options.proxy_epochs),
             repeats=options.repeats,
-            fraction=options.fraction,
             watcher=terminal,
             machine=machine(options),
         )

@@ -94,11 +94,13 @@ def add_study(parser: argparse.ArgumentParser, memory: bool = True) -> None:
 
 
 def add_whiten(parser: argparse.ArgumentParser, default: str) -> None:
-    """``--whiten`` and ``--whiten-large``."""
+    """``--whiten``."""
     parser.add_argument(
-        "--whiten", default="auto", help=f"auto, none or zca: whitening in place of mean and std (default {default})"
+        "--whiten",
+        default="auto",
+        help="auto, none or zca: whitening in place of mean and std; zca-large takes images above 32x32x3, too "
+        f"(default {default})",
     )
-    parser.add_argument("--whiten-large", action="store_true", help="allow it for images above 32x32x3")
 
 
 def size(text: str) -> tuple[int, int]:

@@ -55,7 +55,12 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument("--jobs", type=int, default=1, help="rows at a time, each in a process of its own (default 1)")
     parser.add_argument("--networks", type=int, default=5, help="fresh networks a row (default 5)")
-    parser.add_argument("--no-baseline", action="store_true", help="never evaluate random images beside the rows")
+    parser.add_argument(
+        "--beside",
+        choices=("random", "none"),
+        default="random",
+        help="random: evaluate random images beside rows that are done when time is left (default); none: do not",
+    )
     parser.add_argument("--why", default="", help="reason to keep with results that fall short of their paper")
     parser.add_argument("--commit", metavar="HASH", help="of the source, to keep with the results")
     parser.add_argument("--seed", type=int, default=0, help="names all random numbers")
@@ -87,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
             data_dir=options.data_dir,
             machine=machine(options),
             seed=options.seed,
-            baseline=not options.no_baseline,
+            beside=("random",) if options.beside == "random" else (),
             watcher=terminal,
             why=options.why,
             commit=options.commit,
@@ -98,8 +103,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 PASSED_ON = ("results", "out", "steps", "distill_for", "networks", "why", "commit", "seed", "data_dir", "device",
-             "precision", "compile", "memory")  # fmt: skip
-SWITCHES = ("recommended", "improved", "no_baseline", "quiet")
+             "precision", "compile", "memory", "beside")  # fmt: skip
+SWITCHES = ("recommended", "improved", "quiet")
 
 
 def _side_by_side(options: argparse.Namespace, rows: Sequence[str], budget: Budget) -> int:

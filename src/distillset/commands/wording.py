@@ -120,7 +120,7 @@ def _name(action: argparse.Action) -> str:
 
 
 def _typed(action: argparse.Action, value: object) -> str:
-    """The words by which a shell gives ``value``: ``--resize 32x48``, ``--whiten-large``, ``SELECTOR best``."""
+    """The words by which a shell gives ``value``: ``--resize 32x48``, ``--crop``, ``SELECTOR best``."""
     if value is None or isinstance(value, bool):
         return _name(action)
     if isinstance(value, list | tuple):

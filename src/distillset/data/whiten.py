@@ -23,7 +23,7 @@ LARGEST = 3 * 32 * 32
 CHUNK = 256
 """Images at a time: so many products of bytes add up exactly in float32 (256 * 255^2 < 2^24), and twice as fast."""
 
-WHITENINGS = ("none", "zca")
+WHITENINGS = ("auto", "none", "zca", "zca-large")
 FILE = "whitening.safetensors"
 """What `Whitening.save` writes is called in a folder of its own."""
 
@@ -140,16 +140,16 @@ class Whitening:
         return self._moved[device]
 
 
-def check_size(numbers: int, forced: bool) -> None:
-    """Whether images are small enough to be whitened, or that is forced.
+def check_size(numbers: int, large: bool) -> None:
+    """Whether images are small enough to be whitened, or large ones are allowed.
 
     Raises:
         InputError: they are not.
     """
-    if numbers > LARGEST and not forced:
+    if numbers > LARGEST and not large:
         raise InputError(
             "whiten",
             "zca",
             f"images of {numbers:,} numbers need a matrix of {4e-9 * numbers**2:,.1f} GB; allowed are {LARGEST:,} "
-            "numbers (32x32x3), and more with `whiten_large=True`",
+            "numbers (32x32x3), and more with `whiten='zca-large'`",
         )

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from distillset.data.synthetic import SyntheticSet
 from distillset.distillation.episodes import Episodes
 from distillset.distillation.learned import FINE, KEPT, LARGEST, NOT_FINITE, OUT_OF_PATIENCE, Account, Learned
+from distillset.distillation.record import Record
 from distillset.distillation.run_folder import Checkpoint, RunFolder
 from distillset.engine.hardware import forget_peak, hardware, memory, peak
 from distillset.errors import DivergedError, InputError, InterruptedRun
@@ -18,10 +19,6 @@ from distillset.keys import Key
 from distillset.mesh import Mesh
 from distillset.methods import Leaf, Matcher, Task
 from distillset.watch import Watcher
-
-CHECKPOINT_SECONDS = 30.0
-"""A kill costs at most about this much work."""
-
 
 ADVICE = "the last good state is kept; try a smaller `lr`"
 
@@ -54,19 +51,9 @@ class Loop:
         self.skipped, self.in_a_row = 0, 0
         self._window = 1
 
-    def run(
-        self,
-        steps: int,
-        checkpoint_seconds: float,
-        snapshots: int,
-        evaluate: Callable[[SyntheticSet], float] | None,
-        every: int,
-    ) -> None:
+    def run(self, steps: int, record: Record) -> None:
         """Episodes up to ``steps``, with a checkpoint before the first and after the last."""
-        parts = min(snapshots, steps)
-        kept: set[int] = {0} if snapshots and self.folder else set()
-        if parts and self.folder:
-            kept = {round(steps * part / parts) for part in range(parts + 1)}
+        snapshots = record.steps_kept(steps) if self.folder else set()
         if self.folder:
             self.learned.keep_whole()
             self.folder.rewind(self.done)
@@ -75,30 +62,24 @@ class Loop:
         if self.done < steps:
             self._pilot(steps - self.done)
         with self.watcher.patience():
-            self._run(steps, checkpoint_seconds, kept, evaluate, every)
+            self._run(steps, record, snapshots)
 
-    def _run(
-        self,
-        steps: int,
-        checkpoint_seconds: float,
-        kept: set[int],
-        evaluate: Callable[[SyntheticSet], float] | None,
-        every: int,
-    ) -> None:
+    def _run(self, steps: int, record: Record, snapshots: set[int]) -> None:
         before = saved = time.monotonic()
         while True:
-            if self.folder and self.done in kept:
+            if self.folder and self.done in snapshots:
                 self.folder.snapshot(self.done, self._result())
             if self.done >= steps:
                 break
-            self._episodes(steps, self._pause(steps, kept, every if evaluate else 0))
+            self._episodes(steps, self._pause(steps, snapshots, record.every))
             now = time.monotonic()
             records = self._read(now - before, steps)
             before = now
-            if evaluate and every and self.done % every == 0 and self.mesh.writes and not self.watcher.stop():
+            due = record.every and self.done % record.every == 0
+            if record.evaluate and due and self.mesh.writes and not self.watcher.stop():
                 self._most()  # what the evaluation takes is not the run's
                 try:
-                    records[-1]["accuracy"] = evaluate(self.synthetic())
+                    records[-1]["accuracy"] = record.evaluate(self.synthetic())
                     self.watcher.accuracy(self.done, records[-1]["accuracy"])
                 except InterruptedRun:
                     pass  # `stop` says so below
@@ -108,16 +89,16 @@ class Loop:
                 forget_peak(self.task.device)
             self._log(records)
             stop = self.mesh.any(self.watcher.stop())
-            if stop or now - saved >= checkpoint_seconds:
+            if stop or now - saved >= record.checkpoint_seconds:
                 self._save()
                 saved = now
             if stop and self.done < steps:
                 raise self._stopped(steps)
         self._save()
 
-    def _pause(self, steps: int, kept: set[int], every: int) -> int:
+    def _pause(self, steps: int, snapshots: set[int], every: int) -> int:
         """The step up to which the device may go on by itself."""
-        ends = [steps, self.done + self._window, *(step for step in kept if step > self.done)]
+        ends = [steps, self.done + self._window, *(step for step in snapshots if step > self.done)]
         if every:
             ends.append((self.done // every + 1) * every)
         return min(ends)

@@ -1,7 +1,9 @@
 """A training set under the whitening that a run, or the experts of a folder, go by."""
 
+import math
 from pathlib import Path
 
+from distillset.arguments import text
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.data.whiten import FILE, WHITENINGS, Whitening, check_size
@@ -13,28 +15,23 @@ from distillset.trust import doubt, shut
 from distillset.watch import Watcher
 
 
-def whitened(
-    real: RealSet, whiten: str, large: bool, folder: Path | None, watcher: Watcher, mesh: Mesh | None = None
-) -> RealSet:
+def whitened(real: RealSet, whiten: str, folder: Path | None, watcher: Watcher, mesh: Mesh | None = None) -> RealSet:
     """``real`` under ``whiten``: ``none``, or ``zca`` fitted on it.
 
     What was fitted is found in ``folder``, if `keep` put it there, else in the cache, else it is fitted and cached.
 
     Args:
         real: the training set.
-        whiten: a name of `WHITENINGS`, as `chosen` gives it.
-        large: whether images above 32x32x3 may be whitened.
+        whiten: ``none`` or ``zca``, as `chosen` gives it.
         folder: of a run; None if there is none.
         watcher: hears of what takes long.
         mesh: ranks that are all to have the writing one's.
 
     Raises:
-        InputError: images that are too large, or another set's whitening in ``folder``.
+        InputError: another set's whitening in ``folder``.
     """
     if whiten == "none":
         return real
-    channels, height, width = real.spec.shape
-    check_size(channels * height * width, large)
     whitening = _found(real, folder, watcher)
     (mesh or Solo()).copy([whitening.matrix, whitening.mean])
     return real.whitened(whitening)
@@ -58,20 +55,31 @@ def _found(real: RealSet, folder: Path | None, watcher: Watcher) -> Whitening:
 
 
 def chosen(whiten: str, method: Method, spec: Spec, ipc: int) -> str:
-    """``auto`` replaced by what was published for the method and data.
+    """The whitening of a run, ``none`` or ``zca``.
+
+    Args:
+        whiten: one of `WHITENINGS`. ``auto`` is what was published for the method and data; ``zca-large`` is ``zca``
+            for images above 32x32x3 as well, whose matrix is large.
+        method: resolved for the data.
+        spec: of the data.
+        ipc: images per class.
 
     Raises:
         InputError: an unknown name, or images that cannot be whitened.
     """
-    if whiten == "zca" and canvas(method) > 1:
+    if text("whiten", whiten) not in WHITENINGS:
+        raise InputError("whiten", whiten, f"choose {', '.join(WHITENINGS)}")
+    if whiten in ("zca", "zca-large") and canvas(method) > 1:
         raise InputError(
             "whiten", whiten, "zca whitens single images, and no canvases; use `whiten='none'`, or `canvas=1`"
         )
     if whiten == "auto":
-        return method.whitening(spec, ipc) if isinstance(method, Whitens) else "none"
-    if whiten not in WHITENINGS:
-        raise InputError("whiten", whiten, f"choose auto, {', '.join(WHITENINGS)}")
-    return whiten
+        name = method.whitening(spec, ipc) if isinstance(method, Whitens) else "none"
+    else:
+        name = "none" if whiten == "none" else "zca"
+    if name == "zca":
+        check_size(math.prod(spec.shape), large=whiten == "zca-large")
+    return name
 
 
 def keep(real: RealSet, folder: Path | None) -> None:

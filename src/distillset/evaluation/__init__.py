@@ -1,9 +1,21 @@
 """What a synthetic set is worth."""
 
 from distillset.evaluation.accuracy import evaluate
+from distillset.evaluation.beside import BESIDE
 from distillset.evaluation.ledger import Ledger
-from distillset.evaluation.protocol import PROTOCOLS, Protocol, choose, whole
+from distillset.evaluation.protocol import PROTOCOLS, Protocol, whole
 from distillset.evaluation.row import Row, table
-from distillset.evaluation.snapshots import read_snapshots
+from distillset.evaluation.snapshots import Snapshots, read_snapshots
 
-__all__ = ["PROTOCOLS", "Ledger", "Protocol", "Row", "choose", "evaluate", "read_snapshots", "table", "whole"]
+__all__ = [
+    "BESIDE",
+    "PROTOCOLS",
+    "Ledger",
+    "Protocol",
+    "Row",
+    "Snapshots",
+    "evaluate",
+    "read_snapshots",
+    "table",
+    "whole",
+]

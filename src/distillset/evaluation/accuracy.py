@@ -2,7 +2,7 @@
 number.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -10,17 +10,18 @@ from typing import Any
 
 from torch import nn
 
-from distillset.arguments import of_kind, path_of, text, truth, whole
+from distillset.arguments import of_kind, path_of, text, whole
 from distillset.coresets import Expert, expert, told_twice
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.evaluation.bench import Bench
+from distillset.evaluation.beside import names_beside, subjects_beside
 from distillset.evaluation.checks import check_fit
 from distillset.evaluation.ledger import Ledger
-from distillset.evaluation.protocol import Protocol, choose
+from distillset.evaluation.protocol import Protocol, ResolvedProtocol
 from distillset.evaluation.row import Row
-from distillset.evaluation.snapshots import VALIDATION, VALIDATION_KEY, trial
-from distillset.evaluation.subjects import Subject, alike, of_random, of_set, of_whole
+from distillset.evaluation.snapshots import VALIDATION, VALIDATION_KEY, Snapshots, trial
+from distillset.evaluation.subjects import alike, of_set
 from distillset.machine import Machine
 from distillset.mesh import join
 from distillset.nets import Network, Source, pool
@@ -36,24 +37,15 @@ def evaluate(
     synthetic: SyntheticSet | str | PathLike[str],
     data: Any,
     *,
-    artifact: str | None = None,
     networks: Source | Sequence[Source] = ("convnet",),
     repeats: int = 5,
-    protocol: str = "auto",
-    epochs: int | None = None,
-    augment: str | None = None,
-    hard_labels: bool = False,
-    own: bool = True,
-    baseline: bool = True,
-    soft_random: bool = False,
-    with_whole: bool = False,
-    snapshots: Mapping[int, SyntheticSet] | None = None,
-    select: str = "last",
-    best_on_test: bool = False,
+    protocol: Protocol | str = "auto",
+    beside: Sequence[str] = ("random",),
+    snapshots: Snapshots | None = None,
     seed: int = 0,
+    artifact: str | None = None,
     machine: Machine | str = "auto",
-    save_networks: str | Path | None = None,
-    ledger: Ledger | None = None,
+    ledger: Ledger | str | Path | None = None,
     watcher: Watcher | None = None,
 ) -> list[Row]:
     """Train ``repeats`` fresh networks of each kind on ``synthetic`` and test them; ranks of `torchrun` share them.
@@ -62,119 +54,124 @@ def evaluate(
         synthetic: the set, with hard or soft labels, or the folder of one, or a folder with a sub-folder of pictures a
             class.
         data: `Data`, or whatever else `distillset.load` takes with a test set or holds one out of; its ``test`` is what
-            is tested on; its ``train``, the set that was distilled, gives the other rows.
-        artifact: what to call ``synthetic`` in its rows; None is its folder, or ``synthetic``.
+            is tested on; its ``train``, the set that was distilled, is what stands beside.
         networks: published names, pools (M, B, W, D, A, P, N), ``all``, or your own: see ``network`` of
             `distillset.distill`.
-        repeats: networks a row.
-        protocol: a name of `PROTOCOLS`, or ``auto``: the published one of the set's method.
-        epochs: instead of the protocol's; its name then says so.
-        augment: a strategy or ``none`` instead of the protocol's; its name then says so.
-        hard_labels: whether the most probable class stands for soft labels.
-        own: whether ``synthetic`` itself is; without it only gives the shape of what is beside it.
-        baseline: whether random real images, redrawn for every network, are evaluated beside.
-        soft_random: whether random real images with the soft labels of an expert are, see `distillset.coresets.expert`.
-        with_whole: whether the whole real set is, under its own protocol.
-        snapshots: other states of the same set, by step.
-        select: ``last`` evaluates ``synthetic``; ``validation`` the snapshot that is best on a tenth of ``data.train``,
-            which the distillation has seen, with networks of its own.
-        best_on_test: whether the snapshot that is best on the test set has a row under that name. It has been chosen by
-            what it is measured with: its accuracy is not one to report as the set's.
+        repeats: networks a row, from 1 to 100,000.
+        protocol: how they are trained: a published name, ``auto`` for that of the set's method, or a `Protocol` that
+            changes epochs, augmentation or labels.
+        beside: what is evaluated as well, in this order: ``random`` are real images of the same number, redrawn for
+            every network; ``soft-random`` the same with the soft labels of an expert (`distillset.coresets.expert`);
+            ``whole`` is the whole real set, under its own protocol. ``()`` is nothing.
+        snapshots: other states of the same set to choose among; None chooses none.
         seed: names all random streams.
+        artifact: what to call ``synthetic`` in its rows; None is its folder, or ``synthetic``.
         machine: what to compute on, as in `distillset.distill`; CPU threads are those that PyTorch has.
-        save_networks: a folder for the trained networks, one safetensors file each.
-        ledger: remembers the accuracy of every network trained, so that nothing is trained twice.
+        ledger: what is kept of the networks: a `Ledger`, or a folder of accuracies, so that nothing is trained twice;
+            None keeps nothing.
         watcher: hears of each network and of what else takes long, and may ask to stop; see `distillset.Watcher`.
+
+    Returns:
+        For every network the row of the set, and one of each that stands beside it.
 
     Raises:
         InputError: an argument out of its range, or a test or training set that does not fit the synthetic one.
         DivergedError: the logits of all networks of a row are not finite; of some, the row says how many.
         InterruptedRun: the watcher asked to stop.
     """
-    watcher = watching(watcher)
-    data = with_test(data, watcher)
-    synthetic, artifact = _artifact(synthetic, artifact, data, watcher)
-    repeats, seed, machine = _networks(repeats), whole("seed", seed), Machine.of(machine)
-    _check_kinds(protocol, augment, select, (hard_labels, own, baseline, soft_random, with_whole, best_on_test))
-    _check_places(snapshots, ledger)
-    epochs = None if epochs is None else whole("epochs", epochs)
-    if select not in ("last", "validation"):
-        raise InputError("select", select, "choose last or validation")
-    if (select == "validation" or best_on_test) and not snapshots:
-        raise InputError(
-            "snapshots",
-            snapshots,
-            "`select='validation'` and `best_on_test=True` choose among the snapshots of a run; there are none",
-        )
-    check_fit("test", data.test, synthetic)
-    if baseline or soft_random or with_whole or select == "validation":
-        check_fit("training", data.train, synthetic)
-    built = [Network.of(source, synthetic.spec) for source in _named(networks)]
-    fingerprint = synthetic.fingerprint()
-    if hard_labels:
-        synthetic = replace(synthetic, labels=synthetic.classes)
-        snapshots = {step: replace(other, labels=other.classes) for step, other in (snapshots or {}).items()}
-    method = str(synthetic.card.get("method", ""))
-    protocols = [
-        choose(protocol, method, synthetic.spec, network.name).with_epochs(epochs).with_augmentation(augment)
-        for network in built
-    ]
-
-    mesh = join(machine.device)
-    folder = path_of("save_networks", save_networks) if save_networks is not None else None
-    bench = Bench(
-        synthetic.spec, alike(data.test, synthetic), seed, machine, ledger, folder, mesh=mesh, watcher=watcher
+    evaluation = Evaluation(
+        synthetic, data, protocol, beside, snapshots, seed, artifact, machine, Ledger.of(ledger), watching(watcher)
     )
-    taught = None
-    if soft_random and synthetic.whitening is not None:
-        raise InputError(
-            "soft_random", True, "its labels come from a network that knows no whitened images; leave it out"
-        )
-    if soft_random:
-        taught = expert(
-            data.train.normalised(synthetic.spec),
-            seed=seed,
-            machine=machine,
-            watcher=watcher,
-            mesh=mesh,
-        )
-    for line in told_twice(data.train, synthetic.ipc) if baseline or soft_random else ():
-        watcher.note(f"random images: {line}")
-    others = _others(synthetic, data, seed, baseline, taught, with_whole)
-    referee = None
-    if select == "validation":
-        held = alike(data.train.split(VALIDATION, VALIDATION_KEY)[1], synthetic)
-        referee = Bench(synthetic.spec, held, seed, machine, ledger, None, "validation", mesh, watcher)
-    rows = []
-    for network, chosen in zip(built, protocols, strict=True):
-        if own:
-            subject = of_set(synthetic, artifact, chosen)
-            rows += _own(bench, referee, subject, snapshots or {}, chosen, network, repeats, best_on_test)
-        rows += [bench.row(subject, network, repeats) for subject in others(chosen)]
-    return [replace(row, fingerprint=fingerprint) for row in rows]
+    return evaluation.rows(networks, repeats)
 
 
-def _check_kinds(protocol: Any, augment: Any, select: Any, truths: Sequence[Any]) -> None:
-    """Whether plain arguments are of their kinds.
+class Evaluation:
+    """An evaluation whose arguments have been checked. The arguments are those of `evaluate`."""
 
-    Raises:
-        InputError: names the first that is not.
-    """
-    text("protocol", protocol)
-    text("select", select)
-    if augment is not None:
-        text("augment", augment)
-    names = ("hard_labels", "own", "baseline", "soft_random", "with_whole", "best_on_test")
-    for name, value in zip(names, truths, strict=True):
-        truth(name, value)
+    def __init__(
+        self,
+        synthetic: Any,
+        data: Any,
+        protocol: Protocol | str,
+        beside: Sequence[str],
+        snapshots: Snapshots | None,
+        seed: int,
+        artifact: str | None,
+        machine: Machine | str,
+        ledger: Ledger,
+        watcher: Watcher,
+    ) -> None:
+        data = with_test(data, watcher)
+        synthetic, self.artifact = _artifact(synthetic, artifact, data, watcher)
+        self.seed, self.machine, self.beside = whole("seed", seed), Machine.of(machine), names_beside(beside)
+        self.protocol, self.ledger, self.watcher = Protocol.of(protocol), ledger, watcher
+        if snapshots is not None:
+            of_kind("snapshots", snapshots, Snapshots, "Snapshots, or None")
+        check_fit("test", data.test, synthetic)
+        validates = snapshots is not None and snapshots.select == "validation"
+        if self.beside or validates:
+            check_fit("training", data.train, synthetic)
+        if "soft-random" in self.beside and synthetic.whitening is not None:
+            raise InputError(
+                "beside", "soft-random", "its labels come from a network that knows no whitened images; leave it out"
+            )
+        self.fingerprint = synthetic.fingerprint()
+        if self.protocol.labels == "hard":
+            synthetic = replace(synthetic, labels=synthetic.classes)
+            snapshots = snapshots and snapshots.with_hard_labels()
+        self.synthetic, self.data, self.snapshots = synthetic, data, snapshots
+        self.mesh = join(self.machine.device)
+        test = alike(data.test, synthetic)
+        self.bench = Bench(synthetic.spec, test, self.seed, self.machine, ledger, mesh=self.mesh, watcher=watcher)
+        self.referee: Bench | None = None
+        if validates:
+            held = alike(data.train.split(VALIDATION, VALIDATION_KEY)[1], synthetic)
+            accuracies = Ledger(ledger.folder)
+            self.referee = Bench(
+                synthetic.spec, held, self.seed, self.machine, accuracies, "validation", self.mesh, watcher
+            )
 
+    def rows(self, networks: Source | Sequence[Source], repeats: int, itself: bool = True) -> list[Row]:
+        """The rows; without ``itself`` only of what stands beside the set."""
+        repeats, spec = _networks(repeats), self.synthetic.spec
+        built = [Network.of(source, spec) for source in _named(networks)]
+        method = str(self.synthetic.card.get("method", ""))
+        protocols = [self.protocol.resolve(method, spec, network.name) for network in built]
+        real = alike(self.data.train, self.synthetic) if self.beside else None
+        taught = self._expert() if "soft-random" in self.beside else None
+        if {"random", "soft-random"} & set(self.beside):
+            for line in told_twice(self.data.train, self.synthetic.ipc):
+                self.watcher.note(f"random images: {line}")
+        rows: list[Row] = []
+        for network, protocol in zip(built, protocols, strict=True):
+            if itself:
+                rows += self._itself(network, protocol, repeats)
+            if real is not None:
+                beside = subjects_beside(self.beside, real, self.synthetic.ipc, self.seed, protocol, taught)
+                rows += [self.bench.row(subject, network, repeats) for subject in beside]
+        return [replace(row, fingerprint=self.fingerprint) for row in rows]
 
-def _check_places(snapshots: Any, ledger: Any) -> None:
-    """The same of where things come from and go to."""
-    if ledger is not None:
-        of_kind("ledger", ledger, Ledger, "a Ledger")
-    if snapshots is not None:
-        of_kind("snapshots", snapshots, Mapping, "a mapping of steps to sets")
+    def _expert(self) -> Expert:
+        """The network whose labels random images have."""
+        real = self.data.train.normalised(self.synthetic.spec)
+        return expert(real, seed=self.seed, machine=self.machine, watcher=self.watcher, mesh=self.mesh)
+
+    def _itself(self, network: Network, protocol: ResolvedProtocol, repeats: int) -> list[Row]:
+        """The rows of the artifact: the set or the snapshot that a referee chooses, and what the test set would."""
+        artifact, rows, sets = self.artifact, [], self.snapshots.sets if self.snapshots else {}
+        steps = ", ".join(map(str, sets))
+        if self.referee:
+            step, best = trial(self.referee, sets, artifact, protocol, network, repeats)
+            row = self.bench.row(of_set(sets[step], artifact, protocol), network, repeats)
+            why = f"validation: step {step} of {steps}; {best.mean:.4f} on {len(self.referee.test)} training images"
+            rows.append(replace(row, chosen=why, step=step))
+        else:
+            rows.append(self.bench.row(of_set(self.synthetic, artifact, protocol), network, repeats))
+        if self.snapshots and self.snapshots.best_on_test:
+            step, row = trial(self.bench, sets, artifact, protocol, network, repeats)
+            why = f"the test set itself: step {step} of {steps}"
+            rows.append(replace(row, artifact=f"{artifact} best-on-test", chosen=why, step=step))
+        return rows
 
 
 def _artifact(synthetic: Any, name: str | None, data: Data, watcher: Watcher) -> tuple[SyntheticSet, str]:
@@ -187,32 +184,6 @@ def _artifact(synthetic: Any, name: str | None, data: Data, watcher: Watcher) ->
     if holds_pictures(path):
         return read_pictures(path, data.train.spec, watcher), name
     return SyntheticSet.load(path), name
-
-
-def _own(
-    bench: Bench,
-    referee: Bench | None,
-    subject: Subject,
-    snapshots: Mapping[int, SyntheticSet],
-    protocol: Protocol,
-    network: Network,
-    repeats: int,
-    best_on_test: bool,
-) -> list[Row]:
-    """The rows of the artifact itself: the set or the snapshot that a referee chooses, and what the test set would."""
-    artifact, rows, steps = subject.artifact, [], ", ".join(map(str, snapshots))
-    if referee:
-        step, found = trial(referee, snapshots, artifact, protocol, network, repeats)
-        row = bench.row(of_set(snapshots[step], artifact, protocol), network, repeats)
-        why = f"validation: step {step} of {steps}; {found.mean:.4f} on {len(referee.test)} training images"
-        rows.append(replace(row, chosen=why, step=step))
-    else:
-        rows.append(bench.row(subject, network, repeats))
-    if best_on_test:
-        step, row = trial(bench, snapshots, artifact, protocol, network, repeats)
-        why = f"the test set itself: step {step} of {steps}"
-        rows.append(replace(row, artifact=f"{artifact} best-on-test", chosen=why, step=step))
-    return rows
 
 
 def _named(networks: Source | Sequence[Source]) -> list[Source]:
@@ -232,22 +203,6 @@ def _named(networks: Source | Sequence[Source]) -> list[Source]:
         else:
             found.append(source)
     return list(dict.fromkeys(found))
-
-
-def _others(
-    synthetic: SyntheticSet, data: Data, seed: int, baseline: bool, taught: Expert | None, with_whole: bool
-) -> Callable[[Protocol], list[Subject]]:
-    """What is evaluated beside the artifact, normalised as it is, by the protocol of each network."""
-    if not (baseline or taught or with_whole):
-        return lambda protocol: []
-    real, ipc = alike(data.train, synthetic), synthetic.ipc
-
-    def subjects(protocol: Protocol) -> list[Subject]:
-        found = [of_random(real, ipc, seed, protocol)] if baseline else []
-        found += [of_random(real, ipc, seed, protocol, taught)] if taught else []
-        return [*found, of_whole(real)] if with_whole else found
-
-    return subjects
 
 
 def _networks(repeats: int) -> int:

@@ -36,8 +36,7 @@ class Bench:
         test: what is tested on.
         seed: names all random streams.
         machine: what to compute on.
-        ledger: remembers every training.
-        save_networks: a folder for the trained networks.
+        ledger: what is kept of the networks; None keeps nothing.
         purpose: ``evaluate``; networks that serve another purpose are others.
         mesh: the ranks among which the networks of a row are shared; None is this process alone.
         watcher: hears of each network, and may ask to stop after it; None is nobody.
@@ -50,13 +49,12 @@ class Bench:
         seed: int,
         machine: Machine,
         ledger: Ledger | None = None,
-        save_networks: Path | None = None,
         purpose: str = "evaluate",
         mesh: Mesh | None = None,
         watcher: Watcher | None = None,
     ) -> None:
         self.spec, self.test, self.seed, self.machine = spec, test.normalised(spec), seed, machine
-        self.ledger, self.save_networks, self.purpose = ledger, save_networks, purpose
+        self.ledger, self.purpose = ledger or Ledger(None), purpose
         self.mesh, self.watcher = mesh or Solo(), watcher or Watcher()
         self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
 
@@ -124,11 +122,11 @@ class Bench:
     ) -> list[dict[str, float]]:
         """What is known of the networks ``group``; those that are not known yet are trained side by side."""
         entries = {i: self._entry(subject, network, compute, i) for i in group}
-        known = {i: self.ledger.find(entries[i]) if self.ledger and not self.save_networks else None for i in group}
+        known = {i: self.ledger.find(entries[i]) for i in group}
         missing = [i for i in group if known[i] is None]
         for i, new in zip(missing, self._train(subject, network, trainer, missing) if missing else [], strict=True):
             known[i] = new
-            if self.ledger and "diverged" not in new:
+            if "diverged" not in new:
                 self.ledger.add(entries[i], new)
         return [found for i in group if (found := known[i]) is not None]
 
@@ -151,10 +149,10 @@ class Bench:
         forget_peak(device)
         states = trainer.fit_together(sets)
         accuracies = [self._accuracy(trainer, state, tests) for state in states]
-        if self.save_networks:
+        if self.ledger.networks:
             for i, state, accuracy in zip(group, states, accuracies, strict=True):
                 if accuracy is not None:
-                    self._save(self.save_networks, subject, network, i, state, accuracy)
+                    self._save(self.ledger.networks, subject, network, i, state, accuracy)
         seconds = (time.monotonic() - start) / len(group)
         spent = {"seconds": seconds, "memory": float(peak(device))}
         return [{**spent, **({"diverged": 1.0} if a is None else {"accuracy": a})} for a in accuracies]

@@ -1,10 +1,12 @@
-"""Accuracies that were measured once: a killed evaluation goes on, and artifacts share their baselines."""
+"""What is kept of the networks of an evaluation: a killed one goes on, and artifacts share what stands beside them."""
 
 import hashlib
 import json
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from distillset.arguments import path_of
 from distillset.data.card import is_number
 from distillset.data.synthetic import versions
 from distillset.errors import InputError
@@ -12,10 +14,34 @@ from distillset.store import read_json, write_sealed
 
 
 class Ledger:
-    """One small JSON file for each network trained, named by the hash of all that its accuracy depends on."""
+    """What is kept of the networks that an evaluation trains.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: of their accuracies, so that nothing is trained twice: one small JSON file for each network, named by
+            the hash of all that its accuracy depends on. None keeps none.
+        save_networks: a folder for the networks themselves, one safetensors file each; all of them are then trained,
+            also those whose accuracy is known. None keeps none.
+
+    Raises:
+        InputError: one of them is no path.
+    """
+
+    def __init__(self, folder: str | Path | None, save_networks: str | Path | None = None) -> None:
+        self.folder = None if folder is None else path_of("ledger", folder)
+        self.networks = None if save_networks is None else path_of("save_networks", save_networks)
+
+    @classmethod
+    def of(cls, ledger: Any) -> "Ledger":
+        """``ledger`` as it is, one of accuracies in this folder, or for None one that keeps nothing.
+
+        Raises:
+            InputError: it is something else.
+        """
+        if isinstance(ledger, cls):
+            return ledger
+        if ledger is None or isinstance(ledger, str | PathLike):
+            return cls(ledger)
+        raise InputError("ledger", ledger, "must be a Ledger, the folder of one, or None")
 
     def find(self, entry: dict[str, Any]) -> dict[str, float] | None:
         """Accuracy (a fraction), seconds and, if it was measured, peak memory (bytes) of this training, if it is known.
@@ -24,7 +50,7 @@ class Ledger:
         that no training can have.
         """
         path = self._path(entry)
-        if not path.is_file():
+        if path is None or self.networks or not path.is_file():
             return None
         try:
             record = read_json(path, sealed=True)
@@ -38,8 +64,11 @@ class Ledger:
 
     def add(self, entry: dict[str, Any], found: dict[str, float]) -> None:
         """Remember a training."""
-        write_sealed(self._path(entry), {**found, **entry, "versions": versions()})
+        if path := self._path(entry):
+            write_sealed(path, {**found, **entry, "versions": versions()})
 
-    def _path(self, entry: dict[str, Any]) -> Path:
+    def _path(self, entry: dict[str, Any]) -> Path | None:
+        if self.folder is None:
+            return None
         text = json.dumps({**entry, "versions": versions()}, sort_keys=True)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"

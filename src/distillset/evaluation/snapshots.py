@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distillset.arguments import path_of
+from distillset.arguments import of_kind, path_of, text, truth
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import DivergedError, InputError
 from distillset.evaluation.bench import Bench
-from distillset.evaluation.protocol import Protocol
+from distillset.evaluation.protocol import ResolvedProtocol
 from distillset.evaluation.row import Row
 from distillset.evaluation.subjects import of_set
 from distillset.keys import Key
@@ -21,6 +21,43 @@ VALIDATION = 0.1
 
 VALIDATION_KEY = Key(0)("validation")
 """Never the user's seed: which images choose must not depend on it."""
+
+
+SELECT = ("last", "validation")
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """Other states of a set, and what they are for.
+
+    Args:
+        sets: by step, such as `read_snapshots` gives; at least one.
+        select: ``last`` evaluates the set itself; ``validation`` the snapshot that is best on a tenth of the training
+            data, which the distillation has seen, with networks of its own.
+        best_on_test: whether the snapshot that is best on the test set has a row under that name. It has been chosen by
+            what it is measured with: its accuracy is not one to report as the set's.
+
+    Raises:
+        InputError: there is no snapshot, or an unknown value.
+    """
+
+    sets: Mapping[int, SyntheticSet]
+    select: str = "last"
+    best_on_test: bool = False
+
+    def __post_init__(self) -> None:
+        of_kind("snapshots", self.sets, Mapping, "a mapping of steps to sets")
+        for snapshot in self.sets.values():
+            of_kind("snapshots", snapshot, SyntheticSet, "sets by their steps")
+        if not self.sets:
+            raise InputError("snapshots", {}, "there are none to choose among")
+        if text("select", self.select) not in SELECT:
+            raise InputError("select", self.select, "choose last or validation")
+        truth("best_on_test", self.best_on_test)
+
+    def with_hard_labels(self) -> "Snapshots":
+        """The same with the most probable class of each image as its label."""
+        return replace(self, sets={step: replace(one, labels=one.classes) for step, one in self.sets.items()})
 
 
 def read_snapshots(folder: str | Path, synthetic: SyntheticSet) -> dict[int, SyntheticSet]:
@@ -54,7 +91,7 @@ def trial(
     bench: Bench,
     snapshots: Mapping[int, SyntheticSet],
     artifact: str,
-    protocol: Protocol,
+    protocol: ResolvedProtocol,
     network: Network,
     repeats: int,
 ) -> tuple[int, Row]:

@@ -8,7 +8,7 @@ import torch
 from distillset.coresets import Expert, choose_rows
 from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
-from distillset.evaluation.protocol import Protocol, whole
+from distillset.evaluation.protocol import ResolvedProtocol, whole
 from distillset.keys import Key
 from distillset.store import checksum
 from distillset.training import TrainingSet
@@ -29,7 +29,7 @@ class Subject:
     """
 
     artifact: str
-    protocol: Protocol
+    protocol: ResolvedProtocol
     fingerprint: str
     draw: Callable[[int, torch.device, Key], TrainingSet]
     size: int
@@ -42,7 +42,7 @@ def alike(real: RealSet, synthetic: SyntheticSet) -> RealSet:
     return real.normalised(synthetic.spec).whitened(synthetic.whitening)
 
 
-def of_set(synthetic: SyntheticSet, artifact: str, protocol: Protocol) -> Subject:
+def of_set(synthetic: SyntheticSet, artifact: str, protocol: ResolvedProtocol) -> Subject:
     """An artifact, trained on with its own labels, hard or soft."""
     stored, seen = synthetic.images.nbytes + synthetic.labels.nbytes, synthetic.formed()
     images, labels, canvas = seen.images, seen.labels, seen.canvas
@@ -54,7 +54,7 @@ def of_set(synthetic: SyntheticSet, artifact: str, protocol: Protocol) -> Subjec
     return Subject(artifact, labelled, synthetic.fingerprint(), draw, len(images), stored)
 
 
-def of_random(real: RealSet, ipc: int, seed: int, protocol: Protocol, taught: Expert | None = None) -> Subject:
+def of_random(real: RealSet, ipc: int, seed: int, protocol: ResolvedProtocol, taught: Expert | None = None) -> Subject:
     """Random real images, redrawn for every network; with the soft labels of an expert if there is one.
 
     The soft-label random row is the baseline that "A Label is Worth a Thousand Images in Dataset Distillation" (Qin et
@@ -82,7 +82,7 @@ def of_random(real: RealSet, ipc: int, seed: int, protocol: Protocol, taught: Ex
     )
 
 
-def of_whole(real: RealSet, protocol: Protocol | None = None) -> Subject:
+def of_whole(real: RealSet, protocol: ResolvedProtocol | None = None) -> Subject:
     """The whole real set, by default under its own protocol."""
     stored = real.images.nbytes + real.labels.nbytes
     protocol = protocol or whole(len(real), real.spec)

@@ -1,9 +1,10 @@
 """The accuracy that 8 bits cost: the same networks, trained on the numbers and on the pictures of a set."""
 
+from pathlib import Path
 from typing import Any
 
 from distillset.data.synthetic import SyntheticSet
-from distillset.evaluation import Ledger, evaluate
+from distillset.evaluation import Ledger, Protocol, evaluate
 from distillset.export.pixels import eight_bit
 from distillset.machine import Machine
 from distillset.sources.load import Data
@@ -15,9 +16,8 @@ def measure(
     *,
     network: str = "convnet",
     repeats: int = 5,
-    protocol: str = "auto",
-    epochs: int | None = None,
-    ledger: Ledger | None = None,
+    protocol: Protocol | str = "auto",
+    ledger: Ledger | str | Path | None = None,
     machine: Machine | str = "auto",
 ) -> dict[str, Any]:
     """Evaluate a set as it is and as pictures, with the same initial networks and the same order of batches.
@@ -35,8 +35,7 @@ def measure(
             networks=(network,),
             repeats=repeats,
             protocol=protocol,
-            epochs=epochs,
-            baseline=False,
+            beside=(),
             ledger=ledger,
             machine=machine,
         )

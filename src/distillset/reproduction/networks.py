@@ -1,9 +1,11 @@
 """The networks of a row, one after the other while there is time."""
 
+from collections.abc import Sequence
+
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InterruptedRun
 from distillset.evaluation import Ledger, Row
-from distillset.evaluation import evaluate as evaluate_set
+from distillset.evaluation.accuracy import Evaluation
 from distillset.machine import Machine
 from distillset.reproduction.budget import Budget, OutOfTime
 from distillset.reproduction.plan import Plan
@@ -35,7 +37,9 @@ class Networks:
 
         def rows(repeats: int) -> list[Row]:
             limited.start()
-            return self.evaluate(plan, made, data, repeats, limited, own=not redrawn, baseline=redrawn)
+            return self.evaluate(
+                plan, made, data, repeats, limited, itself=not redrawn, beside=("random",) if redrawn else ()
+            )
 
         try:
             return rows(plan.networks), plan.networks
@@ -51,24 +55,16 @@ class Networks:
         data: Data,
         repeats: int,
         watcher: Watcher | None = None,
-        own: bool = True,
-        baseline: bool = False,
+        itself: bool = True,
+        beside: Sequence[str] = (),
     ) -> list[Row]:
-        """``repeats`` networks under the row's protocol."""
-        return evaluate_set(
-            made,
-            data,
-            artifact=plan.preset.method,
-            networks=(plan.preset.network,),
-            repeats=repeats,
-            protocol=plan.preset.protocol,
-            own=own,
-            baseline=baseline,
-            seed=self.seed,
-            ledger=self.ledger,
-            watcher=watcher or _TimeLimitedNetworks(self.watcher, self.budget, plan.name),
-            machine=self.machine,
+        """``repeats`` networks under the row's protocol, on the set ``itself`` and what stands beside it."""
+        preset = plan.preset
+        watcher = watcher or _TimeLimitedNetworks(self.watcher, self.budget, plan.name)
+        evaluation = Evaluation(
+            made, data, preset.protocol, beside, None, self.seed, preset.method, self.machine, self.ledger, watcher
         )
+        return evaluation.rows((preset.network,), repeats, itself)
 
 
 class _TimeLimitedNetworks(Relay):

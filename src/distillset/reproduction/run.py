@@ -10,6 +10,7 @@ from distillset.distill import distill
 from distillset.distillation.run_folder import RunFolder
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Ledger, Row
+from distillset.evaluation.beside import names_beside
 from distillset.machine import Machine
 from distillset.methods import METHODS
 from distillset.reproduction.budget import Budget, OutOfTime, TimeLimitedWatcher
@@ -41,7 +42,7 @@ def reproduce(
     data_dir: Path | None = None,
     machine: Machine | str = "auto",
     seed: int = 0,
-    baseline: bool = True,
+    beside: Sequence[str] = ("random",),
     watcher: Watcher | None = None,
     why: str = "",
     commit: str | None = None,
@@ -64,7 +65,7 @@ def reproduce(
         data_dir: where known names are looked for first.
         machine: what to compute on.
         seed: names all random streams.
-        baseline: whether random images are evaluated when time is left.
+        beside: what is evaluated as well when time is left: ``("random",)``, or ``()``.
         watcher: hears of progress and may ask to stop.
         why: reason that is kept with results that fall short.
         commit: of the source, kept with the results.
@@ -77,6 +78,8 @@ def reproduce(
         InterruptedRun: the watcher asked to stop; everything is kept.
     """
     watcher = watching(watcher)
+    if set(names_beside(beside)) - {"random"}:
+        raise InputError("beside", beside, "random images alone can stand beside rows")
     desk = _Desk(budget, results, out, data_dir, Machine.of(machine), seed, watcher, why, commit, distill_for)
     outcomes: list[Outcome] = []
     for plan in plans:
@@ -87,7 +90,7 @@ def reproduce(
         watcher.note(f"{plan.name}: {outcomes[-1].state}, {outcomes[-1].told}")
     done = [plan for plan, outcome in zip(plans, outcomes, strict=True) if outcome.state == "done"]
     finished = all(outcome.state in ("done", "failed") for outcome in outcomes)
-    for plan in done if baseline and finished else []:
+    for plan in done if beside and finished else []:
         if budget.left > budget.margin and desk.lacks_baseline(plan):
             outcome = desk.guarded(plan, desk.beside)
             watcher.note(f"{plan.name}: random images beside it: {outcome.state}, {outcome.told}")
@@ -162,7 +165,7 @@ class _Desk:
         """Evaluate random images beside a finished row, and add them to its result."""
         data = self._load(plan.preset.data)
         made = SyntheticSet.load(self.out / plan.folder)
-        rows = self.networks.evaluate(plan, made, data, plan.networks, baseline=True)
+        rows = self.networks.evaluate(plan, made, data, plan.networks, beside=("random",))
         return Outcome(plan.name, "done", f"{rows[1].mean:.2%}; {self._write(plan, made, rows)}")
 
     def _done(self, plan: Plan) -> bool:

@@ -9,12 +9,14 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from distillset.arguments import of_kind, whole
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
-from distillset.evaluation import Ledger, Row, choose, evaluate
+from distillset.evaluation import Ledger, Protocol, Row, evaluate
+from distillset.evaluation.beside import names_beside
 from distillset.evaluation.checks import check_fit
 from distillset.machine import Machine
 from distillset.nets import Source
@@ -101,29 +103,26 @@ def compare(
     *,
     networks: Source | Sequence[Source] = ("convnet",),
     repeats: int = 5,
-    protocol: str = "auto",
-    epochs: int | None = None,
-    augment: str | None = None,
-    baseline: bool = True,
+    protocol: Protocol | str = "auto",
+    beside: Sequence[str] = ("random",),
     seed: int = 0,
     machine: Machine | str = "auto",
-    ledger: Ledger | None = None,
+    ledger: Ledger | str | Path | None = None,
     watcher: Watcher | None = None,
 ) -> Comparison:
     """Evaluate artifacts under one protocol, and test which differ.
 
     Args:
         artifacts: by the names that rows have.
-        data, networks, repeats, epochs, augment, seed, machine, ledger, watcher: as in `distillset.evaluate`; at least
-            two networks.
-        protocol: of all; ``auto`` is that of the first one's method.
-        baseline: whether random images stand beside, for every number of images a class once.
+        data, networks, repeats, seed, machine, ledger, watcher: as in `distillset.evaluate`; at least two networks.
+        protocol: of all, as in `distillset.evaluate`; ``auto`` is that of the first one's method.
+        beside: what is evaluated as well, as in `distillset.evaluate`: for every number of images per class once.
 
     Raises:
         InputError: no artifact, one network only, or an artifact that the data do not fit.
     """
     of_kind("compare: artifacts", artifacts, Mapping, "a mapping of names to sets")
-    watcher = watching(watcher)
+    watcher, names = watching(watcher), names_beside(beside)
     data, repeats = with_test(data, watcher), whole("repeats", repeats)
     if not artifacts:
         raise InputError("artifacts", artifacts, "name at least one")
@@ -132,28 +131,27 @@ def compare(
     for synthetic in artifacts.values():
         check_fit("test", data.test, synthetic)
     first = next(iter(artifacts.values()))
-    name = choose(protocol, str(first.card.get("method", "")), first.spec).name
+    protocol = Protocol.of(protocol).of_method(str(first.card.get("method", "")))
     several = len({synthetic.ipc for synthetic in artifacts.values()}) > 1
-    rows, beside = [], set()
+    rows, known = [], set()
     for artifact, synthetic in artifacts.items():
         space = synthetic.whitening.fingerprint() if synthetic.whitening else ""
-        known = (synthetic.ipc, synthetic.spec.mean, synthetic.spec.std, space)
+        seen_as = (synthetic.spec.mean, synthetic.spec.std, space)
+        needed = {name: (name, 0 if name == "whole" else synthetic.ipc, seen_as) for name in names}
         found = evaluate(
             synthetic,
             data,
             artifact=artifact,
             networks=networks,
             repeats=repeats,
-            protocol=name,
-            epochs=epochs,
-            augment=augment,
-            baseline=baseline and known not in beside,
+            protocol=protocol,
+            beside=[name for name, what in needed.items() if what not in known],
             seed=seed,
             machine=machine,
             ledger=ledger,
             watcher=watcher,
         )
-        beside.add(known)
+        known |= set(needed.values())
         rows += [_renamed(row, synthetic.ipc) if several else row for row in found]
     order = list(dict.fromkeys(row.network for row in rows))
     rows.sort(key=lambda row: order.index(row.network))
@@ -161,7 +159,7 @@ def compare(
 
 
 def _renamed(row: Row, ipc: int) -> Row:
-    return replace(row, artifact=f"random-{ipc}") if row.artifact == "random" else row
+    return replace(row, artifact=f"{row.artifact}-{ipc}") if row.artifact in ("random", "soft-random") else row
 
 
 def differences(rows: Sequence[Row]) -> list[Difference]:

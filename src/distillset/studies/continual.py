@@ -24,7 +24,7 @@ from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet, versions
 from distillset.engine import Compute
 from distillset.errors import InputError
-from distillset.evaluation import Ledger, Row, choose, evaluate
+from distillset.evaluation import Ledger, Protocol, Row, evaluate
 from distillset.keys import Key, integers
 from distillset.machine import Machine
 from distillset.nets import Network
@@ -155,8 +155,7 @@ def continual(
     distill_steps: int | None = None,
     network: str = "convnet",
     repeats: int = 3,
-    protocol: str = "dm",
-    epochs: int | None = None,
+    protocol: Protocol | str = "dm",
     machine: Machine | str = "auto",
     watcher: Watcher | None = None,
 ) -> list[Point]:
@@ -174,7 +173,6 @@ def continual(
         network: that distils and that is trained on the memory.
         repeats: networks trained for every step of every order.
         protocol: as in `distillset.evaluate`, the same for every memory.
-        epochs: instead of the protocol's.
         machine: what to compute on, as in `distillset.distill`.
         watcher: hears of progress, and may ask to stop.
 
@@ -189,10 +187,8 @@ def continual(
     data = with_test(data, watcher)
     train, seeds = data.train, [whole("seeds", seed) for seed in several("seeds", seeds)]
     steps, ipc, repeats = whole("steps", steps), whole("ipc", ipc), whole("repeats", repeats)
-    epochs, distill_steps = (
-        None if value is None else whole(field, value)
-        for field, value in (("epochs", epochs), ("distill_steps", distill_steps))
-    )
+    distill_steps = None if distill_steps is None else whole("distill_steps", distill_steps)
+    protocol = Protocol.of(protocol)
     makers = {name: Maker(name, distill_steps, network, machine) for name in dict.fromkeys(memories)}
     _check(train, makers, steps, ipc, seeds, repeats)
     Network.of(network, train.spec)
@@ -204,7 +200,7 @@ def continual(
         "ipc": ipc,
         "distill_steps": distill_steps,
         "network": network,
-        "protocol": choose(protocol, "", train.spec).with_epochs(epochs).name,
+        **protocol.settings(train.spec),
     }
     with opened(path_of("out", out), settings) as folder:
         ledger, points = Ledger(folder / ACCURACIES), []
@@ -218,8 +214,7 @@ def continual(
                 networks=(network,),
                 repeats=repeats,
                 protocol=protocol,
-                epochs=epochs,
-                baseline=False,
+                beside=(),
                 seed=seed,
                 machine=machine,
                 ledger=ledger,

@@ -8,6 +8,7 @@ from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.data.synthetic import CARD, SyntheticSet
 from distillset.distill import distill
+from distillset.distillation.record import Record
 from distillset.errors import InputError
 from distillset.machine import Machine
 from distillset.methods import METHODS
@@ -73,7 +74,7 @@ class Maker:
                 network=self.network,
                 whiten="none",  # memories of several steps, and proxies side by side, share one space
                 out=out,
-                snapshots=0,
+                record=Record(snapshots=0),
                 watcher=_Aside(watcher),
                 machine=self.machine,
             )

@@ -9,14 +9,14 @@ it out.
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from distillset.arguments import number as plain_number
-from distillset.arguments import path_of, several, text
+from distillset.arguments import of_kind, path_of, several, text
 from distillset.arguments import whole as whole_number
 from distillset.coresets import SELECTORS
 from distillset.data.real import RealSet
@@ -24,9 +24,10 @@ from distillset.data.synthetic import SyntheticSet, versions
 from distillset.engine import Compute
 from distillset.engine.hardware import hardware
 from distillset.errors import InputError
-from distillset.evaluation import Ledger, Protocol, choose
+from distillset.evaluation import Ledger, Protocol
 from distillset.evaluation.bench import Bench
 from distillset.evaluation.checks import check_fit
+from distillset.evaluation.protocol import ResolvedProtocol
 from distillset.evaluation.subjects import Subject, of_set, of_whole
 from distillset.keys import Key
 from distillset.machine import Machine
@@ -39,7 +40,7 @@ from distillset.studies.correlation import correlate, difference, top
 from distillset.studies.folder import ACCURACIES, Networks, opened
 from distillset.studies.makers import Maker, seconds
 from distillset.studies.plot import scatter
-from distillset.studies.space import sample, space
+from distillset.studies.space import draw_networks, space
 from distillset.training import Recipe
 from distillset.watch import Watcher, watching
 
@@ -50,22 +51,47 @@ VALIDATION = 0.1
 WHOLE_BATCH = 64
 """A small batch: many updates in few epochs, and on a CPU no slower an image than larger ones."""
 
+PROXY = Protocol("dm", epochs=200)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a search takes of networks and images.
+
+    Args:
+        networks: how many of the 720 of the space, at least 4.
+        images: about how many training images, the same share of every class; None is all.
+        top: the share of the networks, above 0 and at most 1, that is best by the whole set and over which correlations
+            are told as well.
+
+    Raises:
+        InputError: a field is out of its range.
+    """
+
+    networks: int = 24
+    images: int | None = None
+    top: float = 0.25
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "networks", whole_number("networks", self.networks))
+        object.__setattr__(self, "images", None if self.images is None else whole_number("images", self.images))
+        object.__setattr__(self, "top", plain_number("top", self.top))
+        if not 0 < self.top <= 1:
+            raise InputError("top", self.top, "must be above 0 and at most 1")
+
 
 def nas(
     data: Any,
     proxies: Sequence[str],
     out: str | Path,
     *,
-    count: int = 24,
+    sample: Sample | None = None,
     ipc: int = 10,
-    images: int | None = None,
-    seed: int = 0,
     distill_steps: int | None = None,
     epochs: int = 10,
-    proxy_epochs: int = 200,
-    protocol: str = "dm",
+    protocol: Protocol | str = PROXY,
     repeats: int = 1,
-    fraction: float = 0.25,
+    seed: int = 0,
     machine: Machine | str = "auto",
     watcher: Watcher | None = None,
 ) -> dict[str, Any]:
@@ -75,17 +101,14 @@ def nas(
         data: training and test set.
         proxies: names of selectors and methods, which are run on the training part, or folders of artifacts.
         out: keeps proxies, the accuracy of every network, the result and a plot. The same call goes on where it
-            stopped; ``count``, ``repeats`` and ``proxies`` may grow.
-        count: networks, of the 720.
+            stopped; networks, ``repeats`` and ``proxies`` may grow.
+        sample: which networks and images are taken, see `Sample`.
         ipc: images per class of the proxies that are made.
-        images: about how many training images to use, the same share of every class; None for all.
-        seed: names all random streams: sample, subset, proxies, networks.
         distill_steps: of each distillation; None is the method's published number.
         epochs: on the whole set: the budget of the ranking that is taken for the truth.
-        proxy_epochs: on a proxy.
-        protocol: of the proxies, a name of `PROTOCOLS`, with ``proxy_epochs``.
+        protocol: of the proxies, as in `distillset.evaluate`; by default DM's with 200 epochs.
         repeats: networks of each kind on each set; their accuracies are averaged.
-        fraction: what of the networks is the top, by the whole set, over which correlations are told as well.
+        seed: names all random streams: sample, subset, proxies, networks.
         machine: what to compute on, as in `distillset.distill`.
         watcher: hears of progress, and may ask to stop.
 
@@ -99,43 +122,41 @@ def nas(
     watcher, machine = watching(watcher), Machine.of(machine)
     data = with_test(data, watcher)
     proxies = list(dict.fromkeys(text("proxies", proxy) for proxy in several("proxies", proxies)))
-    count, ipc, seed = whole_number("count", count), whole_number("ipc", ipc), whole_number("seed", seed)
-    epochs, repeats = whole_number("epochs", epochs), whole_number("repeats", repeats)
-    proxy_epochs, fraction = whole_number("proxy_epochs", proxy_epochs), plain_number("fraction", fraction)
-    images = None if images is None else whole_number("images", images)
+    sample = Sample() if sample is None else sample
+    of_kind("sample", sample, Sample, "a Sample, or None")
+    ipc, seed, epochs = whole_number("ipc", ipc), whole_number("seed", seed), whole_number("epochs", epochs)
+    repeats, protocol = whole_number("repeats", repeats, 1), Protocol.of(protocol)
     distill_steps = None if distill_steps is None else whole_number("distill_steps", distill_steps)
-    if repeats < 1:
-        raise InputError("repeats", repeats, "must be at least 1")
-    if not 0 < fraction <= 1:
-        raise InputError("fraction", fraction, "must be above 0 and at most 1")
     if not proxies:
         raise InputError("proxies", [], "name a selector, a method or the folder of an artifact")
-    whole, held = _parts(data, images, seed)
+    whole, held = _parts(data, sample.images, seed)
     configs = space(whole.spec)
-    names = sample(list(configs), count, seed)
+    names = draw_networks(list(configs), sample.networks, seed)
     folders = [name for name in proxies if name not in (*SELECTORS, *METHODS) and Path(name).is_dir()]
     given = {name: _given(name, whole) for name in folders}
     makers = {name: Maker(name, distill_steps, machine=machine) for name in proxies if name not in given}
     for maker in makers.values():
         maker.check("proxies", whole.spec, ipc)
     Compute.resolve(machine)
-    short = choose(protocol, "", whole.spec).with_epochs(proxy_epochs)
-    long = Protocol(f"whole-{epochs}-epochs", Recipe(epochs, batch=WHOLE_BATCH), source="distillset")
+    short = protocol.resolve("", whole.spec)
+    long = ResolvedProtocol(f"whole-{epochs}-epochs", Recipe(epochs, batch=WHOLE_BATCH))
     settings = {
         "study": "nas",
         "data": f"{whole.fingerprint()} {data.test.fingerprint()}",
         "ipc": ipc,
-        "images": images,
+        "images": sample.images,
         "seed": seed,
         "distill_steps": distill_steps,
         "epochs": epochs,
-        "proxy_epochs": proxy_epochs,
-        "protocol": short.name,
+        "proxy_epochs": short.recipe.epochs,
+        **protocol.settings(whole.spec),
     }
     with opened(path_of("out", out), settings) as folder:
         sets = dict(given)
         for name, maker in makers.items():
             sets[name] = maker.make(whole, ipc, seed, folder / "proxies" / name, watcher)
+        if protocol.labels == "hard":
+            sets = {name: replace(one, labels=one.classes) for name, one in sets.items()}
         subjects = [of_set(sets[name], name, short) for name in proxies]
         search = _Search(folder, whole, held, data.test, long, seed, machine, watcher)
         found = []
@@ -150,7 +171,7 @@ def nas(
             "repeats": repeats,
             "images": {"train": len(whole), "validation": len(held), "test": len(data.test)},
             "protocols": {"proxy": _protocol(short), "whole": _protocol(long)},
-            "proxies": _told(found, {name: seconds(sets[name]) for name in proxies}, fraction, seed),
+            "proxies": _told(found, {name: seconds(sets[name]) for name in proxies}, sample.top, seed),
             "differences": _differences(found, proxies, seed),
             "networks": found,
         }
@@ -172,7 +193,7 @@ class _Search:
         whole: RealSet,
         held: RealSet,
         test: RealSet,
-        protocol: Protocol,
+        protocol: ResolvedProtocol,
         seed: int,
         machine: Machine,
         watcher: Watcher,
@@ -241,7 +262,7 @@ def _given(folder: str, whole: RealSet) -> SyntheticSet:
     return synthetic
 
 
-def _protocol(protocol: Protocol) -> dict[str, Any]:
+def _protocol(protocol: ResolvedProtocol) -> dict[str, Any]:
     return {"name": protocol.name, "labels": protocol.labels, **asdict(protocol.recipe)}
 
 

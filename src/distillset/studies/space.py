@@ -28,13 +28,13 @@ def space(spec: Spec) -> dict[str, ConvNetConfig]:
     return found
 
 
-def sample(names: list[str], count: int, seed: int) -> list[str]:
+def draw_networks(names: list[str], count: int, seed: int) -> list[str]:
     """``count`` of ``names``, drawn without replacement; a larger sample of the same seed contains a smaller one.
 
     Raises:
         InputError: there are not so many, or fewer than 4 are asked for.
     """
     if not 4 <= count <= len(names):
-        raise InputError("count", count, f"must be from 4 to {len(names)}, the networks that fit these images")
+        raise InputError("networks", count, f"must be from 4 to {len(names)}, the networks that fit these images")
     order = permutation(Key(seed)("space").words(), len(names), len(names))
     return [names[i] for i in order[:count].tolist()]

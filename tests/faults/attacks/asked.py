@@ -15,6 +15,7 @@ import distillset
 from distillset.commands import VERBS, parser
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
+from distillset.evaluation import Protocol
 from distillset.store import parse
 from distillset.watch import Watcher
 from tests import toys
@@ -143,8 +144,8 @@ def python(arena: Arena, draw: random.Random) -> Attack:
     few: dict[str, Any] = {
         "networks": (toys.NETWORK,),
         "repeats": 1,
-        "epochs": 0,
-        "baseline": False,
+        "protocol": Protocol(epochs=0),
+        "beside": (),
         "machine": toys.EAGER,
     }
     method = distillset.DM(batch_real=4)

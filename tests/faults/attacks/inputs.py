@@ -15,7 +15,7 @@ from tests import toys
 from tests.bad_input.case import EAGER
 from tests.faults.attacks.arena import Arena
 
-FEW = ["--networks", toys.NETWORK, "--repeats", "2", "--epochs", "1", "--no-baseline", "--protocol", "dm"]
+FEW = ["--networks", toys.NETWORK, "--repeats", "2", "--epochs", "1", "--beside", "none", "--protocol", "dm"]
 EVALUATE = [*FEW, "--json", *EAGER]
 DISTIL = [
     "--ipc",
