@@ -19,7 +19,7 @@ help: ## Show the targets
 
 demo: $(READY) ## Distil the digits and test the result, in a few minutes
 	$(BIN)/distillset distill dm --data digits --ipc $(DEMO_IPC) --steps $(DEMO_STEPS) --out $(DEMO_OUT)
-	$(BIN)/distillset evaluate $(DEMO_OUT) --repeats $(DEMO_REPEATS) --whole
+	$(BIN)/distillset evaluate $(DEMO_OUT) --repeats $(DEMO_REPEATS) --beside random whole
 	@echo "The distilled images: $(DEMO_OUT)/grid.png"
 
 test: $(READY) ## Run the tests (ARGS="-k name" goes to pytest)

@@ -25,18 +25,18 @@ def test_a_device_s_name_stands_for_a_machine() -> None:
     ],
 )  # fmt: skip
 def test_a_bad_field_is_named_when_the_value_is_made(field: str, value: str) -> None:
-    with pytest.raises(ds.InputError, match=f"^--{field} {value}: choose auto, "):
+    with pytest.raises(ds.InputError, match=f"^{field}={value!r}: choose auto, "):
         Machine(**{field: value})
 
 
 @pytest.mark.parametrize("field", ["device", "precision", "compile", "memory"])
 @pytest.mark.parametrize("value", [None, True, 3, b"cpu"])
 def test_fields_are_text(field: str, value: object) -> None:
-    with pytest.raises(ds.InputError, match=rf"^--{field} .*: must be text"):
+    with pytest.raises(ds.InputError, match=rf"^{field}=.*: must be text"):
         Machine(**{field: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [None, 3, True, {"device": "cpu"}, ds.Machine])
 def test_neither_a_machine_nor_a_name(value: object) -> None:
-    with pytest.raises(ds.InputError, match=r"^machine .*: must be a Machine, or the name of a device"):
+    with pytest.raises(ds.InputError, match=r"^machine=.*: must be a Machine, or the name of a device"):
         Machine.of(value)

@@ -468,7 +468,8 @@ def test_odd_arguments_are_taken_or_named_in_a_line(name: str, tmp_path: Path, m
 
 def test_studies_take_and_name_what_the_others_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    two: dict[str, Any] = {**SHORT, "repeats": np.int64(2), "protocol": ds.Protocol(epochs=np.int64(0))}
+    none = ds.Protocol(epochs=np.int64(0))  # type: ignore[arg-type]
+    two: dict[str, Any] = {**SHORT, "repeats": np.int64(2), "protocol": none}
     assert len(compare({"a": CHOSEN}, (IMAGES, LABELS), **two).rows) == 1
     calls: list[tuple[Callable[[], object], str]] = [
         (lambda: compare([CHOSEN], DATA), "compare: artifacts .*: must be a mapping of names to sets"),  # type: ignore[arg-type]
@@ -478,7 +479,7 @@ def test_studies_take_and_name_what_the_others_do(tmp_path: Path, monkeypatch: p
         (lambda: continual(DATA, ["random"], "out", seeds=0), "--seeds 0: must be a list"),  # type: ignore[arg-type]
         (lambda: continual(DATA, ["random"], "out", steps=1.5), "--steps 1.5: must be a whole number"),  # type: ignore[arg-type]
         (lambda: nas(DATA, "random", "out"), "--proxy 'random': must be a list"),
-        (lambda: nas(DATA, ["random"], "out", sample=Sample("3")), "--sample '3': must be a whole number"),  # type: ignore[arg-type]
+        (lambda: nas(DATA, ["random"], "out", sample=Sample("3")), "networks='3': must be a whole number"),  # type: ignore[arg-type]
         (lambda: nas(3, ["random"], "out"), "data: int found"),
     ]
     for call, told in calls:

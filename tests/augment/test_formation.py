@@ -12,7 +12,6 @@ from distillset.data.synthetic import CARD, TENSORS, SyntheticSet
 from distillset.distillation.verify import verify
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import Protocol
-from distillset.evaluation.protocol import PROTOCOLS
 from distillset.evaluation.subjects import of_set
 from distillset.export import export
 from distillset.keys import Key
@@ -100,7 +99,7 @@ def test_tiles_that_cannot_be_are_refused(artifact: Path, tmp_path: Path, tiles:
 
 def test_networks_train_on_the_tiles_at_the_bytes_of_the_images(artifact: Path) -> None:
     found = SyntheticSet.load(artifact)
-    subject = of_set(found, "formed", PROTOCOLS["dm"])
+    subject = of_set(found, "formed", Protocol("dm").resolve("", found.spec))
     own = subject.draw(0, torch.device("cpu"), Key(0))
     assert torch.equal(own.images(torch.arange(12)), formed(found.images, 2))
     assert own.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4

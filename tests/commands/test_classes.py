@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_names_are_compared_where_both_have_them(named_npz: Path) -> None:
     data = load(named_npz, watcher=Watcher())
     synthetic = select(data, "random", 1)
     images, labels = data.test.images, data.test.labels
-    options = {
+    options: dict[str, Any] = {
         "networks": (toys.NETWORK,),
         "repeats": 1,
         "protocol": Protocol(epochs=1),

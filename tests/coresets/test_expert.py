@@ -94,7 +94,7 @@ def test_it_is_trained_once(tmp_path: Path, trainings: list[int]) -> None:
         {"seed": 1},
         {"epochs": 5},
         {"network": "ConvNetD1W4"},
-        {"precision": "bf16"},
+        {"machine": dataclasses.replace(toys.EAGER, precision="bf16")},
         {"real": toys.toy(noise=141)},
         {"real": RealSet(REAL.images, REAL.labels, dataclasses.replace(REAL.spec, mean=(0.0, 0.0, 0.0)))},
     ],

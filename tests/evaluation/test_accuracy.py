@@ -210,11 +210,11 @@ def test_networks_of_your_own_are_told_apart(fits: list[Fitted], tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"repeats": 0}, "--repeats 0"),
+        ({"repeats": 0}, "repeats=0"),
         ({"networks": ("perceptron",)}, "'perceptron'"),
-        ({"protocol": "quick"}, "--protocol quick"),
-        ({"epochs": -2}, "epochs -2"),
-        ({"machine": "tpu"}, "--device tpu"),
+        ({"protocol": "quick"}, "protocol='quick'"),
+        ({"epochs": -2}, "epochs=-2"),
+        ({"machine": "tpu"}, "device='tpu'"),
         ({"data": Data(DATA.train, toys.toy((5, 5)), "two classes")}, "do not fit"),
         ({"data": Data(DATA.train, toys.toy(shape=(1, 8, 8)), "grey")}, "do not fit"),
         ({"data": Data(toys.toy((5, 5)), DATA.test, "two classes")}, "do not fit"),

@@ -384,7 +384,8 @@ def test_a_sealed_expert_of_other_numbers_is_trained_again(
     from distillset import select
 
     monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / "cache"))
-    data, few = toys.toy_data(), {"network": toys.NETWORK, "epochs": 1, "machine": toys.EAGER}
+    data = toys.toy_data()
+    few: dict[str, Any] = {"network": toys.NETWORK, "epochs": 1, "machine": toys.EAGER}
     chosen = select(data, "herding", 2, **few)
     (path,) = (tmp_path / "cache" / "experts").glob("*.safetensors")
     tensors, meta = read_tensors(path)

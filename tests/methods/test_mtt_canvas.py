@@ -4,6 +4,7 @@ import dataclasses
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -88,7 +89,7 @@ def test_the_artifact_says_what_it_holds_and_is_evaluated_on_crops(tmp_path: Pat
     assert json.loads((tmp_path / "run" / "card.json").read_text())["canvas"] == 2
     assert "canvas of 2x2 images" in (tmp_path / "run" / "README.md").read_text()
     assert all(shown.canvas == 2 for shown in read_snapshots(tmp_path / "run", loaded).values())
-    compute = {
+    compute: dict[str, Any] = {
         "networks": (toys.NETWORK,),
         "repeats": 2,
         "protocol": Protocol(epochs=3),
@@ -109,7 +110,7 @@ def test_a_network_is_shown_another_crop_every_time(monkeypatch: pytest.MonkeyPa
 
     synthetic = distil(method=TEXTURE, steps=0)
     monkeypatch.setattr(Crop, "apply", spy)
-    settings = {
+    settings: dict[str, Any] = {
         "networks": (toys.NETWORK,),
         "repeats": 1,
         "protocol": Protocol(epochs=9),

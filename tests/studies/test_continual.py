@@ -167,17 +167,17 @@ def test_orders_memories_and_repeats_may_be_added(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"steps": 0}, "--steps 0: must be from 1 to 4"),
-        ({"steps": 5}, "--steps 5: must be from 1 to 4"),
-        ({"ipc": 0}, "--ipc 0: must be at least 1"),
+        ({"steps": 0}, "steps=0: must be from 1 to 4"),
+        ({"steps": 5}, "steps=5: must be from 1 to 4"),
+        ({"ipc": 0}, "ipc=0: must be at least 1"),
         ({"seeds": ()}, "--seeds: name at least one"),
-        ({"seeds": (0, -1)}, "--seeds -1: must be from 0"),
-        ({"repeats": 0}, "--repeats 0: must be at least 1"),
-        ({"distill_steps": -1}, "--distill-steps -1: must be at least 0"),
+        ({"seeds": (0, -1)}, "seeds=-1: must be from 0"),
+        ({"repeats": 0}, "repeats=0: must be at least 1"),
+        ({"distill_steps": -1}, "distill_steps=-1: must be at least 0"),
         ({"network": "perceptron"}, "'perceptron'"),
-        ({"protocol": "quick"}, "--protocol quick"),
-        ({"epochs": -1}, "epochs -1"),
-        ({"machine": "tpu"}, "--device tpu"),
+        ({"protocol": "quick"}, "protocol='quick'"),
+        ({"epochs": -1}, "epochs=-1"),
+        ({"machine": "tpu"}, "device='tpu'"),
     ],
 )
 def test_wrong_input_is_named_and_leaves_nothing(tmp_path: Path, changes: dict[str, Any], told: str) -> None:

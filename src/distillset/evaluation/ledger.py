@@ -26,7 +26,7 @@ class Ledger:
         InputError: one of them is no path.
     """
 
-    def __init__(self, folder: str | Path | None, save_networks: str | Path | None = None) -> None:
+    def __init__(self, folder: str | PathLike[str] | None, save_networks: str | PathLike[str] | None = None) -> None:
         self.folder = None if folder is None else path_of("ledger", folder)
         self.networks = None if save_networks is None else path_of("save_networks", save_networks)
 
