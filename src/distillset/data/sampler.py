@@ -55,9 +55,13 @@ class Sampler:
 
         Tensor operations only, as many for any number of classes.
         """
+        return self.several(words[None])[0]
+
+    def several(self, words: Tensor) -> list[Rows]:
+        """Those of streams ``[draws, classes, 2]``, all drawn at once."""
         drawn = permutation(words, self.n, self._sizes)
         if self._whole is not None:
             drawn = torch.where(self._whole, torch.arange(self.n, device=drawn.device), drawn)
         at = self._starts + drawn
         rows = self._order[at if self._whole is None else at.clamp(max=len(self._order) - 1)]
-        return Rows(rows, self._weights, self.most)
+        return [Rows(drawn, self._weights, self.most) for drawn in rows.unbind()]

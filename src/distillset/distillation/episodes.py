@@ -14,6 +14,11 @@ from distillset.keys import Key
 from distillset.mesh import Mesh
 from distillset.methods import Inputs, Matcher, Task
 
+At = tuple[int, int]
+"""The step of an update, and its turn in the episode."""
+Drawn = tuple[State, Any]
+"""A fresh network, of a first update, and the random numbers."""
+
 
 class Episodes:
     """Computes episodes one after the other.
@@ -33,9 +38,13 @@ class Episodes:
         self._gradients: dict[str, Tensor] = {}
         """Loss and gradients of this rank, where others have theirs to add."""
         engine = task.engine
-        self._updates = {first: engine.launch(self._update(first)) for first in (True, False)}
+        self._updates: dict[bool, Callable[..., None]] = {first: self._update(first) for first in (True, False)}
+        if engine.defers:
+            self._updates = {first: engine.launch(update) for first, update in self._updates.items()}
         self._end = engine.launch(learned.end_episode)
+        # A device that defers draws within its launch: the host hands it words, and what it read meanwhile.
         self._ahead = ReadAhead(self._inputs, task.device) if engine.defers else None
+        self._drawn: dict[At, Drawn] = {}
 
     def run(self, step: int, stops: Callable[[], bool] = lambda: False, last: int | None = None) -> bool:
         """Episode ``step``; False if it was cut off because ``stops`` said so, between two of its updates.
@@ -62,36 +71,56 @@ class Episodes:
         """The loss of this rank's terms in the first update of an episode, without the update: it compiles and warms
         up.
         """
-        inputs = {name: value.to(self.task.device) for name, value in self._inputs((step, 0)).items()}
-        loss, _ = self._terms(self.matcher.begin(inputs), inputs)
+        loss, _ = self._terms(*self._draw(self._inputs((step, 0)), first=True))
         return float(loss)
 
     def _one(self, step: int, turn: int, last: int | None) -> None:
         at = step, turn
-        inputs = self._ahead.take(at, self._next(step, turn, last)) if self._ahead else self._inputs(at)
-        self._updates[turn == 0](inputs)
+        inputs = (self._ahead.take(at, self._next(at, last)),) if self._ahead else self._take(at, last)
+        self._updates[turn == 0](*inputs)
         if self.mesh.size > 1:
             self.mesh.add([self._loss, *self._gradients.values()])
             self.learned.advance(self._loss, dict(self._gradients))
 
-    def _next(self, step: int, turn: int, last: int | None) -> tuple[int, int] | None:
+    def _take(self, at: At, last: int | None) -> Drawn:
+        """The numbers of an update; where they have not been drawn, those of some updates to come are drawn beside."""
+        if at not in self._drawn:
+            places: list[At] = [at]
+            while len(places) < self.matcher.ahead and (following := self._next(places[-1], last)):
+                places.append(following)
+            inputs = {place: self._there(self._inputs(place)) for place in places}
+            first = [place for place in places if place[1] == 0]
+            fresh = self.matcher.begins([inputs[place] for place in first]) if first else []
+            states = dict(zip(first, fresh, strict=True))
+            drawn = self.matcher.draws(list(inputs.values()))
+            self._drawn = {
+                place: (states.get(place, {}), numbers) for place, numbers in zip(places, drawn, strict=True)
+            }
+        return self._drawn.pop(at)
+
+    def _next(self, at: At, last: int | None) -> At | None:
+        step, turn = at
         if turn + 1 < self.matcher.turns:
             return step, turn + 1
         return None if step == last else (step + 1, 0)
 
-    def _inputs(self, at: tuple[int, int]) -> Inputs:
+    def _inputs(self, at: At) -> Inputs:
         step, turn = at
         return self.matcher.inputs(step, self.key("step", step)("update", turn))
 
-    def _update(self, first: bool) -> Callable[[Inputs], None]:
+    def _there(self, inputs: Inputs) -> Inputs:
+        return {name: value.to(self.task.device, non_blocking=True) for name, value in inputs.items()}
+
+    def _update(self, first: bool) -> Callable[..., None]:
         """An update as one function; with other ranks, only what comes before their sum."""
 
-        def update(inputs: Inputs) -> None:
-            inputs = {name: value.to(self.task.device, non_blocking=True) for name, value in inputs.items()}
-            state = self.matcher.begin(inputs) if first else self._state
-            if first and self.matcher.turns > 1:
+        def update(*inputs: Any) -> None:
+            state, numbers = self._draw(*inputs, first) if self._ahead else inputs
+            if not first:
+                state = self._state
+            elif self.matcher.turns > 1:
                 self._hold(state)
-            loss, gradients = self._terms(state, inputs)
+            loss, gradients = self._terms(state, numbers)
             if self.mesh.size == 1:
                 self.learned.advance(loss, gradients)
             elif self._gradients.keys() != gradients.keys():
@@ -110,10 +139,13 @@ class Episodes:
             if self._state[name] is not value:
                 self._state[name].copy_(value)
 
-    def _terms(self, state: State, inputs: Inputs) -> tuple[Tensor, dict[str, Tensor]]:
+    def _draw(self, inputs: Inputs, first: bool) -> Drawn:
+        inputs = self._there(inputs)
+        return self.matcher.begin(inputs) if first else {}, self.matcher.draw(inputs)
+
+    def _terms(self, state: State, numbers: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and gradients of this rank's terms together; each is let go before the next."""
         leaves = self.learned.leaves
-        numbers = self.matcher.draw(inputs)
         gradients = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
         loss = torch.zeros((), device=self.task.device)
         blocks: Sequence[Any] = self.mesh.share(self.matcher.blocks)

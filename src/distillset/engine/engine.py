@@ -13,7 +13,9 @@ from distillset.engine.adjoint import pulled_back
 from distillset.engine.captured import Launch
 from distillset.engine.compile import compiled_apart
 from distillset.engine.compute import Compute
+from distillset.engine.kernels import random
 from distillset.engine.micro_batches import MicroBatches
+from distillset.keys import uniform
 from distillset.watch import Watcher
 
 TOGETHER = 10
@@ -22,6 +24,9 @@ SMALL = 8
 """Trainings go side by side while all their batches together are this part of a micro-batch at most."""
 PORTION = 2**24
 """Numbers of the real images that are drawn and augmented at once: 64 MB as floats, some times as much on the way."""
+
+AHEAD, ROWS, PARAMETERS = 16, 2**12, 2**20
+"""Most updates that are drawn for at once, and most rows and parameters of theirs."""
 
 PixelGradient = Callable[[Tensor, Sequence[Any], Sequence[Any]], tuple[Tensor, Tensor]]
 
@@ -64,6 +69,22 @@ class Engine(MicroBatches):
         more than it saves.
         """
         return compiled_apart(function) if self.defers and self.compute.compile else function
+
+    def uniform(self, words: Tensor, count: int) -> Tensor:
+        """Of every stream ``[k, 2]`` its first ``count`` numbers in [0, 1): float32 ``[k, count]``."""
+        if self.compute.kernels and words.device.type == "cpu":
+            return random.uniform(words, count)
+        return uniform(words, (count,))
+
+    def ahead(self, rows: int, parameters: int) -> int:
+        """Updates whose random numbers are worth drawing at once: on a CPU, where there are so few that Python would
+        take longer than the arithmetic.
+
+        Args:
+            rows: real images of an update.
+            parameters: of its network.
+        """
+        return 1 if self.defers else max(1, min(AHEAD, ROWS // max(rows, 1), PARAMETERS // max(parameters, 1)))
 
     def pixel_gradient(
         self, seen: Callable[..., Tensor], loss: Callable[..., Tensor], second: bool = False

@@ -19,10 +19,24 @@ def embedding(network: nn.Module) -> Rowwise:
     Raises:
         InputError: `features` finds none.
     """
-    module = features(network)
-    return lambda state, images: functional_call(module, {f"network.{k}": v for k, v in state.items()}, (images,))
+    module, tied = features(network), shares_parameters(network)
+    names: dict[str, str] = {}
+
+    def embed(state: State, images: Tensor) -> Tensor:
+        renamed = {names.setdefault(name, f"network.{name}"): value for name, value in state.items()}
+        result: Tensor = functional_call(module, renamed, (images,), tie_weights=tied)
+        return result
+
+    return embed
 
 
 def logits(network: nn.Module) -> Rowwise:
     """The pure function ``(state, images [n, C, H, W]) -> logits [n, classes]``."""
-    return lambda state, images: functional_call(network, state, (images,))
+    tied = shares_parameters(network)
+    return lambda state, images: functional_call(network, state, (images,), tie_weights=tied)
+
+
+def shares_parameters(network: nn.Module) -> bool:
+    """Whether a parameter has several names; where none has, looking for them at every call would be time lost."""
+    names = [sum(1 for _ in network.named_parameters(remove_duplicate=repeated)) for repeated in (True, False)]
+    return names[0] != names[1]

@@ -155,7 +155,7 @@ class Task:
 
     @cached_property
     def fill(self) -> Fill:
-        return Fill(self.network)
+        return Fill(self.network, self.engine.uniform)
 
     @cached_property
     def _calibration(self) -> Sampler | None:
@@ -181,6 +181,7 @@ class Matcher:
         updates: the work of an episode in units of its first update, to tell beforehand what a run will take.
         blocks: the parts of an update, which ranks share.
         streams: names of the random streams of an update.
+        ahead: updates whose random numbers are drawn at once, where Python's part in it would cost more than drawing.
         limit: an update whose loss is above this, or not finite, is left out and counted, if there is `patience`.
         patience: so many of them in a row end the run; 0 where the first that is not finite does.
     """
@@ -188,6 +189,7 @@ class Matcher:
     turns: int = 1
     updates: float = 1.0
     streams: tuple[str, ...] = ()
+    ahead: int = 1
     limit: float = math.inf
     patience: int = 0
     blocks: Sequence[Any]
@@ -218,8 +220,16 @@ class Matcher:
             state = {name[8:]: value for name, value in inputs.items() if name.startswith("network.")}
         return self.task.calibrated(state, inputs["calibrate"])
 
+    def begins(self, inputs: Sequence[Inputs]) -> list[State]:
+        """The networks of several episodes: what `begin` gives for each."""
+        return [self.begin(update) for update in inputs]
+
     def draw(self, inputs: Inputs) -> Any:
         """The random numbers of an update, for all classes."""
+
+    def draws(self, inputs: Sequence[Inputs]) -> list[Any]:
+        """Those of several updates: what `draw` gives for each."""
+        return [self.draw(update) for update in inputs]
 
     def term(self, leaves: Leaves, state: State, numbers: Any, block: Any) -> Piece:
         """Loss and gradients of a block. Terms of different classes own different rows."""

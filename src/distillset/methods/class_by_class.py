@@ -1,6 +1,6 @@
 """What methods share that set real and synthetic images of the same class side by side: DM, DC and DSA."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from distillset.augment import formed
 from distillset.data.sampler import Rows, Sampler
+from distillset.engine import State
 from distillset.keys import Key, fold
 from distillset.methods.base import Inputs, Matcher, Task
 from distillset.methods.siamese import How, Siamese
@@ -57,6 +58,7 @@ class ClassByClass(Matcher):
         self.sampler = task.real.sampler(batch_real, task.device)
         self.blocks = task.blocks(self.shown, self.sampler.n)
         self._draw = task.engine.draws(self._drawn)
+        self.ahead = task.engine.ahead(task.spec.classes * self.sampler.n, task.fill.numbers)
         self._reader: Sampler | None = None
         needed = task.spec.classes * self.sampler.n * task.real.images[0].nbytes
         if task.engine.defers and not task.real.resident(task.device) and needed <= READ_AHEAD:
@@ -70,13 +72,27 @@ class ClassByClass(Matcher):
             found[PIXELS] = self.task.real.pixels(rows.flatten(), torch.device("cpu")).unflatten(0, rows.shape)
         return found
 
-    def draw(self, inputs: Inputs) -> Shown:
-        drawn, how = self._draw(torch.stack((inputs["real"], inputs["augment"])))
-        return Shown(drawn, how, inputs.get(PIXELS))
+    def begins(self, inputs: Sequence[Inputs]) -> list[State]:
+        if not self.task.fill.pure:
+            return super().begins(inputs)
+        states = self.task.fill.several(torch.stack([update["network"] for update in inputs]))
+        return [self.task.calibrated(state, update["calibrate"]) for state, update in zip(states, inputs, strict=True)]
 
-    def _drawn(self, words: Tensor) -> tuple[Rows, How]:
-        real, augment = fold(words[:, None], self.task.classes)
-        return self.sampler(real), self.siamese.draw(augment)
+    def draw(self, inputs: Inputs) -> Shown:
+        return self.draws([inputs])[0]
+
+    def draws(self, inputs: Sequence[Inputs]) -> list[Shown]:
+        words = [torch.stack([update[name] for update in inputs]) for name in ("real", "augment")]
+        drawn = self._draw(torch.stack(words))
+        return [Shown(*numbers, update.get(PIXELS)) for numbers, update in zip(drawn, inputs, strict=True)]
+
+    def _drawn(self, words: Tensor) -> list[tuple[Rows, How]]:
+        """What streams ``[2, updates, 2]`` give: rows and augmentations of every update."""
+        real, augment = fold(words[:, :, None], self.task.classes)
+        table = self.siamese.draw(augment.flatten(0, 1))
+        every = range(0, len(table), self.task.spec.classes)
+        how = [table[first : first + self.task.spec.classes] for first in every]
+        return list(zip(self.sampler.several(real), how, strict=True))
 
     def real(self, shown: Shown) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Augmented real images in portions: (classes, images ``[k, n, C, H, W]``, weights ``[k, n]``)."""

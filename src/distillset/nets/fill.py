@@ -46,20 +46,35 @@ RULES: Mapping[type[nn.Module], Rule] = {
 """Layers that are filled where they are used."""
 
 
+Uniform = Callable[[Tensor, int], Tensor]
+
+
+def in_operations(words: Tensor, count: int) -> Tensor:
+    """`distillset.keys.uniform` of many numbers."""
+    return uniform(words, (count,))
+
+
 class Fill:
     """How the numbers of a module are drawn: looked at once, then filled at once.
 
+    Args:
+        module: its layers are looked at, and its numbers are not.
+        uniform: draws, of streams ``[k, 2]`` and a count, that many numbers in [0, 1) of each; those of
+            `distillset.keys.uniform`, where there is a faster way to them.
+
     Attributes:
         pure: whether all layers are in `RULES`, so that a state is a function of tensors alone.
+        numbers: how many random numbers a state takes, where it is.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
+    def __init__(self, module: nn.Module, uniform: Uniform = in_operations) -> None:
+        self.module, self._uniform = module, uniform
         self._shapes: dict[str, tuple[torch.Size, torch.dtype]] = {}
         self._bounds: dict[str, float] = {}
         self._values: dict[str, float] = {}
         self.pure = all(self._look(path, layer) for path, layer in module.named_modules())
         self._sizes = [self._shapes[name][0].numel() for name in self._bounds]
+        self.numbers = sum(self._sizes)
 
     def _look(self, path: str, layer: nn.Module) -> bool:
         tensors = dict(layer.named_parameters(recurse=False)) | dict(layer.named_buffers(recurse=False))
@@ -85,7 +100,7 @@ class Fill:
         """The states of streams ``[k, 2]``, all drawn at once."""
         assert self.pure, "layers with a reset_parameters of their own"
         count = len(words)
-        numbers = uniform(words, (sum(self._sizes),)).split(self._sizes, -1)
+        numbers = self._uniform(words, self.numbers).split(self._sizes, -1)
         bounds = list(self._bounds.values())
         if numbers:
             numbers = torch._foreach_mul(numbers, [2 * bound for bound in bounds])

@@ -101,7 +101,11 @@ class Trainer:
         return states
 
     def _fresh(self, sets: Sequence[TrainingSet]) -> list[State]:
-        keys, device, fill = [own.key("network") for own in sets], self.engine.device, Fill(self.module)
+        keys, device, fill = (
+            [own.key("network") for own in sets],
+            self.engine.device,
+            Fill(self.module, self.engine.uniform),
+        )
         return fill.several(words(keys, device)) if fill.pure else [drawn(self.module, key, device) for key in keys]
 
     def session(self, states: Sequence[State], sets: Sequence[TrainingSet]) -> Session:
