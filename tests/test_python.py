@@ -303,7 +303,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: ds.distill(DATA, FEW, 1, steps=-1), "--steps -1: must be at least 0"),
     (lambda: ds.distill(DATA, FEW, 1, init=3), "--init 3: choose real, noise, kmeans"),  # type: ignore[arg-type]
     (lambda: ds.distill(DATA, FEW, 1, network=3), "network 3: must be a name, an nn.Module"),  # type: ignore[arg-type]
-    (lambda: ds.distill(DATA, FEW, 1, watcher=3), "watcher 3: must be a Watcher, or a function"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, FEW, 1, watcher=3), "watcher=3: must be a Watcher, or a function"),  # type: ignore[arg-type]
     (lambda: ds.distill(DATA, FEW, 1, out=3), "--out 3: must be a path"),  # type: ignore[arg-type]
     (lambda: ds.distill(DATA, FEW, 1, out=b"a"), "--out b'a': must be a path"),  # type: ignore[arg-type]
     (lambda: ds.DM(lr="1"), "--lr '1': must be a number"),  # type: ignore[arg-type]

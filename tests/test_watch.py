@@ -55,7 +55,7 @@ def test_what_may_be_given() -> None:
     assert watching(silent) is silent
     assert type(watching(None)) is Progress
     assert type(watching(lambda step, steps, loss: None)) is Callback
-    with pytest.raises(ds.InputError, match="watcher 3: must be a Watcher, or a function of"):
+    with pytest.raises(ds.InputError, match="watcher=3: must be a Watcher, or a function of"):
         watching(3)  # type: ignore[arg-type]
 
 

@@ -163,7 +163,7 @@ def test_pictures_there_and_back(names: tuple[str, ...], tmp_path: Path) -> None
     synthetic = make(names=names)
     export(synthetic, "imagefolder", tmp_path / "out")
     notes: list[str] = []
-    found = read_pictures(tmp_path / "out", synthetic.spec, notes.append)
+    found = read_pictures(tmp_path / "out", synthetic.spec, Notes(notes))
     assert torch.equal(found.pixels, synthetic.pixels)
     assert torch.equal(found.labels, synthetic.labels)
     assert "6 pictures in 3 folders, whose classes were found by their n" in notes[0]
@@ -190,7 +190,7 @@ def pictures(folder: Path, names: list[str], size: tuple[int, int] = (6, 8)) -> 
 def test_classes_of_folders(names: list[str], labels: dict[str, int], tmp_path: Path) -> None:
     spec = replace(SPEC, class_names=("ant", "bee", "cat"))
     notes: list[str] = []
-    found = read_pictures(pictures(tmp_path / "p", names), spec, notes.append)
+    found = read_pictures(pictures(tmp_path / "p", names), spec, Notes(notes))
     for number, name in enumerate(names):
         assert (found.pixels[found.labels == labels[name], 0] == 10 * number).all()
     assert any("no pictures of 1 classes: bee" in note for note in notes) == (len(names) == 2)
@@ -207,7 +207,7 @@ def test_folders_that_are_no_classes_are_named(tmp_path: Path) -> None:
         read_pictures(tmp_path / "p" / "ant", spec)
     (tmp_path / "p" / "dog").rename(tmp_path / "p" / "bee")
     notes: list[str] = []
-    read_pictures(tmp_path / "p", spec, notes.append)
+    read_pictures(tmp_path / "p", spec, Notes(notes))
     assert f"{tmp_path / 'p'}: 1 files left out, which are no pictures (such as notes.txt)" in notes
 
 

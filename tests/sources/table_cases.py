@@ -1,34 +1,19 @@
-"""Tables that list images, parquet with images inside, and cards of data set repositories."""
+"""Tables that list images."""
 
-import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from tests.sources.made import Case, build, case, encoded, flat, of, pictures, table, text, write
+from tests.sources.made import Case, build, case, flat, of, pictures, table, text, write
 
 Step = Callable[[Path], object]
+
 TWO, NUMBERS = "cat|dog", "0|1"
 
 
 def rows_of(*lines: str, file: str = "train.csv") -> Step:
     """A table of these lines."""
     return text(file, "\n".join(lines) + "\n")
-
-
-def parquet(file: str = "train-00000-of-00001.parquet", count: int = 12, **columns: Any) -> Step:
-    """A parquet file; by default with ``image`` (encoded) beside ``columns``, which are functions of the row."""
-
-    def run(root: Path) -> None:
-        import datasets
-
-        made = {"image": lambda row: {"bytes": encoded(row % 2, row), "path": None}, **columns}
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        rows = {name: [value(row) for row in range(count)] for name, value in made.items() if value is not None}
-        datasets.Dataset.from_dict(rows).to_parquet(str(root / file))
-
-    return run
 
 
 def above(kind: str) -> Step:
@@ -104,31 +89,6 @@ def two_parts(root: Path) -> None:
     text("HAM.csv", "\n".join(["image_id,dx,age", *(f"{n},{('mel', 'nv')[int(n) % 2]},4" for n in names)]))(root)
 
 
-def outside(path: str) -> Step:
-    """A table of which one row names a file elsewhere."""
-
-    def run(root: Path) -> None:
-        write(root.parent / "secret.png", 0)
-        table("path,label", "images/{name}.png,{label}", last=path.format(above=root.parent) + ",cat")(root)
-
-    return run
-
-
-def linked(root: Path) -> None:
-    """A picture that is a link to one outside, which the table names."""
-    write(root.parent / "secret.png", 1)
-    table("path,label", "images/{name}.png,{label}")(root)
-    (root / "images" / "000.png").unlink()
-    (root / "images" / "000.png").symlink_to(root.parent / "secret.png")
-
-
-def piped(root: Path) -> None:
-    import os
-
-    table("path,label", "images/{name}.png,{label}", last="images/pipe.png,cat")(root)
-    os.mkfifo(root / "images" / "pipe.png")
-
-
 def file(name: str, step: Step) -> Callable[[Path], Path]:
     """The data are a file in the folder, named itself."""
 
@@ -138,38 +98,6 @@ def file(name: str, step: Step) -> Callable[[Path], Path]:
 
     return run
 
-
-def plain_parquet(root: Path) -> None:
-    """Parquet without what `datasets` writes of its columns."""
-    import pyarrow as pa
-    from pyarrow import parquet as pq
-
-    rows = pa.table({"image": [encoded(n % 2, n) for n in range(12)], "label": [n % 2 for n in range(12)]})
-    pq.write_table(rows, root / "train.parquet")
-
-
-CARD = """---
-configs:
-- config_name: default
-  data_files:
-  - split: train
-    path: "{path}"
----
-"""
-
-NAMED = """---
-dataset_info:
-  features:
-  - name: image
-    dtype: image
-  - name: label
-    dtype:
-      class_label:
-        names:
-          '0': owl
-          '1': bat
----
-"""
 
 READ = [
     case(
@@ -337,83 +265,6 @@ READ = [
         TWO,
     ),
     case(
-        "parquet of paths named itself",
-        file(
-            "x.parquet",
-            build(
-                pictures("i", 12),
-                parquet(
-                    "x.parquet",
-                    image=None,
-                    path=lambda row: f"i/{row:03}.png",
-                    label=lambda row: TWO.split("|")[row % 2],
-                ),
-            ),
-        ),
-        TWO,
-    ),
-    case("parquet named itself", file("x.parquet", parquet("x.parquet", label=lambda row: row % 2)), NUMBERS),
-    case("parquet, several numbers", parquet(label=lambda row: row % 2, age=lambda row: row), NUMBERS),
-    case("parquet, nested", parquet(annotation=lambda row: {"label": row % 2, "name": "x"}), NUMBERS),
-    case("parquet, species", parquet(species=lambda row: TWO.split("|")[row % 2]), TWO),
-    case("parquet, truth values", parquet(label=lambda row: row % 2 == 1), "False|True"),
-    case("parquet, floats", parquet(label=lambda row: float(row % 2)), NUMBERS),
-    case(
-        "parquet, base 64",
-        parquet(image=lambda row: base64.b64encode(encoded(row % 2, row)).decode(), label=lambda row: row % 2),
-        NUMBERS,
-    ),
-    case(
-        "parquet, brackets",
-        lambda root: (
-            parquet("set[1]/train.parquet", label=lambda row: row % 2)(root)
-            or parquet("set1/train.parquet", 4, label=lambda row: 0)(root)
-            or root / "set[1]"
-        ),
-        NUMBERS,
-    ),
-    case(
-        "parquet, splits",
-        build(
-            parquet("data/train-00000-of-00001.parquet", label=lambda row: row % 2),
-            parquet("data/test-00000-of-00001.parquet", 4, label=lambda row: row % 2),
-            parquet("data/extra-00000-of-00001.parquet", 4, label=lambda row: row % 2),
-        ),
-        NUMBERS,
-        6,
-        2,
-        r"left unused: extra",
-        r"took 3 \.parquet files",
-    ),
-    case(
-        "parquet, splits as folders",
-        build(
-            parquet("train/0000.parquet", label=lambda row: row % 2),
-            parquet("validation/0000.parquet", 4, label=lambda row: row % 2),
-        ),
-        NUMBERS,
-        6,
-        2,
-    ),
-    case("parquet, names in the card", build(plain_parquet, text("README.md", NAMED)), "owl|bat"),
-    case(
-        "parquet, files in the card",
-        build(
-            parquet("a/x.parquet", label=lambda row: row % 2),
-            parquet("b/x.parquet", label=lambda row: 0),
-            text("README.md", CARD.format(path="a/*.parquet")),
-        ),
-        NUMBERS,
-        5,
-        1,
-        r"left 1 \.md file \(README\.md\), 1 \.parquet file \(b/x\.parquet\)|1 \.parquet file \(b/x\.parquet\), 1 \.md",
-    ),
-    case("files elsewhere, allowed", outside("../secret.png"), TWO, [6, 5], 1, allow_outside=True),
-]
-
-
-READ += [
-    case(
         "a table of one class of several",
         build(of(), rows_of("file,label", *(f"cat/{n:03}.png,cat" for n in range(6)))),
         TWO,
@@ -500,53 +351,6 @@ REFUSED = [
         "a row too short",
         table("path,label", "images/{name}.png,{label}", last="images/000.png"),
         refused=r"train\.csv: row 12: 1 cells; the first line has 2|row 12: 1 cells",
-    ),
-    case(
-        "/dev/zero",
-        outside("/dev/zero"),
-        refused="outside the data's folder; `allow_outside=True`",
-    ),
-    case(
-        "/dev/zero, allowed",
-        outside("/dev/zero"),
-        refused=r"row 12: No such file: /dev/zero, or no regular one",
-        allow_outside=True,
-    ),
-    case("../secret.png", outside("../secret.png"), refused=r"row 12: \.\./secret\.png is outside"),
-    case("images/../../secret.png", outside("images/../../secret.png"), refused=r"row 12: .*secret\.png is outside"),
-    case("an absolute path", outside("{above}/secret.png"), refused=r"row 12: .*secret\.png is outside"),
-    case("~", outside("~/secret.png"), refused=r"row 12: ~/secret\.png is outside"),
-    case("~root", outside("~root/.profile.png"), refused=r"row 12: ~root/\.profile\.png is outside"),
-    case("C:", outside("C:/secret.png"), refused=r"row 12: C:/secret\.png is outside|No such file: C:"),
-    case("a link", linked, refused=r"row 0: .*000\.png is a link that leads outside the data's folder"),
-    case("a pipe", piped, refused=r"row 12: No such file: images/pipe\.png"),
-    case(
-        "parquet of paths elsewhere",
-        parquet(image=lambda row: {"bytes": None, "path": f"/home/x/{row}.png"}, label=lambda row: row % 2),
-        refused=r"row 0: /home/x/0\.png is outside the data's folder",
-    ),
-    case(
-        "a card of files elsewhere",
-        build(parquet(label=lambda row: row % 2), text("README.md", CARD.format(path="/**"))),
-        refused=r"README\.md: its data_files name '/\*\*'; only files in the folder itself",
-    ),
-    case(
-        "a card of files above",
-        build(parquet(label=lambda row: row % 2), text("README.md", CARD.format(path="../*"))),
-        refused=r"README\.md: its data_files name '\.\./\*'",
-    ),
-    case(
-        "a card of an address",
-        build(parquet(label=lambda row: row % 2), text("README.md", CARD.format(path="https://x/y"))),
-        refused=r"README\.md: its data_files name 'https://x/y'",
-    ),
-    case(
-        "two data sets",
-        build(
-            parquet("en/train.parquet", label=lambda row: row % 2),
-            parquet("fr/train.parquet", label=lambda row: row % 2),
-        ),
-        refused=r"several data sets: en, fr; give the folder of one of them",
     ),
 ]
 

@@ -36,6 +36,7 @@ import sys
 from pathlib import Path
 from distillset.sources.load import load
 data = load(Path(sys.argv[1]))
+print(*data.notes, sep="\\n")
 heavy = [name for name in ("datasets", "PIL", "sklearn", "pandas", "pyarrow") if name in sys.modules]
 mapped = Path("/proc/self/maps").read_text() if sys.platform == "linux" else "train.bin test.bin"
 assert not heavy, heavy

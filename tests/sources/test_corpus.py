@@ -8,10 +8,10 @@ import pytest
 from distillset.errors import InputError
 from distillset.sources.load import load
 from distillset.watch import Watcher
-from tests.sources import folder_cases, table_cases
+from tests.sources import file_cases, folder_cases, outside_cases, parquet_cases, table_cases
 from tests.sources.made import Case
 
-CASES = [*folder_cases.CASES, *table_cases.CASES]
+CASES = [*folder_cases.CASES, *file_cases.CASES, *table_cases.CASES, *parquet_cases.CASES, *outside_cases.CASES]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

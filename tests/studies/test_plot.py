@@ -10,6 +10,7 @@ from PIL import Image
 from distillset.errors import InputError
 from distillset.studies.plot import check_plot, curves, plot_rows, scatter
 from tests.studies.test_compare import row
+from tests.watchers import Notes
 
 ROWS = [
     row("runs/dm", (0.48, 0.49, 0.50)),
@@ -48,8 +49,8 @@ def test_other_kinds_and_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_studies_are_drawn_where_they_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[str] = []
-    curves(tmp_path / "curves.png", {"dm": [(2, 90.0, 1.0), (4, 80.0, 2.0)]}, "title", "x", "y", notes.append)
-    scatter(tmp_path / "scatter.png", {"dm": [(1.0, 2.0)], "random": [(3.0, 4.0)]}, "x", "y", notes.append)
+    curves(tmp_path / "curves.png", {"dm": [(2, 90.0, 1.0), (4, 80.0, 2.0)]}, "title", "x", "y", Notes(notes))
+    scatter(tmp_path / "scatter.png", {"dm": [(1.0, 2.0)], "random": [(3.0, 4.0)]}, "x", "y", Notes(notes))
     sizes = []
     for name in ("curves", "scatter"):
         with Image.open(tmp_path / f"{name}.png") as picture:
@@ -57,6 +58,6 @@ def test_studies_are_drawn_where_they_can_be(tmp_path: Path, monkeypatch: pytest
     assert sizes[1][0] > 1.5 * sizes[1][1], "two panels beside each other"
     assert notes == []
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    curves(tmp_path / "no.png", {}, "title", "x", "y", notes.append)
+    curves(tmp_path / "no.png", {}, "title", "x", "y", Notes(notes))
     assert notes == ["no picture: matplotlib is not installed; pip install 'distillset[plots]' brings it"]
     assert not (tmp_path / "no.png").exists()
