@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,18 @@ def test_what_defines_the_result_may_not_change(uninterrupted: Path, named: str,
     with pytest.raises(InputError, match=f"^{named}.*started with.*another `out`"):
         distil(uninterrupted, steps=STEPS + 2, **changes)
     assert torch.equal(last_checkpoint(uninterrupted)["leaf.images"], before["leaf.images"])
+
+
+def test_a_run_of_other_random_streams_does_not_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That an earlier version began. It ends as it did, but no step follows with numbers of another kind."""
+    out = tmp_path / "run"
+    with monkeypatch.context() as earlier:
+        earlier.setattr(import_module("distillset.distill"), "STREAMS", 1)
+        finished = distil(out)
+    assert torch.equal(distil(out).images, finished.images)
+    with pytest.raises(InputError, match="an earlier version began.*another `out`"):
+        distil(out, steps=STEPS + 1)
+    assert torch.equal(distil(out).images, finished.images)
 
 
 def test_logging_may_change(tmp_path: Path, uninterrupted: Path) -> None:

@@ -26,7 +26,7 @@ from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak
 from distillset.engine.room import check_disk, check_memory, size
 from distillset.errors import InputError
-from distillset.keys import Key
+from distillset.keys import STREAMS, Key
 from distillset.machine import Machine
 from distillset.mesh import join
 from distillset.methods import Method, Prepares, Task, canvas, formation, method_of
@@ -36,6 +36,10 @@ from distillset.nets.layers import STRIDES, strided
 from distillset.nets.twice import check_twice, math_attention
 from distillset.sources.load import Data, given
 from distillset.watch import Watcher, watching
+
+
+FIRST_STREAMS = 1
+"""The random streams of runs that do not say theirs."""
 
 
 def distill(
@@ -101,6 +105,7 @@ def distill(
         **asdict(method),  # type: ignore[call-overload]
         "ipc": ipc,
         "seed": seed,
+        "streams": STREAMS,
         "network": net.name,
         "init": init,
         "whiten": whiten,
@@ -162,6 +167,12 @@ def _begun(
         watcher.note(note)
     if stored and stored.step > steps:
         raise InputError("steps", steps, f"the run in this folder is already at step {stored.step}")
+    if stored and stored.step < steps and stored.settings.get("streams", FIRST_STREAMS) != STREAMS:
+        raise InputError.about(
+            "the folder of the run",
+            "holds a run that an earlier version began, whose random numbers were others; finish it with that version, "
+            "or choose another `out`",
+        )
     return stored
 
 
@@ -177,7 +188,8 @@ def _same(method: Method, settings: dict[str, Any], stored: Checkpoint) -> None:
         raise InputError.about(
             "the folder of the run", f"holds a run of {before}; choose another `out` for {method.name}"
         )
-    was = {"whiten": "none", **since, **stored.settings, "network": canonical(str(stored.settings.get("network")))}
+    now = {"network": canonical(str(stored.settings.get("network"))), "streams": STREAMS}  # streams: see `_begun`
+    was = {"whiten": "none", **since, **stored.settings, **now}
     check_same(was, settings)
 
 
