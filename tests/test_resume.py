@@ -203,7 +203,7 @@ def test_a_run_of_other_random_streams_does_not_go_on(tmp_path: Path, monkeypatc
         earlier.setattr(import_module("distillset.distill"), "STREAMS", 1)
         finished = distil(out)
     assert torch.equal(distil(out).images, finished.images)
-    with pytest.raises(InputError, match="an earlier version began.*another `out`"):
+    with pytest.raises(InputError, match=r"an earlier version began.*another `out`"):
         distil(out, steps=STEPS + 1)
     assert torch.equal(distil(out).images, finished.images)
 

@@ -37,7 +37,6 @@ from distillset.nets.twice import check_twice, math_attention
 from distillset.sources.load import Data, given
 from distillset.watch import Watcher, watching
 
-
 FIRST_STREAMS = 1
 """The random streams of runs that do not say theirs."""
 
