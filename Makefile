@@ -34,6 +34,7 @@ lint: $(READY) ## Check style, types, layers (which module may import which), an
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_no_pickle.py $(CODE)
+	$(BIN)/python tools/check_lengths.py $(CODE)
 	$(BIN)/python -m tools.results table --check
 
 format: $(READY) ## Rewrite the code in the project's style

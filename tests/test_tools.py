@@ -3,6 +3,9 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from tools import check_lengths
 from tools.provenance import ROOT, commit
 
 SOURCE = ROOT / "src" / "distillset"
@@ -33,3 +36,15 @@ def test_the_commit_says_whether_the_source_differs(tmp_path: Path) -> None:
     assert len(clean) == 40
     (tmp_path / "src" / "a.py").write_text("b = 1\n")
     assert commit(tmp_path) == f"{clean}-changed"
+
+
+def test_no_file_is_too_long(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n" * 400)
+    (tmp_path / "b.py").write_text("\n")
+    (tmp_path / "c.py").write_text("\n")
+    assert check_lengths.main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "3 Python files, median 1 lines, longest 400\n"
+    (tmp_path / "a.py").write_text("x = 1\n" * 401)
+    assert check_lengths.main([str(tmp_path)]) == 1
+    assert capsys.readouterr().out == f"{tmp_path}/a.py: 401 lines; at most 400, split it by subject\n"
+    assert check_lengths.main([str(ROOT / name) for name in ("src", "tests", "tools", "benchmarks", "examples")]) == 0

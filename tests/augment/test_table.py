@@ -1,67 +1,19 @@
-"""The augmentation against a per-pixel float64 oracle, on each of its ways, and finite differences."""
+"""The augmentation against a per-pixel float64 oracle, on each of its ways."""
 
 import dataclasses
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 from torch.nn import functional as F
 
 from distillset.augment import Augmentation, Table, augment
 from distillset.augment.operations import COLUMNS, GRID, NEUTRAL
-from distillset.augment.sampling import sample, spread
 from distillset.errors import InputError
-from distillset.keys import Key, fold
-from tests.augment.parameters import FULL, NAMES, parameters
-from tests.oracles import augment_oracle as oracle
-
-SHAPES = [(1, 8, 8), (3, 9, 14), (4, 7, 5), (3, 16, 16), (1, 6, 1), (3, 1, 5), (1, 1, 1)]
-TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}
-WAYS = pytest.mark.parametrize("on_host", [False, True], ids=["table", "on_host"])
-
-
-def words_of(count: int, seed: int = 0) -> Tensor:
-    return fold(Key(seed)("augment").words(), torch.arange(count))
-
-
-def images_of(n: int, shape: tuple[int, int, int], seed: int = 0) -> Tensor:
-    """Normal float64 images, away from zero mean so that a zero filled in is seen."""
-    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + 0.7
-
-
-def expected(table: Table, images: Tensor) -> Tensor:
-    """The oracle's answer, image by image."""
-    names = [table.strategy[number] for number in table.operations.tolist()]
-    rows = [parameters(name, row, table.shape) for name, row in zip(names, table.numbers, strict=True)]
-    if len(table) == 1:
-        names, rows = names * len(images), rows * len(images)
-    results = []
-    for image, name, row in zip(images.double().numpy(), names, rows, strict=True):
-        match name:
-            case "color":
-                results.append(oracle.color(image, row[0] + 0.5, row[1] / 2, row[2] - 0.5))
-            case "crop":
-                results.append(oracle.crop(image, int(row[0]), int(row[1])))
-            case "cutout":
-                results.append(oracle.cutout(image, int(row[0]), int(row[1])))
-            case "flip":
-                results.append(oracle.flip(image, row[0] == 1))
-            case "scale":
-                results.append(oracle.scale(image, row[0], row[1]))
-            case "rotate":
-                results.append(oracle.rotate(image, row[0]))
-    return torch.from_numpy(np.stack(results))
-
-
-def one(operation: str, *values: float, shape: tuple[int, int, int], on_host: bool) -> Table:
-    """A row with parameters of one's own."""
-    table = Table.of(operation, values, shape)
-    return table if on_host else dataclasses.replace(table, kinds=None)
-
+from tests.augment.parameters import FULL, NAMES
+from tests.augment.tables import SHAPES, TOLERANCE, WAYS, expected, images_of, one, words_of
 
 # --- each operation against its oracle -------------------------------------------------------------------------------
 
@@ -227,103 +179,6 @@ def test_no_augmentation_is_the_identity() -> None:
         table = Augmentation.parse("none").draw(words, (3, 4, 4), count)
         assert torch.equal(table.apply(images), images)
         assert torch.equal(augment(images, table.numbers), images)
-
-
-# --- gradients -------------------------------------------------------------------------------------------------------
-
-
-@WAYS
-@pytest.mark.parametrize("name", NAMES)
-def test_gradients_equal_finite_differences(name: str, on_host: bool) -> None:
-    shape = (3, 5, 4)
-    images = images_of(2, shape).requires_grad_()
-    for words in (words_of(1), words_of(2)):
-        table = Augmentation((name,)).draw(words, shape, on_host=on_host)
-        assert torch.autograd.gradcheck(table.apply, (images,))
-        if not on_host:  # grid_sample has no second derivative
-            assert torch.autograd.gradgradcheck(table.apply, (images,), fast_mode=True)
-
-
-def test_the_gradient_of_a_mixture_is_that_of_each_image() -> None:
-    shape = (2, 6, 7)
-    table = Augmentation.parse(FULL).draw(words_of(24), shape, on_host=True)
-    images = images_of(24, shape).requires_grad_()
-    weights = images_of(24, shape, 1)
-    parts = torch.cat([table[i].apply(images[i : i + 1]) for i in range(24)])
-    (alone,) = torch.autograd.grad((parts * weights).sum(), images)
-    for result in (table.apply(images), augment(images, table.numbers)):
-        (gradient,) = torch.autograd.grad((result * weights).sum(), images)
-        torch.testing.assert_close(gradient, alone, rtol=0, atol=1e-12)
-
-
-@settings(deadline=None, max_examples=60, derandomize=True)
-@given(
-    angle=st.floats(-math.pi, math.pi),
-    factors=st.tuples(st.floats(0.7, 2), st.floats(0.7, 2)),
-    shifts=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
-    mirrored=st.booleans(),
-    turned=st.booleans(),
-    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
-)
-def test_the_gradient_of_sampling_is_its_transpose(
-    angle: float,
-    factors: tuple[float, float],
-    shifts: tuple[float, float],
-    mirrored: bool,
-    turned: bool,
-    size: tuple[int, int],
-) -> None:
-    """<y, S x> = <S^T y, x> for all x and y: against the matrix of S, column by column."""
-    c, s = math.cos(angle), math.sin(angle)
-    side = -1.0 if mirrored else 1.0
-    grid = (
-        [c, s, shifts[0], -s * side, c * side, shifts[1]]
-        if turned
-        else [factors[0], 0.0, shifts[0], 0.0, factors[1] * side, shifts[1]]
-    )
-    pixels = size[0] * size[1]
-    numbers = torch.tensor([grid], dtype=torch.float64)
-    units = torch.eye(pixels, dtype=torch.float64).view(pixels, 1, *size)
-    matrix = sample(units, numbers).view(pixels, pixels)  # row s: where pixel s goes
-    torch.testing.assert_close(spread(units, numbers).view(pixels, pixels), matrix.T, rtol=0, atol=1e-12)
-
-
-@WAYS
-@pytest.mark.parametrize("name", NAMES)
-def test_functional_gradients_are_the_same(name: str, on_host: bool) -> None:
-    # The engine differentiates with torch.func.
-    shape = (3, 8, 6)
-    images = images_of(2, shape).requires_grad_()
-    table = Augmentation((name,)).draw(words_of(2), shape, on_host=on_host)
-    (gradient,) = torch.autograd.grad(table.apply(images).square().sum(), images)
-    functional = torch.func.grad(lambda x: table.apply(x).square().sum())(images.detach())
-    torch.testing.assert_close(functional, gradient)
-
-
-def test_vmap_over_tables() -> None:
-    shape = (3, 8, 6)
-    images = images_of(4, shape)
-    numbers = Augmentation.parse(FULL).draw(words_of(12), shape).numbers.view(3, 4, -1)
-    mapped = torch.func.vmap(augment, (None, 0))(images, numbers)
-    torch.testing.assert_close(mapped, torch.stack([augment(images, some) for some in numbers]))
-    gradients = torch.func.vmap(torch.func.grad(lambda x, some: augment(x, some).square().sum()), (None, 0))
-    one_by_one = [torch.func.grad(lambda x, some=some: augment(x, some).square().sum())(images) for some in numbers]
-    torch.testing.assert_close(gradients(images, numbers), torch.stack(one_by_one))
-
-
-@WAYS
-@pytest.mark.parametrize("rows", [1, 4])
-@pytest.mark.parametrize("name", NAMES)
-def test_expanded_and_channels_last_images(name: str, rows: int, on_host: bool) -> None:
-    # In-place writes to an expanded tensor, and `view` on channels-last tensors, are what broke the published code.
-    shape = (3, 8, 6)
-    single = images_of(1, shape)
-    table = Augmentation((name,)).draw(words_of(rows), shape, on_host=on_host)
-    expanded = single.expand(4, *shape)
-    reference = table.apply(expanded.clone())
-    torch.testing.assert_close(table.apply(expanded), reference)
-    torch.testing.assert_close(table.apply(expanded.clone(memory_format=torch.channels_last)), reference)
-    assert torch.equal(expanded, single.expand(4, *shape))
 
 
 # --- one draw, many batches ------------------------------------------------------------------------------------------
