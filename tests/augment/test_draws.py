@@ -181,7 +181,7 @@ def test_a_repeated_operation_is_refused() -> None:
 
 def test_a_draw_refuses_what_is_not_positive() -> None:
     augmentation = Augmentation.parse("crop")
-    with pytest.raises(InputError, match="count: 0"):
+    with pytest.raises(InputError, match="count=0"):
         augmentation.draw(words_of(1), (3, 8, 8), 0)
     with pytest.raises(InputError, match="shape"):
         augmentation.draw(words_of(1), (3, 0, 8))

@@ -225,9 +225,9 @@ def test_a_table_refuses_what_it_was_not_drawn_for() -> None:
 
 def test_parameters_of_ones_own_are_checked() -> None:
     for operation, values, line in (
-        ("blur", (1,), "'blur'; allowed are color, crop, cutout, flip, scale, rotate"),
-        ("crop", (1,), "1 of them, but crop has down, right"),
-        ("scale", (1.0, 0.6), "0.6; a scale must be above 0.6667"),
+        ("blur", (1,), "operation='blur': choose one of color, crop, cutout, flip, scale, rotate"),
+        ("crop", (1,), "crop takes down, right"),
+        ("scale", (1.0, 0.6), "a scale must be above 0.6667"),
     ):
         with pytest.raises(InputError, match=line):
             Table.of(operation, values, (3, 8, 8))

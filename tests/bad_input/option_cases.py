@@ -12,7 +12,7 @@ NAMES = [
     data("empty name", named(""), "--data : no such folder or file"),
     data("a name of the hub", named("ylecun/mnist"), r"--data ylecun/mnist: .*\(did you mean mnist\?\)"),
     data("an address", named("https://x.org/a.zip"), "--data https://x.org/a.zip: no such folder or file"),
-    data("a very long name", named("x" * 5000), "--data x{50,}: no such data set"),
+    data("a very long name", named("x" * 5000), r"--data x{50,}\.\.\.: no such data set"),
     data("a very long path", named("./" + "x" * 5000), "no such folder or file"),
     data(
         "nobody's home",
@@ -51,9 +51,9 @@ OPTIONS = [
     flags("--resize", "0x8", told="'0x8' is not HEIGHTxWIDTH"),
     flags("--resize", "8x", told="'8x' is not HEIGHTxWIDTH"),
     flags("--resize", "²x8", told="'²x8' is not HEIGHTxWIDTH"),
-    flags("--resize", "100000x100000", told=r"resize: \(100000, 100000\).* at most 4096"),
-    flags("--crop", told="--crop: it says how to resize, so --resize HxW is needed"),
-    flags("--classes", "0", told=r"--classes: 1 class\(es\) named; at least two are needed"),
+    flags("--resize", "100000x100000", told="--resize 100000x100000: .* at most 4096"),
+    flags("--crop", told="--crop: says how to resize, so --resize HxW is needed"),
+    flags("--classes", "0", told="--classes 0: at least two classes are needed"),
     flags("--classes", "0", "3", told="--classes 3: no such class .* from 0 to 2 of: 0, 1, 2"),
     flags("--classes", "0", "00", told="--classes 00: class 0 is named twice"),
     flags("--classes", "cat", "1", told="--classes cat: no such class"),
@@ -71,7 +71,7 @@ OPTIONS = [
 NETWORKS = [
     flags("--network", "perceptron", told="perceptron"),
     flags("--network", "", told="network", name="a network without a name"),
-    flags("--network", "ConvNetD9", told="ConvNetD?9?.*depth 9|depth 9 of ConvNet"),
+    flags("--network", "ConvNetD9", told="depth 9 of ConvNet: too deep"),
     flags("--network", "ConvNetW0", told="ConvNet"),
     flags("--network", "ConvNetQQ", told="ConvNetQQ"),
     flags("--network", "ConvNet D3", told="ConvNet D3"),
@@ -87,7 +87,7 @@ RESULTS = [
     Case(
         "no such selector",
         lambda place: ["select", "best", f"--data={place.toy}", "--ipc", "1", "--out", str(place.out)],
-        "selector 'best': choose one of random",
+        "SELECTOR best: choose one of random",
     ),
     Case(
         "a selection of no images",

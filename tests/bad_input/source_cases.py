@@ -68,7 +68,7 @@ FOLDERS = [
     data("one class", classes(a=PICTURES), "all images are of class a; at least two"),
     data("an empty class", classes(a=PICTURES, b=[]), r"c/b: no images"),
     data("single images", classes(a=PICTURES[:1], b=PICTURES[1:2]), "none can be held out; give --test"),
-    data("a class that is no text", named_class("b\udcff"), r"class 1 .*is not text"),
+    data("a class that is no text", named_class("b\udcff"), r"class 1: .* is not text"),
     data("a class of two lines", named_class("b\nc", b"x"), r"c/b c/000\.png .*not an image"),
     data(
         "an image that is not there",

@@ -101,7 +101,7 @@ CHECKPOINTS = [
     resumed("settings without compute", settings(compute=None), "compute is None; needed are device"),
     resumed("a compute of nothing", settings(compute={}), "compute is {}; needed are device, precision"),
     resumed("half a thread", settings(compute={"device": "cpu", "threads": 0.5}), "needed are device, precision"),
-    resumed("a setting that is new", settings(temper=1), "--temper None: the run in this folder was started with 1"),
+    resumed("a setting that is new", settings(temper=1), "temper=None: the run in this folder was started with 1"),
     resumed("fewer steps than done", lambda folder: None, "--steps 0: the run .* is already at step 1", "--steps", "0"),
 ]  # fmt: skip
 
@@ -196,7 +196,7 @@ EXPERTS = [
     grown("experts of another rate", setting(lr=0.5), "lr 0.01 is needed, but these experts have lr 0.5"),
     grown("experts of another precision", card(compute={"precision": "bf16"}), "compute is .*; needed are device"),
     grown("experts without compute", card(compute=None), "field compute is missing"),
-    grown("experts at a rate of nothing", lambda folder: None, "--lr nan of experts: must be a finite", "--lr", "nan"),
+    grown("experts at a rate of nothing", lambda folder: None, "--lr nan: the learning rate", "--lr", "nan"),
 ]  # fmt: skip
 
 # --- configurations and studies --------------------------------------------------------------------------------------

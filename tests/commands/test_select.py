@@ -70,7 +70,7 @@ def test_an_unknown_selector_and_a_foreign_folder(
     toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command("best", toy_npz, tmp_path / "artifact")) == 2
-    assert "selector 'best': choose one of random" in capsys.readouterr().err
+    assert "SELECTOR best: choose one of random" in capsys.readouterr().err
     (tmp_path / "thesis.tex").write_text("precious")
     assert main(command("random", toy_npz, tmp_path)) == 2
     assert "not an artifact; choose another folder" in capsys.readouterr().err

@@ -74,7 +74,7 @@ def test_ipc_below_one(selector: str) -> None:
 
 
 def test_an_unknown_selector() -> None:
-    with pytest.raises(InputError, match="selector 'best': choose one of random"):
+    with pytest.raises(InputError, match="selector='best': choose one of random"):
         select(toys.toy(), "best", 1)
 
 

@@ -87,5 +87,5 @@ def test_a_crop_needs_a_size(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"crop=True: says how to resize, so `resize=\(height, width\)` is needed"):
         load(tmp_path, crop=True)
     for size in ((0, 4), (4, 4097)):
-        with pytest.raises(InputError, match=r"resize: \(\d, \d+\); needed are .* at least 1 and at most 4096"):
+        with pytest.raises(InputError, match=r"resize=\(\d, \d+\): .* at least 1 and at most 4096"):
             Resize(*size)

@@ -266,7 +266,7 @@ def test_whitened_sets_come_back_with_their_matrices_and_pictures(tmp_path: Path
 @pytest.mark.parametrize("lr", [0.0, -0.1, float("nan"), float("inf")])
 def test_a_learned_rate_is_positive(lr: float) -> None:
     real = toys.toy()
-    with pytest.raises(InputError, match=f"lr {lr}: a learned rate must be a finite number above 0"):
+    with pytest.raises(InputError, match=f"lr={lr}: must be a finite number above 0"):
         SyntheticSet(real.rows(torch.tensor([0])), real.labels[:1], real.spec, lr=lr)
 
 

@@ -143,13 +143,13 @@ def test_other_names_are_not_of_the_family(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["ConvNetD0", "ConvNetW0", "ConvNetD4", "ConvNetW6GN", "ConvNetW8193", "ConvNetD65NP"])
 def test_impossible_networks_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match="of ConvNet"):
+    with pytest.raises(InputError, match="ConvNet"):
         build(name, toys.spec_of(3, 8, 8))
 
 
 def test_unknown_parts_are_named() -> None:
     for field in ("activation", "norm", "pooling"):
-        with pytest.raises(InputError, match=f"{field} 'odd' of ConvNet: choose one of"):
+        with pytest.raises(InputError, match=f"{field}='odd': choose one of"):
             ConvNetConfig(**{field: "odd"})  # type: ignore[arg-type]
 
 

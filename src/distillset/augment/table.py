@@ -106,7 +106,7 @@ class Table:
             raise InputError("operation", operation, f"choose one of {', '.join(OPERATIONS)}")
         names = OPERATIONS[operation].parameters
         if len(parameters) != len(names):
-            raise InputError("parameters", parameters, f"{operation} has {', '.join(names)}")
+            raise InputError("parameters", parameters, f"{operation} takes {', '.join(names)}")
         if operation == "scale" and min(parameters) * REACH <= 1:
             raise InputError("parameters", parameters, f"a scale must be above {1 / REACH:.4g}")
         values = torch.tensor([parameters], dtype=torch.float64)

@@ -8,6 +8,7 @@ from typing import Any
 
 from distillset.commands.options import add_machine, machine
 from distillset.commands.progress import Terminal
+from distillset.commands.wording import in_flags
 from distillset.reproduction import Budget, Outcome, Results, choose, duration, reproduce, side_by_side
 from distillset.watch import write_note
 
@@ -135,5 +136,5 @@ def _waiting(count: int) -> list[str]:
 
 def _told(outcomes: list[Outcome]) -> list[str]:
     """A line a row that was tried, and one for those that wait."""
-    lines = [f"{one.name}: {one.state}: {one.told}" for one in outcomes if one.state != "waiting"]
+    lines = [f"{one.name}: {one.state}: {in_flags(one.told)}" for one in outcomes if one.state != "waiting"]
     return lines + _waiting(sum(one.state == "waiting" for one in outcomes))

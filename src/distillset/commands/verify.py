@@ -11,6 +11,7 @@ from typing import Any
 
 from distillset.commands.options import add_data, load_data
 from distillset.commands.progress import CommandProgress
+from distillset.commands.wording import in_flags
 from distillset.data.synthetic import SyntheticSet
 from distillset.distillation.verify import Check, verify
 from distillset.errors import InputError, unwritable
@@ -45,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps({name: [check.to_json() for check in checks] for name, checks in found.items()}, indent=2))
     else:
         for name, checks in found.items():
-            lines = [f"  {SIGNS[check.holds]:<7}{check.name:<12}{' '.join(check.told.split())}" for check in checks]
+            lines = [
+                f"  {SIGNS[check.holds]:<7}{check.name:<12}{in_flags(' '.join(check.told.split()))}" for check in checks
+            ]
             print("\n".join([name, *lines]))
     failed = [f"{name}: {check.told}" for name, checks in found.items() for check in checks if check.holds is False]
     if failed:

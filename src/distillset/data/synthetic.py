@@ -86,7 +86,7 @@ class SyntheticSet:
             found = f"{int(labels.min())} to {int(labels.max())}"
             raise InputError.about("labels", f"found {found}, allowed 0 to {spec.classes - 1}")
         if self.lr is not None and not 0 < number("lr", self.lr) < float("inf"):
-            raise InputError("lr", self.lr, "a learned learning rate must be a finite number above 0")
+            raise InputError("lr", self.lr, "must be a finite number above 0")
         check_formation(whole("formation", self.formation), spec.shape)
         if self.whitening is not None and self.whitening.mean.numel() != images[0].numel():
             raise InputError.about(

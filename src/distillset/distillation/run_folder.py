@@ -250,7 +250,7 @@ def resolve_compute(machine: Machine, work: Work, stored: dict[str, Any] | None)
     kernels = bool(before.get("kernels", False))
     if kernels and not chosen.kernels:
         raise InputError.about(
-            "kernels", "the run was started with those that need a C++ compiler (CXX, g++) and a cache to write in"
+            "kernels", "the run was started with kernels, which need a C++ compiler (CXX, g++) and a cache to write in"
         )
     kept = {**before, "micro_batch": micro_batch, "threads": chosen.threads}
     told = ", ".join(f"{name} {value}" for name, value in kept.items())

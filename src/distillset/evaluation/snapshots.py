@@ -83,7 +83,7 @@ def read_snapshots(folder: str | Path, synthetic: SyntheticSet) -> dict[int, Syn
         try:
             found[step] = replace(synthetic, images=tensors["images"], labels=labels, lr=lr)
         except InputError as error:
-            raise InputError.about(paths[step], f"{error}") from None
+            raise InputError.about(paths[step], str(error)) from None
     return found
 
 

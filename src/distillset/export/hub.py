@@ -20,7 +20,7 @@ FILES = (README, EXPORTED, TENSORS, CARD, GRID, ACCURACY)
 
 
 def push(folder: str | Path, repo: str, *, private: bool = False, api: Any = None) -> str:
-    """Upload an artifact; its pictures are made if ``distillset export`` has not put them into the folder yet.
+    """Upload an artifact; its pictures are made if `export` has not put them into the folder yet.
 
     Args:
         folder: of the artifact.

@@ -20,7 +20,7 @@ def open_digits() -> dict[str, Split]:
         from sklearn.datasets import load_digits
     except ImportError:
         raise InputError.about(
-            "the digits come with the package scikit-learn; install it with", "pip install scikit-learn"
+            "digits", "the digits come with the package scikit-learn; install it with: pip install scikit-learn"
         ) from None
     raw = load_digits()
     pixels = torch.from_numpy(raw.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)

@@ -81,7 +81,7 @@ FOUND_BY_NAME = ("imagenette2", "imagewoof2", "tinyimagenet200")
 ARCHIVES = re.compile(r".*\.(tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz|tar\.zst|zip|7z|rar|gz|bz2|xz|zst)", re.IGNORECASE)
 UNREAD = {
     **dict.fromkeys((".pkl", ".pickle", ".joblib"), "pickles run code when they are loaded; save arrays: numpy.savez"),
-    **dict.fromkeys((".pt", ".pth"), "save real images as arrays: numpy.savez; synthetic ones: distillset import"),
+    **dict.fromkeys((".pt", ".pth"), "save real images as arrays: numpy.savez; synthetic ones: `read_pt()`"),
     **dict.fromkeys((".tfrecord", ".tfrecords"), "save arrays with numpy.savez, or images in a folder for each class"),
     **dict.fromkeys((".lmdb", ".mdb", ".rec", ".beton"), "write its images to a folder for each class, or to an .npz"),
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as .csv, in a folder with the images that it lists"),

@@ -228,7 +228,7 @@ def _package() -> Any:
         import datasets
     except ImportError:
         raise InputError.about(
-            "reading this data needs the package datasets; install it with", "pip install datasets"
+            "data", "reading these needs the package datasets; install it with: pip install datasets"
         ) from None
     return datasets
 

@@ -54,7 +54,7 @@ def read_mat(path: Path) -> dict[str, Any]:
     try:
         return _Reader(path, order).variables(memoryview(content)[128:])
     except _Malformed as fault:
-        raise InputError.about(path, f"{fault}") from None
+        raise InputError.about(path, str(fault)) from None
     except InputError:
         raise
     except (struct.error, IndexError, ValueError, TypeError, zlib.error, OverflowError) as error:

@@ -264,7 +264,7 @@ def _check(train: RealSet, makers: dict[str, Maker], steps: int, ipc: int, seeds
         raise InputError("seeds", seeds, "name at least one")
     for seed in seeds:
         if not 0 <= seed < 2**32:
-            raise InputError("seeds", seed, f"each must be from 0 to {2**32 - 1}")
+            raise InputError("seeds", seed, f"must be from 0 to {2**32 - 1}")
     for maker in makers.values():
         maker.check("memories", train.spec, ipc)
 
