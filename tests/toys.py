@@ -1,46 +1,19 @@
-"""Small sets with structure: every class has a pattern of its own beneath noise."""
+"""The small sets of `distillset.testing.toys`, and what the tests of this library compute them with."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from distillset.data.real import RealSet
-from distillset.data.spec import Spec
 from distillset.engine import Compute, Engine
 from distillset.engine.kernels import available
 from distillset.machine import Machine
-from distillset.sources.load import Data
+from distillset.testing.toys import NETWORK, pixels, spec_of, toy, toy_data
 
-NETWORK = "ConvNetD1W8"
+__all__ = ["EAGER", "NETWORK", "engine", "pixels", "spec_of", "toy", "toy_data", "toy_file"]
+
 EAGER = Machine("cpu", "fp32", "off")
 """Compute choices that no machine's hardware changes."""
-
-
-def pixels(
-    counts: Sequence[int] = (12, 7, 5), shape: tuple[int, int, int] = (3, 8, 8), seed: int = 0, noise: int = 40
-) -> tuple[Tensor, Tensor]:
-    """Images ``uint8 [N, C, H, W]`` and labels ``int64 [N]``, in a mixed order; patterns are the same for any seed."""
-    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    patterns = torch.randint(0, 256, (len(counts), *shape), generator=torch.Generator().manual_seed(1234))
-    generator = torch.Generator().manual_seed(seed)
-    labels = labels[torch.randperm(len(labels), generator=generator)]
-    drift = torch.randint(-noise, noise + 1, (len(labels), *shape), generator=generator)
-    return (patterns[labels] + drift).clamp(0, 255).to(torch.uint8), labels
-
-
-def toy(
-    counts: Sequence[int] = (12, 7, 5), shape: tuple[int, int, int] = (3, 8, 8), seed: int = 0, noise: int = 40
-) -> RealSet:
-    return RealSet.from_arrays(*pixels(counts, shape, seed, noise), name="toy")
-
-
-def toy_data(counts: Sequence[int] = (12, 7, 5), noise: int = 40) -> Data:
-    """A training set, and a test set of ten images a class normalised like it."""
-    train = toy(counts, noise=noise)
-    return Data(train, RealSet(*pixels([10] * len(counts), seed=1, noise=noise), train.spec), "toy")
 
 
 def toy_file(path: Path) -> Path:
@@ -48,11 +21,6 @@ def toy_file(path: Path) -> Path:
     arrays = [tensor.numpy() for tensor in (*pixels(), *pixels((10, 10, 10), seed=1))]
     np.savez(path, images=arrays[0], labels=arrays[1], test_images=arrays[2], test_labels=arrays[3])
     return path
-
-
-def spec_of(channels: int, height: int, width: int, classes: int = 10) -> Spec:
-    names = tuple(f"class {c}" for c in range(classes))
-    return Spec("blank", channels, height, width, names, (0.5,) * channels, (0.25,) * channels)
 
 
 def engine(

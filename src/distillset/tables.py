@@ -9,9 +9,10 @@ The names of such rows are read from the metadata of installed packages, without
 it is asked for. What a package gets wrong costs its own row only.
 """
 
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import EntryPoint, distributions, entry_points
@@ -20,6 +21,9 @@ from typing import Any, Generic, TypeVar, cast
 from distillset.errors import InputError, nearest, reason, shown
 
 Row = TypeVar("Row")
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""Names that a package may give: none that is a path, or would be taken for a flag or a module."""
 
 Check = Callable[[str, Any], str | None]
 """(name, row) to what is wrong with the row of a package, as the end of a sentence; None where nothing is."""
@@ -60,6 +64,7 @@ class PluginTable(Mapping[str, Row], Generic[Row]):
         self.built_in = dict(built_in)
         self._rows: dict[EntryPoint, Row] = {}
         self._said: set[str] = set()
+        self._listed: tuple[tuple[str, ...], dict[str, list[EntryPoint]]] = ((), {})
 
     def __iter__(self) -> Iterator[str]:
         return iter([*self.built_in, *self._plugins()])
@@ -89,8 +94,12 @@ class PluginTable(Mapping[str, Row], Generic[Row]):
             self._rows[points[0]] = self._load(name, points[0])
         return self._rows[points[0]]
 
-    def resolve(self, name: object) -> str:
+    def resolve(self, name: object, also: Sequence[str] = ()) -> str:
         """The table's spelling of a name, whatever its capitals, dashes and underscores.
+
+        Args:
+            name: as a user wrote it.
+            also: what else may stand in its place, for the message.
 
         Raises:
             InputError: no row has this name.
@@ -100,17 +109,31 @@ class PluginTable(Mapping[str, Row], Generic[Row]):
                 if _plain(known) == _plain(name):
                     return known
         near = nearest(name.lower(), self) if isinstance(name, str) else ""
-        raise InputError(self.noun, name, f"choose one of {', '.join(self)}{near}")
+        raise InputError(self.noun, name, f"choose one of {', '.join([*also, *self])}{near}")
 
     def loaded(self) -> dict[str, Row]:
         """Every row that can be imported; of each of the others a `PluginWarning`."""
-        rows = {}
-        for name in self:
-            try:
-                rows[name] = self[name]
-            except InputError as error:
-                self._say(str(error))
-        return rows
+        return {name: row for name in self if (row := self.usable(name)) is not None}
+
+    def usable(self, name: str) -> Row | None:
+        """The row of a name; None, and a `PluginWarning`, where it cannot be imported or is of the wrong kind."""
+        try:
+            return self[name]
+        except InputError as error:
+            self._say(str(error))
+            return None
+
+    def fault(self, name: str) -> str | None:
+        """Why the row of this name cannot be used, in a line; None where it can."""
+        try:
+            self[name]
+        except InputError as error:
+            return str(error)
+        return None
+
+    def complain(self, name: str, why: str) -> None:
+        """Say once, in a `PluginWarning`, what is wrong with a row of another package."""
+        self._say(f"{self.noun} {name!r} of {_told(self._plugins()[name][0])} {why}")
 
     def package(self, name: str) -> str | None:
         """The package that a row comes from, with its version; None for the library's own rows."""
@@ -120,17 +143,22 @@ class PluginTable(Mapping[str, Row], Generic[Row]):
 
     def _plugins(self) -> dict[str, list[EntryPoint]]:
         """Name to its entry points, of which there should be one; without those whose name the library has."""
-        ours = {_plain(name) for name in self.built_in}
-        rows: dict[str, list[EntryPoint]] = {}
-        for point in _entry_points(self.group, tuple(sys.path)):
-            if _plain(point.name) in ours:
-                self._say(
-                    f"{self.noun} {point.name!r} of {_told(point)} is left out: distillset has one of this name; "
-                    "another name is needed"
-                )
-            else:
-                rows.setdefault(point.name, []).append(point)
-        return dict(sorted(rows.items()))
+        path = tuple(sys.path)
+        if self._listed[0] != path:
+            faults = []
+            rows: dict[str, list[EntryPoint]] = {}
+            ours = {_plain(name) for name in self.built_in}
+            for point in _entry_points(self.group, path):
+                if _plain(point.name) in ours:
+                    faults.append((point, "distillset has one of this name; another name is needed"))
+                elif not NAME.fullmatch(point.name):
+                    faults.append((point, "a name has letters, digits, dots, dashes and underscores"))
+                else:
+                    rows.setdefault(point.name, []).append(point)
+            self._listed = path, dict(sorted(rows.items()))
+            for point, why in faults:
+                self._say(f"{self.noun} {point.name!r} of {_told(point)} is left out: {why}")
+        return self._listed[1]
 
     def _load(self, name: str, point: EntryPoint) -> Row:
         try:

@@ -149,7 +149,7 @@ ARTIFACTS = [
     judged("other data", artifacts.nothing, "test set digits: 10 classes of .* do not fit", "--data", "digits"),
     judged("no repeats", artifacts.nothing, "--repeats 0: must be at least 1", "--repeats", "0"),
     judged("no epochs", artifacts.nothing, "epochs", "--epochs", "-1"),
-    judged("no such protocol", artifacts.nothing, "--protocol best: choose auto", "--protocol", "best"),
+    judged("no such protocol", artifacts.nothing, "--protocol best: choose one of auto", "--protocol", "best"),
     judged("no such network", artifacts.nothing, "perceptron", "--networks", "perceptron"),
 ]
 

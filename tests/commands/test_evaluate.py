@@ -98,7 +98,7 @@ def test_the_data_may_be_named(artifact: Path, tmp_path: Path, capsys: pytest.Ca
     [
         (["--repeats", "0"], "--repeats 0"),
         (["--networks", "perceptron"], "'perceptron'"),
-        (["--protocol", "quick"], "--protocol quick: choose auto, "),
+        (["--protocol", "quick"], "--protocol quick: choose one of auto, "),
         (["--epochs", "-1"], "epochs -1"),
         (["--device", "tpu"], "--device tpu"),
         (["--data", "./nowhere"], "--data ./nowhere"),

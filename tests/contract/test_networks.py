@@ -1,9 +1,12 @@
-"""What every row of NETWORKS must keep, in each of its forms: every word that its names can have, one at a time."""
+"""What every row of NETWORKS must keep, in each of its forms: every word that its names can have, one at a time.
+
+Most of it is the public battery, `distillset.testing.check_network`, part by part.
+"""
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad
+from torch.func import grad
 from torch.nn import functional as F
 
 from distillset.data.spec import Spec
@@ -12,8 +15,18 @@ from distillset.engine.kernels.normed import in_use
 from distillset.engine.networks import State
 from distillset.errors import InputError
 from distillset.keys import Key
-from distillset.nets import NETWORKS, alexnet, build, calibrated, fresh, mixes_images, resnet, vgg
-from distillset.nets.names import Word
+from distillset.nets import NETWORKS, Word, alexnet, build, fresh, mixes_images, resnet, vgg
+from distillset.testing.networks import (
+    Case,
+    along,
+    check_alone,
+    check_fresh,
+    check_gradients,
+    check_second_order,
+    check_shapes,
+    cosine_in_bf16,
+    matching,
+)
 from tests import toys
 
 FORMS = [
@@ -38,17 +51,6 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resnet, "STAGES", tuple(channels // 8 for channels in resnet.STAGES))
 
 
-def blank(spec: Spec, n: int = 3, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(n, *spec.shape, generator=generator, dtype=torch.float64).to(dtype)
-
-
-def ready(name: str, spec: Spec, dtype: torch.dtype = torch.float32) -> tuple[nn.Module, State]:
-    """A network in evaluation mode and a state of it, calibrated."""
-    network = build(name, spec).to(dtype).eval()
-    return network, calibrated(network, fresh(network, Key(0)), blank(spec, 12, 5, dtype) * 2 + 1)
-
-
 @every_form
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [*SIZES, 256])
@@ -70,8 +72,8 @@ def test_any_size_and_channels_have_a_shape(name: str, channels: int, size: int)
 @pytest.mark.parametrize("size", SIZES)
 def test_logits_are_a_linear_map_of_the_embedding(name: str, channels: int, size: int) -> None:
     spec = toys.spec_of(channels, size, size, 4)
-    network, state = ready(name, spec)
-    images = blank(spec, 2)
+    case = Case(name, name, spec)
+    (network, state), images = case.ready(), case.images(2)
     features, result = embedding(network)(state, images), logits(network)(state, images)
     assert bool(torch.isfinite(result).all())
     assert float((features[0] - features[1]).abs().max()) > 1e-3, "different images have different features"
@@ -84,30 +86,14 @@ def test_logits_are_a_linear_map_of_the_embedding(name: str, channels: int, size
 @every_spec
 @pytest.mark.usefixtures("narrow")
 def test_one_image_alone_gives_what_it_gives_in_a_batch(name: str, spec: Spec) -> None:
-    network, state = ready(name, spec)
-    forward = logits(network)
-    together = forward(state, blank(spec))
-    apart = torch.cat([forward(state, image[None]) for image in blank(spec)])
-    torch.testing.assert_close(apart, together, rtol=1e-3, atol=1e-4)
+    check_shapes(Case(name, name, spec))
+    check_alone(Case(name, name, spec))
 
 
 @every_form
 @pytest.mark.usefixtures("narrow")
-def test_fresh_is_a_function_of_the_key_alone(name: str) -> None:
-    spec = SPECS[2]
-    first = fresh(build(name, spec), Key(1)("network"))
-    torch.manual_seed(4)
-    before = torch.get_rng_state()
-    used = build(name, spec)
-    nn.init.zeros_(next(used.parameters()))
-    again, other = fresh(used, Key(1)("network")), fresh(used, Key(2)("network"))
-    assert torch.equal(torch.get_rng_state(), before), "the caller's random state is left alone"
-    assert first.keys() == again.keys() == used.state_dict().keys()
-    assert all(torch.equal(first[key], again[key]) for key in first)
-    weights = [key for key in first if first[key].dim() > 1 and float(first[key].std()) > 0]
-    assert weights
-    assert not any(torch.equal(first[key], other[key]) for key in weights)
-    assert not any(value.requires_grad for value in first.values())
+def test_fresh_is_a_function_of_the_key_alone_and_functions_are_pure(name: str) -> None:
+    check_fresh(Case(name, name, SPECS[2]))
 
 
 @every
@@ -122,96 +108,36 @@ def test_a_fresh_state_is_a_copy(name: str) -> None:
 
 @every
 @pytest.mark.usefixtures("narrow")
-def test_pure_functions_do_not_touch_the_module(name: str) -> None:
-    spec = SPECS[2]
-    network = build(name, spec)
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    state = fresh(build(name, spec), Key(3))
-    features, result = embedding(network)(state, blank(spec)), logits(network)(state, blank(spec))
-    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+def test_a_module_with_the_numbers_of_a_state_is_the_pure_function(name: str) -> None:
+    case = Case(name, name, SPECS[2])
+    network, state = case.build(), fresh(case.build(), Key(3))
+    features, result = embedding(network)(state, case.images()), logits(network)(state, case.images())
     network.load_state_dict(state)
-    assert torch.equal(network.embed(blank(spec)), features)  # type: ignore[operator]
-    assert torch.equal(network(blank(spec)), result)
+    assert torch.equal(network.embed(case.images()), features)  # type: ignore[operator]
+    assert torch.equal(network(case.images()), result)
 
 
 @every_form
 @pytest.mark.usefixtures("narrow")
 def test_every_part_counts(name: str) -> None:
-    """Every pixel and every parameter moves the logits: in float64, where nothing is lost by rounding."""
-    spec = SPECS[2]
-    network, state = ready(name, spec, torch.float64)
-    names = [key for key, _ in network.named_parameters()]
-    leaves = {key: state[key].clone().requires_grad_() for key in names}
-    images = blank(spec, dtype=torch.float64).requires_grad_()
-    loss = F.cross_entropy(logits(network)({**state, **leaves}, images), torch.tensor([0, 1, 2]))
-    found = torch.autograd.grad(loss, [images, *leaves.values()])
-    assert all(float(part.abs().max()) > 0 for part in found[0])
-    frozen = [key for key, gradient in zip(names, found[1:], strict=True) if not float(gradient.abs().max()) > 0]
-    assert frozen == []
-
-
-def matching_of(name: str, spec: Spec, dtype: torch.dtype) -> tuple[nn.Module, State, State, Tensor, Tensor]:
-    """A network, its state, a direction in its parameters, and images with targets."""
-    network, state = ready(name, spec, dtype)
-    generator = torch.Generator().manual_seed(1)
-    direction = {
-        key: torch.randn(parameter.shape, generator=generator, dtype=torch.float64).to(dtype)
-        for key, parameter in network.named_parameters()
-    }
-    return network, state, direction, blank(spec, 2, dtype=dtype), torch.tensor([1, 3])
-
-
-def slope(network: nn.Module, state: State, direction: State, images: Tensor, targets: Tensor) -> Tensor:
-    """The derivative of the loss along a direction in the parameters: what gradient matching differentiates."""
-
-    def loss(parameters: State) -> Tensor:
-        result = functional_call(network, {**state, **parameters}, (images,))
-        return F.cross_entropy(result.to(state[next(iter(parameters))].dtype), targets)
-
-    gradients = grad(loss)({key: state[key] for key in direction})
-    return torch.stack([(gradients[key] * direction[key]).sum() for key in direction]).sum()
+    check_gradients(Case(name, name, SPECS[2]))
 
 
 @every_form
 @pytest.mark.usefixtures("narrow")
 def test_second_order_gradients_are_finite_differences(name: str) -> None:
-    check_second_order(name)
+    check_second_order(Case(name, name, SPECS[2]))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_second_order_gradients_at_full_width(name: str) -> None:
-    check_second_order(name)
-
-
-def check_second_order(name: str) -> None:
-    network, state, direction, images, targets = matching_of(name, toys.spec_of(1, 8, 8, 4), torch.float64)
-    found = grad(lambda images: slope(network, state, direction, images, targets))(images)
-    step = torch.randn(images.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-
-    def difference(h: float) -> float:
-        ends = [slope(network, state, direction, images + sign * h * step, targets) for sign in (1, -1)]
-        return float(ends[0] - ends[1]) / (2 * h)
-
-    # The slope jumps where a ReLU or a maximum changes over: a step that meets such a place tells nothing, and the
-    # smaller it is, the rarer that is.
-    assert float(found.abs().max()) > 0
-    expected = pytest.approx(float((found * step).sum()), rel=1e-3)
-    assert any(difference(h) == expected for h in (1e-6, 1e-7, 1e-8))
+    check_second_order(Case(name, name, SPECS[2]))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_bf16_points_the_same_way(name: str) -> None:
-    spec = toys.spec_of(3, 16, 16, 4)
-    network, state = ready(name, spec)
-    images, function = blank(spec, 6), embedding(network)
-
-    def gradient(precision: str) -> Tensor:
-        run = toys.engine(precision=precision).whole(lambda images: function(state, images).float().square().sum())
-        leaf = images.clone().requires_grad_()
-        return torch.autograd.grad(run(leaf), leaf)[0].flatten()
-
-    cosine = float(F.cosine_similarity(gradient("bf16"), gradient("fp32"), dim=0))
+    cosine = cosine_in_bf16(Case(name, name, toys.spec_of(3, 16, 16, 4)))
     print(f"{name}: cosine {cosine:.4f}")
     # VGG11's last norms see 2x2 maps, whose statistics amplify what bf16 rounds.
     assert {"vgg11": 0.75, "resnet18": 0.85}.get(name, 0.9) < cosine < 0.9999999, "bf16 was asked for"
@@ -228,10 +154,11 @@ def test_compiled_whole_second_order_gradients_are_the_eager_ones(
 ) -> None:
     """One graph without breaks."""
     torch.compiler.reset()  # the compiler gives up on the ninth form of one function
-    network, state, direction, images, targets = matching_of(name, toys.spec_of(*shape, 4), torch.float32)
+    case = Case(name, name, toys.spec_of(*shape, 4))
+    network, state, direction, images, targets = matching(case, torch.float32)
 
     def second(state: State, direction: State, images: Tensor, targets: Tensor) -> Tensor:
-        found: Tensor = grad(lambda images: slope(network, state, direction, images, targets))(images)
+        found: Tensor = grad(lambda images: along(network, state, direction, images, targets))(images)
         return found
 
     if how == "by the engine":
@@ -248,8 +175,8 @@ def test_compiled_whole_second_order_gradients_are_the_eager_ones(
 @every_form
 @every_spec
 def test_the_kernels_change_rounding_only(name: str, spec: Spec) -> None:
-    network, state = ready(name, spec)
-    images = blank(spec)
+    case = Case(name, name, spec)
+    (network, state), images = case.ready(), case.images()
     with torch.no_grad():
         plain = logits(network)(state, images)
         with in_use(torch.float32):

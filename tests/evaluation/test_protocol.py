@@ -83,7 +83,7 @@ def test_every_protocol_is_named_and_cited(name: str) -> None:
 
 
 def test_unknown_protocols_are_named() -> None:
-    with pytest.raises(InputError, match="protocol='fast': choose auto, dc, dsa, dm"):
+    with pytest.raises(InputError, match="protocol='fast': choose one of auto, dc, dsa, dm"):
         Protocol("fast").resolve("dm", SPEC)
 
 

@@ -150,7 +150,7 @@ def prepare() -> None:
     *defaults, _ = Record.__init__.__defaults__ or ()
     Record.__init__.__defaults__ = (*defaults, 0.0)  # checkpoint_seconds, so that a kill seldom falls between two
     vars(space)["WIDTHS"] = (4, 8)  # narrow networks only
-    PROTOCOLS["dm"] = Protocol("dm", recipe=Recipe(epochs=12, augmentation="none"), source="twelve epochs")
+    PROTOCOLS.built_in["dm"] = Protocol("dm", recipe=Recipe(epochs=12, augmentation="none"), source="twelve epochs")
     small = {"batch_real": 6, "lr": 1.0, "momentum": 0.5, "augment": "none"}
     paper = Accuracy(99.9, 0.01, "a table")
     rows = [

@@ -33,7 +33,7 @@ def test_each_improvement_is_run_and_recorded(
 ) -> None:
     table[ROW.name] = ROW
     few = replace(PROTOCOLS["dm"], name="mtt", learned_rate=True)
-    monkeypatch.setitem(PROTOCOLS, "mtt", few)
+    monkeypatch.setitem(PROTOCOLS.built_in, "mtt", few)
     runs, out = tmp_path / "runs", tmp_path / "results"
     data = ["--data", "mnist", "--data-dir", str(shards)]
     made = ["--ipc", "1", "--count", "2", "--whiten", "none", "--network", toys.NETWORK, "--out", str(tmp_path / "e")]

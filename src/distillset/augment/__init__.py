@@ -24,18 +24,22 @@ operations were drawn from words on a CPU; only those are then made and done::
 from distillset.augment.canvas import Crop, assembled
 from distillset.augment.dc import DC_AUGMENTATIONS, DCAugmentation, DCTable
 from distillset.augment.formation import check_formation, deformed, formed
-from distillset.augment.operations import OPERATIONS
+from distillset.augment.operations import BOX, COLOR, GRID, NONE, OPERATIONS, Operation
 from distillset.augment.strategy import Augmentation, default_strategy
-from distillset.augment.table import NONE, Table, augment
+from distillset.augment.table import Table, augment
 
 __all__ = [
+    "BOX",
+    "COLOR",
     "DC_AUGMENTATIONS",
+    "GRID",
     "NONE",
     "OPERATIONS",
     "Augmentation",
     "Crop",
     "DCAugmentation",
     "DCTable",
+    "Operation",
     "Table",
     "assembled",
     "augment",

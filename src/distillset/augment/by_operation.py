@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distillset.augment.color import blanked, colored
-from distillset.augment.operations import BOX, COLOR, COLUMNS, GRID
+from distillset.augment.operations import BOX, COLOR, COLUMNS, GRID, OPERATIONS
 from distillset.augment.sampling import centred, sample
 
 _DOWN, _RIGHT, _ACROSS = (COLUMNS.index(name) for name in ("row_shift", "column_shift", "column_by_column"))
@@ -26,13 +26,13 @@ def by_operation(images: Tensor, numbers: Tensor, kinds: Sequence[str]) -> Tenso
     """
     exact = images if images.dtype in (torch.float32, torch.float64) else images.float()
     if len(set(kinds)) == 1:
-        return _DONE[kinds[0]](exact, numbers).to(images.dtype)
+        return _done(kinds[0], exact, numbers).to(images.dtype)
     groups: dict[str, list[int]] = {}
     for row, kind in enumerate(kinds):
         groups.setdefault(kind, []).append(row)
     rows = {kind: torch.tensor(group) for kind, group in groups.items()}
     back = torch.cat(list(rows.values())).argsort()
-    parts = [_DONE[kind](exact[group.to(exact.device)], numbers[group]) for kind, group in rows.items()]
+    parts = [_done(kind, exact[group.to(exact.device)], numbers[group]) for kind, group in rows.items()]
     return torch.cat(parts)[back.to(exact.device)].to(images.dtype)
 
 
@@ -86,11 +86,24 @@ def _resample(images: Tensor, numbers: Tensor) -> Tensor:
     return F.grid_sample(images, grid.expand(n, -1, -1, -1), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-_DONE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "color": _color,
+def _sampled(images: Tensor, numbers: Tensor) -> Tensor:
+    return sample(images, _beside(images, numbers[:, GRID]))
+
+
+_SHORTER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "crop": _crop,
-    "cutout": _cutout,
     "flip": _flip,
     "scale": _resample,
     "rotate": _resample,
 }
+"""Operations of which more is known than their group."""
+
+
+def _done(kind: str, images: Tensor, numbers: Tensor) -> Tensor:
+    """The images by one operation."""
+    if kind in _SHORTER:
+        return _SHORTER[kind](images, numbers)
+    group = OPERATIONS[kind].group
+    if group == COLOR:
+        return _color(images, numbers)
+    return _cutout(images, numbers) if group == BOX else _sampled(images, numbers)

@@ -12,8 +12,15 @@ written (later versions mean False); images that are not square rotate in pixel 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
+import torch
 from torch import Tensor
+
+from distillset.augment.sampling import REACH, within_reach
+from distillset.errors import reason
+from distillset.tables import PluginTable
 
 BRIGHTNESS = 1.0
 SATURATION = 2.0
@@ -41,7 +48,11 @@ last.
 
 COLUMNS = tuple(NEUTRAL)
 GRID, COLOR, BOX = slice(0, 6), slice(6, 9), slice(9, 13)
+GROUPS = (GRID, COLOR, BOX)
 """The three groups of columns."""
+
+NONE = "none"
+"""The strategy without any operation."""
 
 UNIFORMS = 3
 """Random numbers that the parameters of an image take, whichever the operation."""
@@ -142,12 +153,57 @@ def _rotate(parameters: Sequence[Tensor], size: Size) -> Columns:
     return {"row_by_row": cosine, "row_by_column": sine, "column_by_row": -sine, "column_by_column": cosine}
 
 
-OPERATIONS: dict[str, Operation] = {
-    "color": Operation(COLOR, ("brightness", "saturation", "contrast"), _sample_color, _color),
-    "crop": Operation(GRID, ("down", "right"), _sample_crop, _crop),
-    "cutout": Operation(BOX, ("row", "column"), _sample_cutout, _cutout),
-    "flip": Operation(GRID, ("mirrored",), _sample_flip, _flip),
-    "scale": Operation(GRID, ("rows", "columns"), _sample_scale, _scale),
-    "rotate": Operation(GRID, ("radians",), _sample_rotate, _rotate),
-}
-"""The augmentations by name, in the papers' order."""
+def check_operation(name: str, operation: Any) -> str | None:
+    """What is wrong with an operation of another package, to be called ``name``; None where nothing is.
+
+    It is tried on two images' sizes with the least, middle and largest random numbers.
+    """
+    if not isinstance(operation, Operation):
+        return "needed is a distillset.augment.Operation"
+    if "_" in name or name == NONE:
+        return f"its name may not be {NONE} or hold _, which joins the operations of a strategy"
+    if operation.group not in GROUPS:
+        return "its group must be GRID, COLOR or BOX"
+    corners = torch.tensor(list(product((0.0, 0.5, 1 - 2**-24), repeat=UNIFORMS)), dtype=torch.float64)
+    for size in ((32, 32), (5, 8)):
+        try:
+            parameters = operation.sample(corners.unbind(1), size)
+            columns = operation.columns(parameters, size)
+            rows = numbers_of(columns, corners[:, 0])
+        except Exception as error:  # whatever the package's code raises
+            return f"it fails on images of {size[0]}x{size[1]}: {type(error).__name__}: {reason(error)}"
+        if len(parameters) != len(operation.parameters):
+            return f"it gives {len(parameters)} parameters, and names {', '.join(operation.parameters)}"
+        if other := set(columns) - set(COLUMNS[operation.group]):
+            return f"it sets {', '.join(sorted(other))}; its group has {', '.join(COLUMNS[operation.group])}"
+        if not bool(torch.isfinite(rows).all()):
+            return "its columns must be finite numbers"
+        if operation.group == GRID and not bool(within_reach(rows[:, GRID]).all()):
+            return f"its grid must be such that the rows of its inverse have absolute sums below {REACH}"
+    return None
+
+
+def numbers_of(columns: Columns, like: Tensor) -> Tensor:
+    """``[k, 13]`` of some columns, each ``[k]`` as ``like`` is, with the others neutral."""
+    zeros, ones = torch.zeros_like(like), torch.ones_like(like)
+    every = [columns.get(name, ones if neutral else zeros) for name, neutral in NEUTRAL.items()]
+    return torch.stack(every, -1)
+
+
+PUBLISHED = ("color", "crop", "cutout", "flip", "scale", "rotate")
+"""The papers' operations, in their order."""
+
+OPERATIONS: PluginTable[Operation] = PluginTable(
+    "augmentation",
+    "distillset.augmentations",
+    {
+        "color": Operation(COLOR, ("brightness", "saturation", "contrast"), _sample_color, _color),
+        "crop": Operation(GRID, ("down", "right"), _sample_crop, _crop),
+        "cutout": Operation(BOX, ("row", "column"), _sample_cutout, _cutout),
+        "flip": Operation(GRID, ("mirrored",), _sample_flip, _flip),
+        "scale": Operation(GRID, ("rows", "columns"), _sample_scale, _scale),
+        "rotate": Operation(GRID, ("radians",), _sample_rotate, _rotate),
+    },
+    check_operation,
+)
+"""The operations by name."""

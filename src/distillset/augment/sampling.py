@@ -14,7 +14,7 @@ mirrored images and A = 1 are exact: the weights are 0 and 1.
 import torch
 from torch import Tensor
 
-__all__ = ["sample", "spread"]
+__all__ = ["sample", "spread", "within_reach"]
 
 REACH = 1.5
 """The rows of ``A^-1`` must have absolute sums below this: all rotations, and scales above 2/3, do."""
@@ -34,6 +34,15 @@ def sample(images: Tensor, grids: Tensor) -> Tensor:
 def spread(images: Tensor, grids: Tensor) -> Tensor:
     """The transpose of `sample` in the images; arguments as there."""
     return _Spread.apply(images, grids)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def within_reach(grids: Tensor) -> Tensor:
+    """Which of the grids ``[k, 6]`` are within `REACH`: bool ``[k]``."""
+    row_by_row, row_by_column, _, column_by_row, column_by_column, _ = grids.unbind(1)
+    area = (row_by_row * column_by_column - row_by_column * column_by_row).abs()
+    rows = column_by_column.abs() + row_by_column.abs()
+    columns = row_by_row.abs() + column_by_row.abs()
+    return (rows < REACH * area) & (columns < REACH * area)
 
 
 class _Sample(torch.autograd.Function):

@@ -21,8 +21,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distillset.augment.operations import NEUTRAL, OPERATIONS, UNIFORMS, Columns, Size
-from distillset.augment.table import NONE, Shape, Table, numbers_of
+from distillset.augment.operations import (
+    NEUTRAL,
+    NONE,
+    OPERATIONS,
+    PUBLISHED,
+    UNIFORMS,
+    Columns,
+    Size,
+    numbers_of,
+)
+from distillset.augment.table import Shape, Table
 from distillset.errors import InputError
 from distillset.keys import uniform
 
@@ -118,4 +127,4 @@ def default_strategy(flip: bool) -> str:
     Args:
         flip: whether a mirrored image keeps its class (digits do not).
     """
-    return "_".join(name for name in OPERATIONS if flip or name != "flip")
+    return "_".join(name for name in PUBLISHED if flip or name != "flip")

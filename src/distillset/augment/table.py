@@ -14,16 +14,14 @@ from torch import Tensor
 
 from distillset.augment.by_operation import by_operation
 from distillset.augment.color import blanked, colored
-from distillset.augment.operations import BOX, COLOR, GRID, NEUTRAL, OPERATIONS, Columns
-from distillset.augment.sampling import REACH, sample
+from distillset.augment.operations import BOX, COLOR, GRID, GROUPS, OPERATIONS, numbers_of
+from distillset.augment.sampling import REACH, sample, within_reach
 from distillset.errors import InputError
 
 Shape = tuple[int, int, int]
-ALL = (GRID, COLOR, BOX)
-NONE = "none"
 
 
-def augment(images: Tensor, numbers: Tensor, groups: Sequence[slice] = ALL) -> Tensor:
+def augment(images: Tensor, numbers: Tensor, groups: Sequence[slice] = GROUPS) -> Tensor:
     """The augmented images: sampled on the row's grid, then colored, then the box blanked.
 
     Args:
@@ -58,13 +56,6 @@ def check_images(images: Tensor, shape: Shape, rows: int | None) -> None:
         raise InputError.about(
             "images", f"type {images.dtype}, but augmentation needs floats (normalise the pixels first)"
         )
-
-
-def numbers_of(columns: Columns, like: Tensor) -> Tensor:
-    """``[k, 13]`` of some columns, each ``[k]`` as ``like`` is, with the others neutral."""
-    zeros, ones = torch.zeros_like(like), torch.ones_like(like)
-    every = [columns.get(name, ones if neutral else zeros) for name, neutral in NEUTRAL.items()]
-    return torch.stack(every, -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +98,11 @@ class Table:
         names = OPERATIONS[operation].parameters
         if len(parameters) != len(names):
             raise InputError("parameters", parameters, f"{operation} takes {', '.join(names)}")
-        if operation == "scale" and min(parameters) * REACH <= 1:
-            raise InputError("parameters", parameters, f"a scale must be above {1 / REACH:.4g}")
         values = torch.tensor([parameters], dtype=torch.float64)
         columns = OPERATIONS[operation].columns(values.unbind(1), (shape[1], shape[2]))
         numbers = numbers_of(columns, values[:, 0])
+        if not bool(within_reach(numbers[:, GRID])):
+            raise InputError("parameters", parameters, f"a scale must be above {1 / REACH:.4g}")
         return cls(numbers, torch.zeros(1, dtype=torch.int64), (operation,), shape, (operation,))
 
     def __len__(self) -> int:

@@ -22,6 +22,7 @@ from distillset.commands.streams import Stream, open_missing
 from distillset.commands.wording import Words, speaking
 from distillset.errors import DiskError, DistillsetError, InterruptedRun, LostRankError, wanted_memory
 from distillset.escapes import printable
+from distillset.tables import PluginWarning
 from distillset.watch import speaks
 
 VERBS = {
@@ -103,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out, err = Stream(sys.stdout, escaped=True), Stream(sys.stderr, escaped=False)
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            code = _run(sys.argv[1:] if arguments is None else list(arguments))
+            with _notes_of_packages():
+                code = _run(sys.argv[1:] if arguments is None else list(arguments))
         except SystemExit as said:  # by argparse
             usage, code = said, said.code if isinstance(said.code, int) else 0
         finally:
@@ -157,6 +159,22 @@ def _run(given: list[str]) -> int:
             raise
         _complain(f"out of memory{asked}; smaller --ipc, images, batches or networks need less, and so does --memory")
         return 1
+
+
+@contextmanager
+def _notes_of_packages() -> Iterator[None]:
+    """What other packages' rows of the tables get wrong is a line, without the place in the code that Python adds."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def note(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if not issubclass(category, PluginWarning):
+                show(message, category, *place, **more)
+            elif speaks():
+                sys.stderr.write(f"distillset: {printable(str(message))}\n")
+
+        warnings.showwarning = note
+        yield
 
 
 def _parser_of(verb: str) -> argparse.ArgumentParser | None:

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from distillset.commands.logs import LOGS, open_logs
 from distillset.commands.options import add_data, add_machine, add_whiten, check_room, load_data, machine
 from distillset.commands.process import compute_with
 from distillset.commands.progress import Terminal
@@ -18,6 +17,8 @@ from distillset.distillation.record import Record
 from distillset.distillation.run_folder import threads_before
 from distillset.evaluation import evaluate
 from distillset.methods import METHODS, field_type
+from distillset.nets import NETWORKS
+from distillset.trackers import TRACKERS, open_trackers
 from distillset.watch import Watcher
 
 
@@ -50,7 +51,8 @@ def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
     parser.add_argument(
         "--network",
         default="convnet",
-        help="the distilling network: a published name, timm/NAME or module:function (default convnet)",
+        help=f"the distilling network: {', '.join(NETWORKS)} or a variant, timm/NAME or module:function (default "
+        "convnet)",
     )
     parser.add_argument(
         "--init",
@@ -63,7 +65,11 @@ def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
         "--evaluate-every", type=int, default=0, metavar="K", help="log the test accuracy of one network every K steps"
     )
     parser.add_argument(
-        "--log", action="append", default=[], choices=list(LOGS), help="log the run there as well; may be given twice"
+        "--log",
+        action="append",
+        default=[],
+        choices=list(TRACKERS),
+        help="log the run there as well; may be given twice",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -82,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     compute_with(threads_before(options.out))
     told = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
     on = machine(options)
-    logs = open_logs(options.log, options.out, told)
+    logs = open_trackers(options.log, options.out, told)
     with Terminal(options.quiet, logs=logs) as terminal:
         check_room(options)
         data = load_data(options, terminal)

@@ -13,13 +13,23 @@ from typing import Any
 
 import torch
 
+from distillset.augment import OPERATIONS
 from distillset.commands.process import waiting
+from distillset.coresets import SELECTORS
 from distillset.engine import Compute, Work, compiler, has_bf16
 from distillset.engine.hardware import processor
+from distillset.evaluation import PROTOCOLS
+from distillset.nets import NETWORKS
+from distillset.sources.forms import FORMS
+from distillset.sources.known import KNOWN
 from distillset.store import cache_path
+from distillset.tables import PluginTable
+from distillset.trackers import TRACKERS
 
 PACKAGES = ("distillset", "torch", "numpy", "safetensors", "datasets", "scikit-learn", "pillow", "tqdm")
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+TABLES: tuple[PluginTable[Any], ...] = (NETWORKS, SELECTORS, OPERATIONS, PROTOCOLS, KNOWN, FORMS, TRACKERS)
+"""What other packages can add to."""
 PUBLISHED = Work(flops=5.8e15, numbers=3.2e13)
 """DM on CIFAR-10 at 10 images a class: 20,000 steps of 2,560 real and 100 synthetic images, 0.1 GFLOP each way."""
 
@@ -54,6 +64,7 @@ def examine() -> dict[str, Any]:
         "compiler": _compiler(),
         "cache": _cache(),
         "auto": asdict(Compute.resolve("auto", PUBLISHED)),
+        "packages": packages(),
     }
 
 
@@ -77,8 +88,23 @@ def page(found: dict[str, Any]) -> str:
         ],
         "cache": [f"{cache['folder']}: {_size(cache['free'])} free"],
         "auto, for DM as published on CIFAR-10": [*auto["reasons"], f"threads {auto['threads']}"],
+        "from other packages": [
+            f"{row['noun']} {row['name']} of {row['package']}{': ' + row['fault'] if row['fault'] else ''}"
+            for row in found["packages"]
+        ]
+        or ["nothing"],
     }
     return "\n".join(f"{title}\n" + "\n".join(f"  {line}" for line in part) for title, part in lines.items())
+
+
+def packages() -> list[dict[str, str | None]]:
+    """What other packages add to the tables, each with what is wrong with it, if anything is."""
+    return [
+        {"noun": table.noun, "name": name, "package": package, "fault": table.fault(name)}
+        for table in TABLES
+        for name in table
+        if (package := table.package(name)) is not None
+    ]
 
 
 def _version(package: str) -> str | None:

@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from distillset.augment import OPERATIONS
 from distillset.commands.options import add_machine, machine
 from distillset.evaluation import PROTOCOLS, Ledger
-from distillset.nets import POOLS
+from distillset.nets import NETWORKS, POOLS
 from distillset.store import cache_folder
 
 
@@ -17,7 +18,8 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["convnet"],
         metavar="NAME",
-        help=f"names, timm/NAME, module:function, pools ({', '.join(POOLS)}) or all (default convnet)",
+        help=f"{', '.join(NETWORKS)} or a variant, timm/NAME, module:function, a pool ({', '.join(POOLS)}) or all "
+        "(default convnet)",
     )
     parser.add_argument("--repeats", type=int, default=5, help="fresh networks a row; a comparison needs 2 (default 5)")
     parser.add_argument(
@@ -25,7 +27,9 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--epochs", type=int, help="instead of the protocol's; the protocol's name then says so")
     parser.add_argument(
-        "--augment", metavar="STRATEGY", help="none, or operations joined by _, instead of the protocol's augmentation"
+        "--augment",
+        metavar="STRATEGY",
+        help=f"none, or operations joined by _, instead of the protocol's augmentation: {', '.join(OPERATIONS)}",
     )
     parser.add_argument(
         "--beside",

@@ -11,6 +11,7 @@ import torch
 
 from distillset.errors import InputError
 from distillset.machine import Machine
+from distillset.sources.known import KNOWN
 from distillset.sources.load import Data, load
 from distillset.sources.places import check_named_by_card
 from distillset.watch import Watcher
@@ -20,11 +21,12 @@ def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
     """``--data`` and what goes with it."""
     group = parser.add_argument_group("data")
     told = f"default {default}" if default else "default: what the artifact was made from"
+    names = ", ".join(KNOWN)
     group.add_argument(
         "--data",
         default=default,
         metavar="D",
-        help=f"digits, a known name (cifar10, mnist, ...), a folder, or a .safetensors/.npz file of arrays ({told})",
+        help=f"digits, a known name ({names}), a folder, or a .safetensors/.npz file of arrays ({told})",
     )
     group.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="where known names are looked for first (or DISTILLSET_DATA)"
@@ -162,14 +164,15 @@ def check_room(options: argparse.Namespace) -> None:
     Raises:
         InputError: it takes more memory than there is.
     """
-    own = ":" in options.network or options.network.startswith("timm/")  # built once, for the images that there are
-    if own or options.resize is None or math.prod(options.resize) < LARGE:
+    if options.resize is None or math.prod(options.resize) < LARGE:
         return
     from distillset.data.resize import Resize
     from distillset.data.spec import Spec
     from distillset.engine import Compute, measure
-    from distillset.nets import build
+    from distillset.nets import build, is_foreign
 
+    if is_foreign(options.network):  # it is built once, for the images that there are
+        return
     Resize(*options.resize)  # a slip of the pen is said as such
     spec = Spec("blank", 1, options.resize[0], options.resize[1], ("a", "b"), (0.5,), (0.25,))
     with torch.device("meta"):

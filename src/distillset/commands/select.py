@@ -25,7 +25,7 @@ def add(verbs: Any) -> None:
     parser.add_argument("--ipc", type=int, required=True, help="images per class")
     parser.add_argument("--out", type=Path, required=True, help="folder of the artifact")
     parser.add_argument("--seed", type=int, default=0, help="names the random numbers")
-    group = parser.add_argument_group("expert", "the network trained on the whole set that all but random see with")
+    group = parser.add_argument_group("expert", "the network that a selector sees with, trained on the whole set")
     group.add_argument("--network", default=NETWORK, help=f"default {NETWORK}; kept in the cache once it is trained")
     group.add_argument("--epochs", type=int, help="passes, less one (default: 4, more for small sets)")
     add_machine(parser)
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _select(options: argparse.Namespace, out: Path) -> int:
     found = read_json(out / CARD) if (out / CARD).is_file() else None
-    asked = {"method": options.selector.replace("_", "-"), "settings": {"ipc": options.ipc, "seed": options.seed}}
+    asked = {"method": SELECTORS.resolve(options.selector), "settings": {"ipc": options.ipc, "seed": options.seed}}
     _check_same(out, found, asked)
     data = load_data(options, CommandProgress())
     _check_same(out, found, {"data": {"fingerprint": data.train.fingerprint()}})

@@ -1,4 +1,4 @@
-"""Selections of real images, by name; each gives the same artifact as a distillation."""
+"""Selections of real images, by name or by your own `Selector`; each gives the same artifact as a distillation."""
 
 import math
 import time
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distillset.arguments import path_of, whole
+from distillset.arguments import function, path_of, whole
 from distillset.coresets.expert import NETWORK, Expert, expert
 from distillset.coresets.forgetting import forgetting
 from distillset.coresets.herding import herding
@@ -23,13 +23,16 @@ from distillset.data.synthetic import SyntheticSet
 from distillset.engine import Compute
 from distillset.engine.hardware import forget_peak, peak
 from distillset.engine.room import check_memory
-from distillset.errors import InputError
+from distillset.errors import InputError, shown
 from distillset.keys import Key
 from distillset.machine import Machine
 from distillset.mesh import Mesh, Solo, join
 from distillset.nets import Source
 from distillset.sources.load import given
+from distillset.tables import PluginTable, instance_of
 from distillset.watch import Watcher, watching
+
+SEES = ("rows", "features", "events")
 
 
 @dataclass(frozen=True)
@@ -45,32 +48,59 @@ class Selector:
     choose: Callable[[Tensor, int, Key], Tensor]
     sees: str = "rows"
 
+    def __post_init__(self) -> None:
+        function("choose", self.choose)
+        if self.sees not in SEES:
+            raise InputError("sees", self.sees, f"choose one of {', '.join(SEES)}")
 
-SELECTORS: dict[str, Selector] = {
-    "random": Selector(random),
-    "herding": Selector(herding, "features"),
-    "k-center": Selector(k_center, "features"),
-    "forgetting": Selector(forgetting, "events"),
-    "kmeans": Selector(kmeans, "features"),
-}
+
+SELECTORS: PluginTable[Selector] = PluginTable(
+    "selector",
+    "distillset.selectors",
+    {
+        "random": Selector(random),
+        "herding": Selector(herding, "features"),
+        "k-center": Selector(k_center, "features"),
+        "forgetting": Selector(forgetting, "events"),
+        "kmeans": Selector(kmeans, "features"),
+    },
+    instance_of(Selector),
+)
+
+
+def named(selector: str | Selector) -> tuple[str, Selector]:
+    """The name and the row of a selector; one that is in no table is called as its function.
+
+    Raises:
+        InputError: no selector has this name, or another one than yours has it.
+    """
+    if not isinstance(selector, Selector):
+        name = SELECTORS.resolve(selector)
+        return name, SELECTORS[name]
+    name = str(getattr(selector.choose, "__name__", "")).replace("_", "-")
+    if not name.replace("-", "").isalnum():  # that of a lambda is <lambda>
+        raise InputError("selector", selector.choose, "has no name for the artifact's card; write it with def")
+    if name in SELECTORS and SELECTORS[name] != selector:
+        raise InputError("selector", name, "another one has this name; give your function another")
+    return name, selector
 
 
 def choose_rows(
-    selector: str, real: RealSet, ipc: int, key: Key, taught: Expert | None = None, mesh: Mesh | None = None
+    selector: str | Selector, real: RealSet, ipc: int, key: Key, taught: Expert | None = None, mesh: Mesh | None = None
 ) -> Tensor:
     """The chosen rows, ``ipc`` a class, class by class: ``int64 [classes*ipc]``. Ranks share the classes.
 
     Of a class smaller than ``ipc`` every image is taken as often as it goes, and the rest is drawn.
 
     Args:
-        selector: a name in `SELECTORS`.
+        selector: a name in `SELECTORS`, or your own.
         real: the set to choose from.
         ipc: images per class.
         key: names the random streams.
         taught: the expert of ``real``, for selectors that see features or events.
         mesh: the ranks; None is this process alone.
     """
-    row, mesh = SELECTORS[selector], mesh or Solo()
+    (name, row), mesh = named(selector), mesh or Solo()
     chosen = torch.zeros(real.spec.classes, ipc, dtype=torch.int64)
     for c in mesh.share(range(real.spec.classes)):
         rows = real.index(c)
@@ -79,11 +109,27 @@ def choose_rows(
             continue
         seen = rows
         if row.sees != "rows":
-            assert taught is not None, f"{selector} needs an expert"
+            assert taught is not None, f"{name} needs an expert"
             seen = taught.features(real, rows) if row.sees == "features" else taught.events[rows]
-        chosen[c] = rows[row.choose(seen, ipc, key(c))]
+        chosen[c] = rows[_checked(name, row.choose(seen, ipc, key(c)), len(rows), ipc)]
     mesh.add([chosen])
     return chosen.flatten()
+
+
+def _checked(name: str, chosen: Any, n: int, ipc: int) -> Tensor:
+    """What a selector chose among ``n`` images.
+
+    Raises:
+        InputError: it is not ``ipc`` different positions.
+    """
+    whole_numbers = isinstance(chosen, Tensor) and chosen.dtype == torch.int64 and chosen.shape == (ipc,)
+    if not whole_numbers or len(set(chosen.tolist()) & set(range(n))) != ipc:
+        raise InputError.about(
+            f"selector {name!r}",
+            f"gives {shown(chosen)}; needed are {ipc} different positions from 0 to {n - 1}, int64 [{ipc}]",
+        )
+    positions: Tensor = chosen
+    return positions
 
 
 def told_twice(real: RealSet, ipc: int) -> list[str]:
@@ -101,7 +147,7 @@ def told_twice(real: RealSet, ipc: int) -> list[str]:
 
 def select(
     data: Any,
-    selector: str,
+    selector: str | Selector,
     ipc: int,
     *,
     seed: int = 0,
@@ -115,7 +161,7 @@ def select(
 
     Args:
         data: `Data` or whatever `distillset.load` takes, of which the training set is meant; of a `RealSet` all of it.
-        selector: a name in `SELECTORS`.
+        selector: a name in `SELECTORS`, or a `Selector` of your own, called in the card as its function.
         ipc: images per class.
         seed: names all random streams.
         network, epochs, cache: of the expert, where the selector needs one; see `distillset.coresets.expert.expert`.
@@ -125,9 +171,7 @@ def select(
     Raises:
         InputError: an unknown selector, or an argument out of its range.
     """
-    name, selector = selector, str(selector).replace("_", "-")
-    if selector not in SELECTORS:
-        raise InputError("selector", name, f"choose one of {', '.join(SELECTORS)}")
+    name, row = named(selector)
     watcher = watching(watcher)
     machine = Machine.of(machine)
     ipc, seed = whole("ipc", ipc, 1), whole("seed", seed)
@@ -140,11 +184,11 @@ def select(
     # As bytes, as numbers, and normalised.
     chosen = real.spec.classes * ipc
     check_memory("ipc", ipc, f"choosing {chosen:,} images", chosen * math.prod(real.spec.shape) * (1 + 4 + 4))
-    settings: dict[str, Any] = {"method": selector, "ipc": ipc, "seed": seed}
+    settings: dict[str, Any] = {"method": name, "ipc": ipc, "seed": seed}
     mesh, taught, metrics = join(machine.device), None, {}
     place = torch.device(Compute.resolve(machine.device).device)
     forget_peak(place)
-    if SELECTORS[selector].sees != "rows":
+    if row.sees != "rows":
         taught = expert(
             real,
             network=network,
@@ -158,11 +202,11 @@ def select(
         settings["expert"] = taught.to_json()
         metrics["expert_seconds"] = round(taught.seconds, 3)
     start = time.monotonic()
-    rows = choose_rows(selector, real, ipc, Key(seed)("select", selector), taught, mesh)
+    rows = choose_rows(selector, real, ipc, Key(seed)("select", name), taught, mesh)
     metrics |= {"seconds": round(time.monotonic() - start, 2), "memory": peak(place)}
     if taught:
-        watcher.note(f"{selector}: {len(rows)} of {len(real)} images in {metrics['seconds']:.1f} s, the expert apart")
-    card = {"method": selector, "settings": settings, "data": data.origin(), "metrics": metrics}
+        watcher.note(f"{name}: {len(rows)} of {len(real)} images in {metrics['seconds']:.1f} s, the expert apart")
+    card = {"method": name, "settings": settings, "data": data.origin(), "metrics": metrics}
     card["real"] = real_images(rows.tolist(), data.named(rows.tolist()))
     return SyntheticSet(real.rows(rows), real.labels[rows].clone(), real.spec, card)
 

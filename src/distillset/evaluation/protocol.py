@@ -9,6 +9,7 @@ from distillset.arguments import whole as whole_number
 from distillset.augment import DC_AUGMENTATIONS, NONE, Augmentation, default_strategy
 from distillset.data.spec import Spec
 from distillset.errors import InputError
+from distillset.tables import PluginTable
 from distillset.training import Recipe
 
 WHOLE_UPDATES = 1000
@@ -57,8 +58,8 @@ class Protocol:
             of_kind("recipe", self.recipe, Recipe, "a Recipe, or None")
             if self.name == "auto":
                 raise InputError("protocol", "auto", "a recipe of your own needs a name of your own")
-        elif self.name != "auto" and self.name not in PROTOCOLS:
-            raise InputError("protocol", self.name, f"choose auto, {', '.join(PROTOCOLS)}")
+        elif self.name != "auto":
+            object.__setattr__(self, "name", PROTOCOLS.resolve(self.name, also=["auto"]))
         if self.epochs is not None:
             object.__setattr__(self, "epochs", whole_number("epochs", self.epochs, 0))
         if self.augment is not None and text("augment", self.augment) not in DC_AUGMENTATIONS:
@@ -71,9 +72,14 @@ class Protocol:
         """``protocol`` as it is, or the one of this name.
 
         Raises:
-            InputError: neither a protocol nor the name of one.
+            InputError: neither a protocol nor the name of one, or a recipe of your own under the name of another.
         """
-        return protocol if isinstance(protocol, cls) else cls(text("protocol", protocol))
+        if not isinstance(protocol, cls):
+            return cls(text("protocol", protocol))
+        plain = replace(protocol, epochs=None, augment=None, labels="own")
+        if protocol.recipe is not None and protocol.name in PROTOCOLS and plain != PROTOCOLS[protocol.name]:
+            raise InputError("protocol", protocol.name, "another one has this name; give yours another")
+        return protocol
 
     def of_method(self, method: str) -> "Protocol":
         """The protocol with ``auto`` replaced by the one that the paper of ``method`` reports."""
@@ -141,7 +147,7 @@ class ResolvedProtocol:
 
 _DSA = Recipe(augmentation="auto")
 _DC_MNIST = Recipe(augmentation="dc/crop_scale_rotate")
-PROTOCOLS: dict[str, Protocol] = {
+_PUBLISHED = {
     "dc": Protocol(
         "dc",
         recipe=Recipe(epochs=300),
@@ -167,6 +173,21 @@ PROTOCOLS: dict[str, Protocol] = {
         learned_rate=True,
     ),
 }
+
+
+def _check_row(name: str, row: Any) -> str | None:
+    """What is wrong with a protocol of another package, to be called ``name``; None where nothing is."""
+    if not isinstance(row, Protocol) or row.recipe is None:
+        return "needed is a distillset.Protocol with a recipe"
+    if name in ("auto", "whole"):
+        return "this name has a meaning of its own; another is needed"
+    if row.name != name:
+        return f"needed is its own name, {row.name!r}"
+    return None if (row.epochs, row.augment, row.labels) == (None, None, "own") else "its changes belong in its recipe"
+
+
+PROTOCOLS: PluginTable[Protocol] = PluginTable("protocol", "distillset.protocols", _PUBLISHED, _check_row)
+"""Rows with a recipe each."""
 AUTO = {"dc": "dc", "dsa": "dsa", "dm": "dm", "mtt": "mtt", "random": "dm"}
 """Method of an artifact to the protocol that ``auto`` chooses: the one its paper reports."""
 

@@ -24,6 +24,11 @@ Factory = Callable[[int, int, int, int], nn.Module]
 """Called with channels, height, width and classes."""
 
 
+def is_foreign(name: str) -> bool:
+    """Whether a name is ``module:function`` or ``timm/NAME``."""
+    return ":" in name or name.lower().startswith("timm/")
+
+
 def named(name: str) -> Factory | None:
     """The function that ``module:function`` or ``timm/NAME`` stands for; None for any other name.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from distillset.errors import InputError
+from distillset.errors import InputError, reason
 from distillset.sources import (
     array_files,
     array_folder,
@@ -19,8 +19,12 @@ from distillset.sources import (
     synset_folders,
     webdataset,
 )
+from distillset.sources.kinds import TABLES
 from distillset.sources.raw_arrays import names_under
 from distillset.sources.splits import Split
+from distillset.tables import PluginTable, instance_of
+
+Open = Callable[..., Mapping[str, Split]]
 
 
 @dataclass(frozen=True)
@@ -28,45 +32,55 @@ class Form:
     """One form.
 
     Args:
-        name: what it is called in messages.
         claims: whether a folder or a file has it, by names alone.
-        open: its splits; the second argument says which of EMNIST's sets is meant where there are several.
+        open: its splits by name (``train``, ``test``), of the folder or file.
+        suffixes: of single files that have it, such as ``.npz``; small letters.
         files: the files that are read for a file, when others go with it.
         check: refuses what the names alone show cannot be read, before a large folder is gone through.
+        families: whether ``open`` has a second argument: which of EMNIST's sets is meant where there are several.
     """
 
-    name: str
     claims: Callable[[Path], bool]
-    open: Callable[[Path, str], Mapping[str, Split]]
+    open: Open
+    suffixes: tuple[str, ...] = ()
     files: Callable[[Path], list[Path]] = lambda path: [path]
     check: Callable[[Path], None] = lambda path: None
+    families: bool = False
+
+    def splits(self, path: Path, family: str) -> Mapping[str, Split]:
+        """Its splits; ``family`` as ``open`` may take it."""
+        return self.open(path, family) if self.families else self.open(path)
 
 
 def _array_file(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in array_files.SUFFIXES
 
 
-FORMS = (
-    Form("arrays", _array_file, lambda path, family: array_files.open_arrays(path), array_files.files),
-    Form("CIFAR", cifar.is_cifar, lambda path, family: cifar.open_cifar(path)),
-    Form("idx", idx.is_idx, idx.open_idx, idx.files_of_idx),
-    Form("STL-10", stl10.is_stl10, lambda path, family: stl10.open_stl10(path)),
-    Form(".mat", mat_files.is_mat, mat_files.open_mat, mat_files.files_of_mat),
-    Form(
-        "synsets",
-        synset_folders.is_synsets,
-        lambda path, family: synset_folders.open_synsets(path),
-        check=synset_folders.check_synsets,
-    ),
-    Form("HDF5", hdf5.is_hdf5, lambda path, family: hdf5.open_hdf5(path)),
-    Form("webdataset", webdataset.is_webdataset, lambda path, family: webdataset.open_webdataset(path)),
-    Form(
-        "table of pixels",
-        pixel_table.is_pixel_table,
-        lambda path, family: pixel_table.open_pixel_table(path),
-    ),
-    Form("folder of arrays", array_folder.is_array_folder, lambda path, family: array_folder.open_array_folder(path)),
+FORMS: PluginTable[Form] = PluginTable(
+    "source",
+    "distillset.sources",
+    {
+        "arrays": Form(_array_file, array_files.open_arrays, array_files.SUFFIXES, array_files.files),
+        "cifar": Form(cifar.is_cifar, cifar.open_cifar),
+        "idx": Form(idx.is_idx, idx.open_idx, files=idx.files_of_idx, families=True),
+        "stl10": Form(stl10.is_stl10, stl10.open_stl10),
+        "mat": Form(mat_files.is_mat, mat_files.open_mat, (mat_files.SUFFIX,), mat_files.files_of_mat, families=True),
+        "synsets": Form(synset_folders.is_synsets, synset_folders.open_synsets, check=synset_folders.check_synsets),
+        "hdf5": Form(hdf5.is_hdf5, hdf5.open_hdf5, hdf5.SUFFIXES),
+        "webdataset": Form(webdataset.is_webdataset, webdataset.open_webdataset, (webdataset.SUFFIX,)),
+        "pixel-table": Form(pixel_table.is_pixel_table, pixel_table.open_pixel_table),
+        "array-folder": Form(array_folder.is_array_folder, array_folder.open_array_folder),
+    },
+    instance_of(Form),
 )
+"""What a folder or file is asked for, in this order."""
+
+
+def suffixes() -> tuple[str, ...]:
+    """Of files that hold a whole set, or a table of its images."""
+    forms = (suffix for form in FORMS.loaded().values() for suffix in form.suffixes)
+    return tuple(dict.fromkeys([*forms, *sorted(TABLES)]))
+
 
 INNER = frozenset([
     "raw", "mnist", "fashionmnist", "kmnist", "qmnist", "emnist", "gzip", "matlab", "svhn", "stl10binary",
@@ -96,7 +110,25 @@ def plain(name: str) -> str:
 
 def form_of(path: Path) -> Form | None:
     """The form of a folder or file, by names; None for folders of images, tables and whatever `datasets` opens."""
-    return next((form for form in FORMS if form.claims(path)), None)
+    name = form_named(path)
+    return None if name is None else FORMS[name]
+
+
+def form_named(path: Path) -> str | None:
+    """What `form_of` is called in the table."""
+    return next((name for name in FORMS if _claims(name, path)), None)
+
+
+def _claims(name: str, path: Path) -> bool:
+    if name in FORMS.built_in:
+        return FORMS[name].claims(path)
+    if FORMS.usable(name) is None:
+        return False
+    try:
+        return bool(FORMS[name].claims(path))
+    except Exception as error:  # whatever the package's code raises
+        FORMS.complain(name, f"fails on {path}: {type(error).__name__}: {reason(error)}")
+        return False
 
 
 def descended(path: Path, depth: int = 3) -> Path:

@@ -1,11 +1,14 @@
 """The data sets that are known by name: where they are found, and how the papers normalise them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from distillset.errors import InputError, nearest
+from distillset.sources.digits import open_digits
 from distillset.sources.imagenet import FOLDERS, SUBSETS
+from distillset.sources.splits import Split
+from distillset.tables import PluginTable, instance_of
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,7 @@ class Known:
     """A known data set.
 
     Args:
-        hub: its name on the Hugging Face hub; None for what is embedded.
+        hub: its name on the Hugging Face hub; None where it is not there.
         configuration: which of the hub's configurations.
         mean: per channel, of pixels in [0, 1], as the papers' code has it; None to measure it.
         std: the same.
@@ -22,9 +25,10 @@ class Known:
         folders: other names of folders that hold it, looked for after its own, whatever their capitals and dashes.
         family: which of EMNIST's sets it is.
         note: what has to be said of the hub's copy.
+        open: its splits, where a package holds or makes it: neither a folder nor the hub is asked then.
     """
 
-    hub: str | None
+    hub: str | None = None
     configuration: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -33,6 +37,11 @@ class Known:
     folders: tuple[str, ...] = ()
     family: str = ""
     note: str | None = None
+    open: Callable[[], Mapping[str, Split]] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.mean is None) != (self.std is None) or len(self.mean or ()) != len(self.std or ()):
+            raise InputError("mean", self.mean, f"must have a number for every channel, as std has: {self.std}")
 
     def identity(self) -> dict[str, Any]:
         """What decides what is decoded, as JSON values; part of the cache's key."""
@@ -61,8 +70,8 @@ RESPLIT = "this copy is split anew; the papers use ImageNet's own training and v
 # 2021), which later papers took over, and for the subsets of ImageNet in that of Cazenavette et al. (CVPR 2022); the
 # former leaves the flip out for handwritten digits and house numbers. Neither has the characters of KMNIST and EMNIST,
 # which a mirror turns into others as it does digits. The hub's EMNIST is the one of 26 letters.
-KNOWN: dict[str, Known] = {
-    "digits": Known(hub=None, flip=False),
+_PUBLISHED = {
+    "digits": Known(flip=False, open=open_digits),
     "mnist": Known("ylecun/mnist", mean=(0.1307,), std=(0.3081,), flip=False, folders=("mnist-original",)),
     "fashion_mnist": Known("zalando-datasets/fashion_mnist", mean=(0.2861,), std=(0.3530,)),
     "kmnist": Known("tanganke/kmnist", flip=False),
@@ -98,6 +107,8 @@ KNOWN: dict[str, Known] = {
     "imagesquawk": _subset("imagesquawk"),
     "imageyellow": _subset("imageyellow"),
 }
+KNOWN: PluginTable[Known] = PluginTable("data set", "distillset.datasets", _PUBLISHED, instance_of(Known))
+"""What `distillset.load` takes by name."""
 
 
 def unknown(name: str, field: str = "data") -> InputError:

@@ -8,14 +8,11 @@ from typing import Any
 
 from distillset.data.spec import check_text
 from distillset.errors import InputError
-from distillset.sources import array_files, cache, digits, forms, hdf5, hugging_face, image_folder, kinds, mat_files
+from distillset.sources import array_files, cache, forms, hugging_face, image_folder, kinds, mat_files
 from distillset.sources.kinds import TABLES
 from distillset.sources.known import KNOWN, RESPLIT, Known, unknown
 from distillset.sources.raw_arrays import names_under
 from distillset.sources.splits import Split
-
-FILES = (*array_files.SUFFIXES, mat_files.SUFFIX, *hdf5.SUFFIXES, ".tar", *sorted(TABLES))
-"""Suffixes of files that hold a whole set, or a table of its images."""
 
 LAYOUTS = 2
 """Part of the key of folders in the cache: raise it when what their layout is read as changes."""
@@ -45,12 +42,17 @@ class Place:
     def identity(self) -> dict[str, Any]:
         """What the cache's key is made of: where it is, and when its files changed; the hub is taken as unchanging."""
         stated = None if self.known is None else self.known.identity()
+        found: dict[str, Any] = {"name": self.name, "known": stated}
+        if self.known is not None and (package := KNOWN.package(self.name)) is not None:
+            found["package"] = package
         if self.path is None:
-            return {"name": self.name, "known": stated}
-        form = forms.form_of(self.path)
+            return found
+        called = forms.form_named(self.path)
+        form = None if called is None else forms.FORMS[called]
         read = [self.path] if form is None or self.path.is_dir() else form.files(self.path)
-        files = [seen for file in read for seen in cache.files_of(file)]
-        found: dict[str, Any] = {"name": self.name, "known": stated, "path": str(self.path), "files": files}
+        found |= {"path": str(self.path), "files": [seen for file in read for seen in cache.files_of(file)]}
+        if called is not None and (package := forms.FORMS.package(called)) is not None:
+            found["reader"] = package
         if self.path.is_dir() and self.known is None and form is None:
             found["reads"] = [LAYOUTS, *kinds.extras()]
         elif self.path.suffix.lower() in TABLES and self.path.is_file():
@@ -69,18 +71,23 @@ class Place:
         """
         if self.path is not None:
             if (form := forms.form_of(self.path)) is not None:
-                return form.open(self.path, "" if self.known is None else self.known.family)
+                return form.splits(self.path, "" if self.known is None else self.known.family)
             if self.path.is_file():
                 return self._open_table(self.path, scratch, allow_outside)
             found = image_folder.open_image_folder(self.path, wanted, allow_outside)
             configuration = None if self.known is None else self.known.configuration
             return found or hugging_face.open_folder(self.path, scratch, allow_outside, configuration)
         assert self.known is not None
-        return (
-            digits.open_digits()
-            if self.known.hub is None
-            else hugging_face.open_hub(self.name, self.known, self.looked)
-        )
+        if self.known.open is not None:
+            return self.known.open()
+        if self.known.hub is None:
+            below = f" (in {self.looked} it was looked for)" if self.looked else ""
+            raise InputError.about(
+                self.name,
+                "not found on this machine; give `data_dir` or DISTILLSET_DATA, the folder that holds "
+                f"{', '.join((self.name, *self.known.folders))}{below}",
+            )
+        return hugging_face.open_hub(self.name, self.known, self.looked)
 
     def note(self) -> str | None:
         """What is to be said of where a known name was found, or of the hub's copy."""
@@ -152,7 +159,7 @@ def there(path: Path) -> bool:
 
 
 def _of_the_hub(name: str) -> str:
-    known = next((known for known, row in KNOWN.items() if row.hub == name and row.classes is None), None)
+    known = next((known for known, row in KNOWN.loaded().items() if row.hub == name and row.classes is None), None)
     return "" if known is None else f" (did you mean {known}?)"
 
 
@@ -172,7 +179,7 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, field
         name = next((known for known in KNOWN if forms.plain(known) == forms.plain(name)), name)
     if name in KNOWN and isinstance(data, str):
         known = KNOWN[name]
-        if folder is None or known.hub is None:
+        if folder is None or known.open is not None:
             return Place(name, None, known)
         found = _under(folder, name, known)
         found = None if found is None else forms.descended(found).resolve()
@@ -183,7 +190,7 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, field
     if not there(path) and folder is not None and name and there(folder / name):
         path = folder / name
     if not name or not there(path):
-        if name and os.sep not in name and path.suffix.lower() not in FILES:
+        if name and os.sep not in name and path.suffix.lower() not in forms.suffixes():
             raise unknown(name, field)
         raise InputError(field, name, f"no such folder or file{_of_the_hub(name)}")
     path = path.resolve()
@@ -193,7 +200,8 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, field
         raise InputError(
             field,
             name,
-            "a file of this kind is not read; " + (instead or f"allowed are {', '.join(FILES)}, idx files and folders"),
+            "a file of this kind is not read; "
+            + (instead or f"allowed are {', '.join(forms.suffixes())}, idx files and folders"),
         )
     path = forms.descended(path)
     _check_names(path)
@@ -223,8 +231,9 @@ def _under(folder: Path, name: str, known: Known) -> Path | None:
             return place
     if (file := array_files.named(folder, name)) is not None:
         return file
+    files = forms.suffixes()
     for path in names_under(folder).values():
-        if path.suffix.lower() in FILES and forms.plain(path.stem) == forms.plain(name) and path.is_file():
+        if path.suffix.lower() in files and forms.plain(path.stem) == forms.plain(name) and path.is_file():
             return path
     own = folder.resolve()
     called = forms.plain(own.parent.name if own.name.lower() == "raw" else own.name) in wanted

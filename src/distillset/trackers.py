@@ -1,28 +1,41 @@
 """``--log``: a run's numbers for TensorBoard or Weights & Biases as well. Nothing is sent anywhere unless asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from distillset.errors import InputError
 from distillset.store import read_json, write_json
+from distillset.tables import PluginTable, subclass_of
 from distillset.watch import Watcher
 
 WANDB = "wandb.json"
 """In the run's folder: which run of Weights & Biases it is, so that a resumed one goes on there."""
 
 
-class TensorBoard(Watcher):
+class Tracker(Watcher):
+    """Where the numbers of a run go besides its folder: a watcher that is made for the run.
+
+    Args:
+        out: the run's folder. It has to be the run's first: nothing may be written to it before the first step.
+        settings: of the run, as texts and numbers.
+    """
+
+    def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
+        self.out, self.settings = out, settings
+
+
+class TensorBoard(Tracker):
     """Scalars through PyTorch's own writer, into ``OUT/tensorboard``.
 
     Raises:
         InputError: the package tensorboard is not installed.
     """
 
-    def __init__(self, out: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
+        super().__init__(out, settings)
         _need("tensorboard")
-        self.folder, self.settings = out / "tensorboard", settings
         self._writer: Any = None
 
     def step(self, step: int, steps: int, loss: float) -> None:
@@ -36,25 +49,25 @@ class TensorBoard(Watcher):
             self._writer.close()
 
     def _open(self, step: int) -> Any:
-        if self._writer is None:  # not before the first step: the run's folder has to be the run's first
+        if self._writer is None:  # not before the first step: see `Tracker`
             from torch.utils.tensorboard import SummaryWriter
 
             # What a killed run logged after its last checkpoint is computed, and told, again.
-            self._writer = SummaryWriter(str(self.folder), purge_step=step)
+            self._writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=step)
             self._writer.add_text("settings", "\n".join(f"    {name}: {v}" for name, v in self.settings.items()), step)
         return self._writer
 
 
-class Wandb(Watcher):
+class Wandb(Tracker):
     """Metrics to Weights & Biases, in the project and mode that its own environment variables say.
 
     Raises:
         InputError: the package wandb is not installed.
     """
 
-    def __init__(self, out: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
+        super().__init__(out, settings)
         self._wandb = _need("wandb")
-        self.out, self.settings = out, settings
         self._run: Any = None
 
     def step(self, step: int, steps: int, loss: float) -> None:
@@ -72,22 +85,25 @@ class Wandb(Watcher):
             path = self.out / WANDB
             known = str(read_json(path)["id"]) if path.is_file() else None
             self._run = self._wandb.init(
-                dir=str(self.out), name=self.out.resolve().name, config=self.settings, id=known, resume="allow"
+                dir=str(self.out), name=self.out.resolve().name, config=dict(self.settings), id=known, resume="allow"
             )
             write_json(path, {"id": self._run.id})
         return self._run
 
 
-LOGS: dict[str, type[TensorBoard] | type[Wandb]] = {"tensorboard": TensorBoard, "wandb": Wandb}
+TRACKERS: PluginTable[type[Tracker]] = PluginTable(
+    "tracker", "distillset.trackers", {"tensorboard": TensorBoard, "wandb": Wandb}, subclass_of(Tracker)
+)
+"""What ``--log`` takes."""
 
 
-def open_logs(names: Sequence[str], out: Path, settings: dict[str, Any]) -> list[Watcher]:
-    """The logs by name, each once.
+def open_trackers(names: Sequence[str], out: Path, settings: Mapping[str, Any]) -> list[Tracker]:
+    """The trackers by name, each once.
 
     Raises:
-        InputError: one whose package is not installed.
+        InputError: an unknown name, or a tracker whose package is not installed.
     """
-    return [LOGS[name](out, settings) for name in dict.fromkeys(names)]
+    return [TRACKERS[name](out, settings) for name in dict.fromkeys(map(TRACKERS.resolve, names))]
 
 
 def _need(package: str) -> Any:

@@ -1,0 +1,30 @@
+"""How a contract is said to be broken: one line, whichever test runner there is."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from distillset.errors import InputError
+
+Result = TypeVar("Result")
+
+
+def expect(kept: bool, line: str) -> None:
+    """Raise where a part of the contract is not kept.
+
+    Raises:
+        AssertionError: ``kept`` is false.
+    """
+    if not kept:
+        raise AssertionError(line)
+
+
+def accepted(what: str, call: Callable[[], Result]) -> Result:
+    """What ``call`` returns.
+
+    Raises:
+        AssertionError: the library refuses it; the line is that of the library.
+    """
+    try:
+        return call()
+    except InputError as error:
+        raise AssertionError(f"{what}: {error}") from error
