@@ -15,8 +15,8 @@ ORDER = (*DISTILLERS, *SELECTORS)
 def measured(results: Results) -> str:
     """The table of accuracies beside the published ones."""
     lines = [
-        "| method | data | images a class | ours: accuracy % (sets × networks) | random | published "
-        "| steps of published | beside the paper |",
+        "| method | data | images per class | ours: accuracy % (sets × networks) | random | published "
+        "| steps (of published) | against the paper |",
         "|---|---|---|---|---|---|---|---|",
     ]
     everything = results.all()
@@ -34,7 +34,7 @@ def measured(results: Results) -> str:
 
 
 def overview(results: Results) -> str:
-    """Ours (the paper's), a line a data set and images a class, a column a method; empty where nothing was measured.
+    """Ours (the paper's): a line per data set and ipc, a column per method; empty where nothing was measured.
 
     Of each row of presets it has the result that `Results.best` names; below the table are those of other settings that
     measured more. † stands where steps, settings or the number of networks are not as wanted, ↓ where ours is below the
@@ -45,14 +45,14 @@ def overview(results: Results) -> str:
         return ""
     rows = [PRESETS[name] for name in found]
     methods = [method for method in (*SELECTORS, *DISTILLERS) if method in {row.method for row in rows}]
-    lines = [f"| data, images a class | {' | '.join(methods)} |", "|---" * (1 + len(methods)) + "|"]
+    lines = [f"| data, images per class | {' | '.join(methods)} |", "|---" * (1 + len(methods)) + "|"]
     for data, ipc in sorted({(row.data, row.ipc) for row in rows}):
         names = [f"{method}-{data}-{ipc}" for method in methods]
         lines.append(f"| {data}, {ipc} | {' | '.join(_cell(PRESETS.get(name), found.get(name)) for name in names)} |")
     for result in sorted(results.all().values(), key=_order):
         best = found.get(f"{result['method']}-{result['data']['name']}-{result['ipc']}", result)
         if _comparable(result) and result.get("departures") and ours(result)["mean"] > ours(best)["mean"]:
-            told = f"{result['method']}{_unlike(result)} on {result['data']['name']}, {result['ipc']} images a class"
+            told = f"{result['method']}{_unlike(result)} on {result['data']['name']}, {result['ipc']} images per class"
             lines += ["", f"With other settings, {told}: {percent(ours(result))}{_marks(result)}."]
     return "\n".join(lines)
 

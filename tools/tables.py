@@ -19,15 +19,15 @@ SCALING = ("<!-- scaling: made by tools/results.py -->", "<!-- end of scaling --
 AGREEMENT = ("<!-- agreement: made by tools/results.py -->", "<!-- end of agreement -->")
 
 STEPS_TIMED = {
-    "dm": "DM, 10 images a class, 256 real ones",
-    "dc-1": "DC, 1 image a class, 256 real ones",
-    "dc-10": "DC, 10 images a class, 256 real ones: two of ten updates, 50 epochs between them",
-    "mtt-1": "MTT, 1 image a class, 50 student steps",
-    "mtt-10": "MTT, 10 images a class, 10 student steps",
-    "mtt-20-steps": "MTT, 10 images a class, 20 student steps",
-    "expert": "an epoch of an expert",
+    "dm": "DM, 10 images per class, 256 real ones",
+    "dc-1": "DC, 1 image per class, 256 real ones",
+    "dc-10": "DC, 10 images per class, 256 real ones: two of ten updates, 50 epochs between them",
+    "mtt-1": "MTT, 1 image per class, 50 student steps",
+    "mtt-10": "MTT, 10 images per class, 10 student steps",
+    "mtt-20-steps": "MTT, 10 images per class, 20 student steps",
+    "expert": "one epoch of one expert",
     "evaluation": "training on 100 synthetic images",
-    "five-networks": "five networks on 100 images, 20 passes each (beside our own, one by one)",
+    "five-networks": "five networks on 100 images, 20 epochs each (not the textbook: our code, one network at a time)",
 }
 """Cases of the benchmark and what they are."""
 
@@ -98,7 +98,7 @@ def scaling(path: Path) -> str:
     found = read_json(path)
     lines = [
         "",
-        "| classes, images a class, size | seconds a step of DM | by work | of DC | by work |",
+        "| classes, images per class, size | seconds per step of DM | by work | of DC | by work |",
         "|---|---|---|---|---|",
     ]
     points = {}
@@ -119,8 +119,8 @@ def scaling(path: Path) -> str:
     if large := found.get("large"):
         lines += [
             "",
-            f"| `distill dm`, {large['files']:,} files in {large['classes']} classes | start beyond imports | a step "
-            "| anonymous memory |",
+            f"| `distill dm`, {large['files']:,} files in {large['classes']} classes | start-up after imports "
+            "| one step | anonymous memory |",
             "|---|---|---|---|",
         ]
         for name, row in large.items():

@@ -21,7 +21,7 @@ BENCH: dict[str, dict[str, Any]] = {
 
 
 def made(mean: float = 0.489, **changes: Any) -> dict[str, Any]:
-    """DM on CIFAR-10 at 10 images a class, 1 set by 5 networks, beside a paper's 48.9 ± 0.6."""
+    """DM on CIFAR-10 at 10 images per class, 1 set by 5 networks, beside a paper's 48.9 ± 0.6."""
     row = {
         "artifact": "dm", "network": "convnet", "protocol": "dm", "mean": mean, "std": 0.002, "n": 5, "sets": 1,
         "networks": 5, "compute": {"precision": "bf16"},
@@ -91,13 +91,13 @@ def test_the_overview_marks_what_is_less_than_the_paper(tmp_path: Path, table: d
     missing = Preset("mtt", "cifar10", 50, 10, 5000, "mtt", "a paper", published=Accuracy(71.6, 0.2, "a table"))
     table[missing.name] = missing
     assert overview(results).replace("\N{NO-BREAK SPACE}", " ").splitlines() == [
-        "| data, images a class | random | dm | mtt |",
+        "| data, images per class | random | dm | mtt |",
         "|---|---|---|---|",
         "| cifar10, 10 | 24.0 ± 0.2↓ (26.0) | 48.3 ± 0.2 (48.9) | 65.0 ± 0.2† (65.3) |",
         "| cifar10, 50 | - | 61.6 ± 0.2†↓ (63.0) | - (71.6) |",
         "| mnist, 10 | - | 97.1 ± 0.2 | - |",
         "",
-        "With other settings, dm (formation 2) on cifar10, 10 images a class: 59.7 ± 0.2†.",
+        "With other settings, dm (formation 2) on cifar10, 10 images per class: 59.7 ± 0.2†.",
     ]
 
 
@@ -135,7 +135,7 @@ def test_speeds(tmp_path: Path) -> None:
     assert speed(path) == ""
     path.write_text(json.dumps(BENCH))
     told = speed(path)
-    assert "| DM, 10 images a class, 256 real ones | 0.50 s | 2.00 s | 4.0 | 10 against 40 MB |" in told
+    assert "| DM, 10 images per class, 256 real ones | 0.50 s | 2.00 s | 4.0 | 10 against 40 MB |" in told
     assert "Measured on a processor, 2 threads, by" in told
     path.write_text(
         json.dumps({"dm": {**BENCH["dm"], "fast_mb": None}, "hardware": {"processor": "p", "gpu": "a GPU"}})
@@ -216,7 +216,7 @@ def test_scaling_is_told_by_size_ranks_and_data(tmp_path: Path) -> None:
     path.write_text(json.dumps(found))
     assert scaling(path).splitlines() == [
         "",
-        "| classes, images a class, size | seconds a step of DM | by work | of DC | by work |",
+        "| classes, images per class, size | seconds per step of DM | by work | of DC | by work |",
         "|---|---|---|---|---|",
         "| 10, 1, 32x32 | 0.0596 | 1.00 | 0.178 | 1.00 |",
         "| 100, 1, 32x32 | 1.23 | 1.68 | 23.9 | 1.68 |",
