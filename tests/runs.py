@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from distillset import distill as make
-from distillset.data.real import RealSet
 from distillset.data.synthetic import SyntheticSet
 from distillset.distillation.record import Record
 from distillset.engine import State
-from distillset.methods import DM, Inputs, Leaf, Leaves, Matcher, Piece, Task
+from distillset.methods import DM, Inputs, Leaf, Leaves, Matcher, Method, Piece, Role, Sizes, Task, setting
 from distillset.store import read_tensors
 from distillset.watch import Watcher
 from tests import toys
@@ -43,19 +42,16 @@ class Recorder(Watcher):
         return any(part in note for note in self.notes)
 
 
-@dataclasses.dataclass(frozen=True)
-class Counting:
+class Counting(Method):
     """Known gradients: two updates a step, of three terms whose pixels have the gradients 1, 2 and 3."""
 
     name = "counting"
     steps = 1
     init = "noise"
-    rate: float = 0.5
 
-    def resolve(self, spec: object, ipc: int) -> "Counting":
-        return self
+    rate: float = setting(0.5, "learning rate of the images", above=0)
 
-    def images_per_step(self, real: RealSet, ipc: int) -> float:
+    def images_per_step(self, real: Sizes, ipc: int) -> float:
         return 1.0
 
     def prepare(self, task: Task) -> "Counter":
@@ -73,7 +69,8 @@ class Counter(Matcher):
         self.rate = method.rate
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
-        return {"images": Leaf(torch.zeros_like(images), self.rate), "rates": Leaf(torch.zeros(2), 1.0, 0.5)}
+        pixels = Leaf(torch.zeros_like(images), self.rate, role=Role.PIXELS)
+        return {"images": pixels, "rates": Leaf(torch.zeros(2), 1.0, 0.5)}
 
     def begin(self, inputs: Inputs) -> State:
         return {}

@@ -18,7 +18,7 @@ from distillset.data.real import RealSet
 from distillset.distillation.learned import KEPT, Learned
 from distillset.engine import Engine, Launch
 from distillset.errors import DivergedError
-from distillset.methods import Leaf, Method, Task
+from distillset.methods import Leaf, Method, Role, Task, setting
 from distillset.nets import build
 from tests import toys
 from tests.methods.exact import inputs_of
@@ -145,11 +145,10 @@ def test_snapshots_and_accuracies_are_of_their_step(tmp_path: Path) -> None:
         assert (out / name).read_bytes() == (plain / name).read_bytes()
 
 
-@dataclasses.dataclass(frozen=True)
 class Growing(Counting):
     """Pixels that grow until they are beyond what is allowed."""
 
-    rate: float = 2000.0
+    rate: float = setting(2000.0, "learning rate of the images", above=0)
 
 
 @pytest.mark.parametrize("method", [Growing(), Growing(rate=1e30)])
@@ -242,7 +241,7 @@ def test_leaves_under_their_sgd_by_hand() -> None:
     """Momentum, an average, and a leaf that stays positive, with and without reading back."""
     for reads in (True, False):
         leaves = {
-            "images": Leaf(torch.zeros(2), 0.5, 0.5, average=0.75),
+            "images": Leaf(torch.zeros(2), 0.5, 0.5, average=0.75, role=Role.PIXELS),
             "lr": Leaf(torch.tensor([2.0]), 1.0, positive=True),
         }
         learned = Learned(leaves, float("inf"), 0, defers=not reads)

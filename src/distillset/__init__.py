@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from distillset.evaluation import Ledger, Protocol, Row, Snapshots, evaluate
     from distillset.keys import Key
     from distillset.machine import Machine
-    from distillset.methods import DC, DM, DSA, MTT
+    from distillset.methods import DC, DM, DSA, MTT, Method, setting
     from distillset.sources.load import Data, load
     from distillset.watch import Watcher
 
@@ -39,7 +39,7 @@ _HOMES = {
     "distillset.keys": ("Key",),
     "distillset.machine": ("Machine",),
     "distillset.watch": ("Watcher",),
-    "distillset.methods": ("DC", "DM", "DSA", "MTT"),
+    "distillset.methods": ("DC", "DM", "DSA", "MTT", "Method", "setting"),
 }
 """Where the public names live. They are imported at their first use, so that help is printed without PyTorch."""
 
@@ -56,6 +56,7 @@ __all__ = [
     "Key",
     "Ledger",
     "Machine",
+    "Method",
     "Protocol",
     "RealSet",
     "Record",
@@ -68,6 +69,7 @@ __all__ = [
     "evaluate",
     "load",
     "select",
+    "setting",
 ]
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,8 @@ from distillset.errors import InputError
 from distillset.keys import STREAMS, Key
 from distillset.machine import Machine
 from distillset.mesh import join
-from distillset.methods import Method, Prepares, Task, canvas, formation, method_of
+from distillset.methods import Method, Task, method_of, resolved
 from distillset.nets import Network, Source, canonical, mixes_images
-from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.nets.layers import STRIDES, strided
 from distillset.nets.twice import check_twice, math_attention
 from distillset.sources.load import Data, given
@@ -96,12 +95,12 @@ def distill(
     data = given(data, watcher)
     real = data.train
     net = Network.of(network, real.spec)
-    method = method.resolve(real.spec, ipc)
+    method = resolved(method, real.spec, ipc)
     init = method.init if init is None else named(init)
     whiten = chosen(whiten, method, real.spec, ipc)
     settings: dict[str, Any] = {
         "method": method.name,
-        **asdict(method),  # type: ignore[call-overload]
+        **method.values(),
         "ipc": ipc,
         "seed": seed,
         "streams": STREAMS,
@@ -118,9 +117,9 @@ def distill(
         for line in (*_advice(net.module, method), *told_twice(real, ipc)):
             watcher.note(line)
         left = steps - (stored.step if stored else 0)
-        before = method.images_before(real) if isinstance(method, Prepares) and not stored else 0.0
+        before = 0.0 if stored else method.images_before(real)
         passes = (before + method.images_per_step(real, ipc) * left) / mesh.size
-        work = measure(net.module, real.spec.shape, passes, getattr(method, "second_order", True))
+        work = measure(net.module, real.spec.shape, passes, method.second_order)
         compute = resolve_compute(machine, work, stored.settings if stored else None)
         settings["compute"] = mesh.agree(compute.to_json())
         compute = Compute(**settings["compute"], reasons=compute.reasons)
@@ -137,7 +136,7 @@ def distill(
         for reason in compute.reasons:
             watcher.note(reason)
         with closing(method.prepare(task)) as matcher:
-            loop = Loop(task, matcher, start, settings, data.origin(), folder, watcher, mesh)
+            loop = Loop(task, matcher, start, settings, data.origin(), folder, watcher, mesh, method.formation)
             del start  # large sets are not held twice
             keep(real, place)
             if stored:
@@ -181,7 +180,7 @@ def _same(method: Method, settings: dict[str, Any], stored: Checkpoint) -> None:
     Raises:
         InputError: names the first field that differs.
     """
-    since = asdict(type(method)())  # type: ignore[call-overload]  # fields that runs of earlier versions did not have
+    since = type(method)().values()  # fields that runs of earlier versions did not have
     before = stored.settings.get("method")
     if before != method.name:
         raise InputError.about(
@@ -199,7 +198,7 @@ def _differentiable(network: Network, spec: Spec, method: Method) -> Iterator[No
     Raises:
         InputError: it has not; see `check_twice`.
     """
-    if network.published or not getattr(method, "second_order", True):
+    if network.published or not method.second_order:
         yield
         return
     with math_attention():
@@ -222,7 +221,7 @@ def _check_room(
         InputError: they cannot.
     """
     done, steps = span
-    images = spec.classes * ipc * canvas(method) ** 2 * math.prod(spec.shape) * 4
+    images = spec.classes * ipc * method.canvas**2 * math.prod(spec.shape) * 4
     # A run in a folder holds images and momenta twice: the last whole state stays as it is until the next one is.
     check_memory("ipc", ipc, f"learning {spec.classes * ipc:,} images", images * (5 if folder else 3), compute.device)
     if folder:
@@ -233,35 +232,24 @@ def _check_room(
 def _advice(network: nn.Module, method: Method) -> Iterator[str]:
     """What is worth knowing of a network before images are learned through it."""
     if mixes_images(network):
-        yield getattr(method, "batch_norm", ADVICE.format(count=IMAGES))
+        yield method.batch_norm
     if strided(network):
         yield STRIDES
 
 
 def _start(task: Task, init: str, method: Method, stored: Checkpoint | None) -> Tensor:
-    """The images or canvases that a run starts from, or those of its checkpoint.
-
-    Raises:
-        InputError: the checkpoint has none, or others than this run has.
-    """
-    spec, ipc, side, tiles = task.spec, task.ipc, canvas(method), formation(method)
+    """The images or canvases that a run starts from; of one that goes on their shape, as its checkpoint has them."""
+    spec, ipc, side, tiles = task.spec, task.ipc, method.canvas, method.formation
     if stored is None:
         return deformed(initial(init, task.real, ipc * side**2 * tiles**2, task.key("init")), tiles)
-    images = stored.tensors.get("leaf.images")
-    shape = (spec.classes * ipc, spec.channels, side * spec.height, side * spec.width)
-    if images is None or tuple(images.shape) != shape or images.dtype != torch.float32:
-        found = "missing" if images is None else f"{images.dtype} of shape {list(images.shape)}"
-        raise InputError.about(
-            f"checkpoint of step {stored.step}", f"its images are {found}; this run has torch.float32 {list(shape)}"
-        )
-    return images
+    return torch.zeros(spec.classes * ipc, spec.channels, side * spec.height, side * spec.width)
 
 
 def _with_real_images(synthetic: SyntheticSet, task: Task, init: str, method: Method, data: Data) -> SyntheticSet:
     """The set with a card that says which real images it was learned from, if any."""
-    if init != "real" or bool(getattr(method, "correct", False)):  # those are drawn by what experts say of them
+    if init != "real" or method.picks_images:
         return synthetic
-    count = task.ipc * canvas(method) ** 2 * formation(method) ** 2
+    count = task.ipc * method.canvas**2 * method.formation**2
     rows = real_rows(task.real, count, task.key("init")).tolist()
     return replace(synthetic, card={**synthetic.card, "real": real_images(rows, data.named(rows))})
 

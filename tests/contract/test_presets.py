@@ -1,6 +1,5 @@
 """What every row of PRESETS must keep."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,9 @@ from distillset.coresets import SELECTORS
 from distillset.data.spec import Spec
 from distillset.evaluation import PROTOCOLS
 from distillset.methods import METHODS
-from distillset.presets import PRESETS, Preset, improvements, passes, variants
+from distillset.presets import PRESETS, Preset, improvements, variants
 from distillset.reproduction import Results
+from distillset.reproduction.cost import passes
 from distillset.reproduction.plan import plan
 from distillset.reproduction.record import ours
 from distillset.sources.known import KNOWN
@@ -33,7 +33,7 @@ def test_its_settings_are_what_the_method_resolves_to_by_itself(name: str) -> No
     preset = PRESETS[name]
     method = METHODS[preset.method]
     given = method(**preset.settings).resolve(spec_of(preset), preset.ipc)
-    assert dataclasses.asdict(given) == dataclasses.asdict(method().resolve(spec_of(preset), preset.ipc))
+    assert given == method().resolve(spec_of(preset), preset.ipc)
     assert preset.steps == method.steps
 
 

@@ -14,9 +14,10 @@ from distillset.engine import Engine, compiler
 from distillset.errors import InputError
 from distillset.keys import Key, fold, permutation
 from distillset.methods import DC, DSA, Matcher, Task
-from distillset.methods.dc import GradientMatching, loops
+from distillset.methods.dc import GradientMatching
 from distillset.nets import build
 from distillset.nets.pools import pool
+from distillset.presets.papers import loops
 from tests import toys
 from tests.methods.exact import Exact, inputs_of, shown_to, update_of
 from tests.oracles import dc_oracle as oracle
@@ -306,7 +307,7 @@ def test_the_published_loops() -> None:
 
 def test_the_published_settings() -> None:
     """Protocols of the authors' code: rates, batch, momentum, distance; DSA from real images with its strategy."""
-    assert dataclasses.asdict(DC().resolve(toys.toy().spec, 10)) == {
+    assert DC().resolve(toys.toy().spec, 10).values() == {
         "lr": 0.1,
         "momentum": 0.5,
         "batch_real": 256,
@@ -329,14 +330,14 @@ def test_the_published_settings() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"momentum": 1.0}, "--momentum 1.0"),
-        ({"batch_real": 0}, "--batch-real 0"),
-        ({"batch_train": 0}, "--batch-train 0"),
-        ({"outer": 0}, "--outer 0"),
-        ({"inner": -1}, "--inner -1"),
-        ({"lr_net": 0.0}, "--lr-net 0.0"),
-        ({"distance": "ours"}, "--distance ours: choose one of layerwise, cos, mse"),
-        ({"match": "classes"}, "--match classes: choose one of class, all"),
+        ({"momentum": 1.0}, "momentum=1.0"),
+        ({"batch_real": 0}, "batch_real=0"),
+        ({"batch_train": 0}, "batch_train=0"),
+        ({"outer": 0}, "outer=0"),
+        ({"inner": -1}, "inner=-1"),
+        ({"lr_net": 0.0}, "lr_net=0.0"),
+        ({"distance": "ours"}, "distance='ours': choose one of layerwise, cos, mse"),
+        ({"match": "classes"}, "match='classes': choose one of class, all"),
         ({"augment": "colour"}, "colour"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from distillset.data.spec import Spec
 from distillset.errors import InputError
 from distillset.methods import MTT
-from distillset.methods.mtt_settings import SETTINGS, published, reach
+from distillset.presets.trajectories import SETTINGS, published, reach
 from tests import toys
 from tests.methods.small_mtt import METHOD, REAL, distil
 
@@ -94,10 +94,10 @@ def test_images_per_step_counts_gradients_and_products() -> None:
     [
         (
             {"max_start": 4},
-            r"no expert has epoch 5, .*--max-start and --expert-epochs.*first expert ends at epoch 4",
+            r"no expert has epoch 5, .*`max_start` and `expert_epochs`.*first expert ends at epoch 4",
         ),
         ({"expert_epochs": 4}, "no expert has epoch 5"),
-        ({"expert_count": 4}, "--expert-count 4: in .* only 3 experts have epoch 3"),
+        ({"expert_count": 4}, "expert_count=4: in .* only 3 experts have epoch 3"),
     ],
 )
 def test_a_start_beyond_the_experts_is_refused_before_the_run(
@@ -140,12 +140,12 @@ def test_all_experts_that_reach_are_used(experts: str) -> None:
     ],
 )  # fmt: skip
 def test_bad_fields_are_named(field: str, value: Any) -> None:
-    with pytest.raises(InputError, match=f"--{field.replace('_', '-')} {value}: must be finite"):
+    with pytest.raises(InputError, match=f"{field}={value}: must be "):
         MTT(**{field: value})
 
 
 def test_starts_must_leave_a_range() -> None:
-    with pytest.raises(InputError, match="--min-start 2: must be below --max-start 2"):
+    with pytest.raises(InputError, match="min_start=2: must be below `max_start=2`"):
         MTT(min_start=2, max_start=2)
-    with pytest.raises(InputError, match="augmentation"):
+    with pytest.raises(InputError, match="augment='bend': unknown operation"):
         MTT(augment="bend")

@@ -1,9 +1,7 @@
 """``distillset distill METHOD``: learn synthetic images."""
 
 import argparse
-import dataclasses
-import inspect
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +14,37 @@ from distillset.distill import distill
 from distillset.distillation.record import Record
 from distillset.distillation.run_folder import threads_before
 from distillset.evaluation import evaluate
-from distillset.methods import METHODS, field_type
+from distillset.methods import METHODS, Setting, settings_of
 from distillset.nets import NETWORKS
 from distillset.trackers import TRACKERS, open_trackers
 from distillset.watch import Watcher
 
 
 def add(verbs: Any) -> None:
-    """Add the verb, with a sub-command a method whose flags are its fields."""
+    """Add the verb, with a sub-command for every method, whose flags are its settings."""
     top = verbs.add_parser("distill", help="learn a few synthetic images a class")
     methods = top.add_subparsers(title="methods", metavar="METHOD", required=True)
-    for name, method in METHODS.items():
-        about = (method.__doc__ or "").strip().splitlines()[0]
+    for name, method in METHODS.loaded().items():
+        about = (method.__doc__ or name).strip().splitlines()[0].replace("%", "%%")
         parser = methods.add_parser(name, help=about, description=about)
         add_data(parser, "digits")
         run_flags(parser, method)
-        group = parser.add_argument_group(f"hyper-parameters of {name}")
-        for field in dataclasses.fields(method):
-            kind, default = field_type(method, field.name), field.default
-            told = f"{field_help(method, field.name)} (default {'auto' if default is None else default})"
-            group.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default, help=told)
+        group = parser.add_argument_group(f"settings of {name}")
+        for setting in settings_of(method):
+            told = setting.told().partition(": ")[2].replace("%", "%%")
+            group.add_argument(setting.flag, type=_reader(setting), default=setting.default, metavar="X", help=told)
         add_machine(parser)
         parser.set_defaults(run=run, method=name)
+
+
+def _reader(setting: Setting) -> Callable[[str], Any]:
+    """What makes a value of a setting of the text behind its flag."""
+
+    def read(text: str) -> Any:
+        return setting.read(text)
+
+    read.__name__ = setting.kind.__name__  # argparse says "invalid float value"
+    return read
 
 
 def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
@@ -74,17 +81,10 @@ def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def field_help(method: Any, name: str) -> str:
-    """What the docstring of a method, or of one it is a preset of, says of a field, on one line without full stop."""
-    text = "\n".join(inspect.cleandoc(kind.__doc__ or "") for kind in method.__mro__)
-    found = re.search(rf"^    {name}: (.*(?:\n {{8}}.*)*)", text, re.MULTILINE)
-    return " ".join(found[1].replace("`", "").replace("%", "%%").split()).rstrip(".") if found else name
-
-
 def run(options: argparse.Namespace) -> int:
     """Distil, and say where the result is."""
     kind = METHODS[options.method]
-    method = kind(**{field.name: getattr(options, field.name) for field in dataclasses.fields(kind)})
+    method = kind(**{setting.name: getattr(options, setting.name) for setting in settings_of(kind)})
     compute_with(threads_before(options.out))
     told = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
     on = machine(options)

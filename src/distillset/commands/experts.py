@@ -15,15 +15,15 @@ from distillset.engine.room import check_disk
 from distillset.errors import InputError
 from distillset.mesh import join
 from distillset.methods import MTT
-from distillset.methods.mtt_settings import reach
 from distillset.nets import Network
 from distillset.nets.twice import check_twice, math_attention
+from distillset.presets.papers import EXPERT_EPOCHS, PAPERS
+from distillset.presets.trajectories import reach
 from distillset.sources.load import Data
 from distillset.training import ExpertSetting, Layout, Trajectories, train_experts
 from distillset.training.trajectories import CARD
 
-EPOCHS = 50
-"""Published."""
+PAPER = PAPERS["mtt"].settings
 
 
 def add(verbs: Any) -> None:
@@ -36,17 +36,28 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of these experts; the same command goes on where it stopped"
     )
-    parser.add_argument("--count", type=int, default=100, help="experts (default: the published 100)")
+    parser.add_argument(
+        "--count", type=int, default=PAPER["expert_count"], help="experts (default: the published %(default)s)"
+    )
     parser.add_argument("--ipc", type=int, help="images per class that they are for: how many epochs can be reached")
-    parser.add_argument("--epochs", type=int, help=f"default: those that can be reached, {EPOCHS} with --keep all")
+    parser.add_argument(
+        "--epochs", type=int, help=f"default: those that can be reached, {EXPERT_EPOCHS} with --keep all"
+    )
     parser.add_argument(
         "--keep",
         default="reachable",
         help="reachable or all: epochs beyond those that a published setting reaches are left out (default reachable)",
     )
     parser.add_argument("--network", default="convnet", help="default convnet")
-    parser.add_argument("--lr", type=float, default=0.01, help="learning rate of SGD (default: the published 0.01)")
-    parser.add_argument("--batch", type=int, default=256, help="images of an update (default: the published 256)")
+    parser.add_argument(
+        "--lr", type=float, default=PAPER["expert_lr"], help="learning rate of SGD (default: the published %(default)s)"
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=PAPER["expert_batch"],
+        help="images of an update (default: the published %(default)s)",
+    )
     parser.add_argument("--augment", default="auto", help="strategy, none, or auto: the published one (default auto)")
     parser.add_argument(
         "--sam", type=float, default=0.0, help="radius of sharpness-aware minimisation (default 0: off)"
@@ -118,5 +129,5 @@ def _epochs(options: argparse.Namespace, name: str, classes: int) -> int:
         raise InputError("keep", options.keep, "choose reachable or all")
     most = reach(name, classes, options.ipc)
     if options.keep == "all":
-        return options.epochs or EPOCHS
+        return options.epochs or EXPERT_EPOCHS
     return min(options.epochs or most, most)

@@ -8,8 +8,9 @@ from typing import Any
 
 from distillset.errors import InputError
 from distillset.evaluation import PROTOCOLS
-from distillset.presets import PRESETS, Preset, improvements, passes
+from distillset.presets import PRESETS, Preset, improvements
 from distillset.reproduction import Results
+from distillset.reproduction.cost import passes
 from distillset.reproduction.record import ours, percent
 
 NETWORKS = 5

@@ -53,6 +53,10 @@ FIELDS: dict[str, Kind] = {
     "fingerprint": TEXT,
     "canvas": POSITIVE,
     "formation": POSITIVE,
+    "learned": (
+        lambda value: isinstance(value, dict) and all(_all(int, shape) for shape in value.values()),
+        "a JSON object of shapes",
+    ),
     "versions": (
         lambda value: isinstance(value, dict) and all(isinstance(part, str) for part in value.values()),
         "a JSON object of text",

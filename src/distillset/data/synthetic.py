@@ -28,6 +28,8 @@ from distillset.store import checksum, read_json, read_tensors, write_sealed, wr
 TENSORS = "synthetic.safetensors"
 CARD = "card.json"
 README = "README.md"
+LEARNED = "learned."
+"""Before the names of `SyntheticSet.learned` where they are stored."""
 EXPORTED = "data/train.parquet"
 """What an export adds."""
 
@@ -45,6 +47,7 @@ class SyntheticSet:
         whitening: in place of mean and std, where the images are whitened; test images need the same.
         lr: the learned learning rate, where there is one.
         formation: tiles across and down an image, each of which is an image to train on, see `formed`.
+        learned: what a method learned besides images, labels and learning rate, by the method's names.
 
     Raises:
         InputError: shapes or values do not fit together.
@@ -57,6 +60,7 @@ class SyntheticSet:
     whitening: Whitening | None = None
     lr: float | None = None
     formation: int = 1
+    learned: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         of_kind("spec", self.spec, Spec, "a Spec")
@@ -88,6 +92,11 @@ class SyntheticSet:
         if self.lr is not None and not 0 < number("lr", self.lr) < float("inf"):
             raise InputError("lr", self.lr, "must be a finite number above 0")
         check_formation(whole("formation", self.formation), spec.shape)
+        for name, tensor in self.learned.items():
+            of_kind(f"learned {name}", tensor, Tensor, "a tensor")
+            plain(tensor, f"learned {name}")
+            if tensor.numel() and not bool(tensor.isfinite().all()):
+                raise InputError.about(f"learned {name}", "contains NaN or infinity")
         if self.whitening is not None and self.whitening.mean.numel() != images[0].numel():
             raise InputError.about(
                 f"zca_mean {list(self.whitening.mean.shape)}", f"does not fit images of {list(images.shape[1:])}"
@@ -156,7 +165,7 @@ class SyntheticSet:
 
     def tensors(self) -> dict[str, Tensor]:
         """What is stored: ``images`` and ``labels``; ``mean`` and ``std``, or ``zca_matrix`` and ``zca_mean``; ``lr``
-        where there is one, ``formation`` where it is not 1.
+        where there is one, ``formation`` where it is not 1; ``learned.NAME`` for all else that was learned.
         """
         found = {"images": self.images, "labels": self.labels}
         if self.whitening is None:
@@ -167,7 +176,7 @@ class SyntheticSet:
             found["lr"] = torch.tensor(self.lr)
         if self.formation > 1:
             found["formation"] = torch.tensor(self.formation)
-        return found
+        return found | {f"{LEARNED}{name}": tensor for name, tensor in self.learned.items()}
 
     def said(self) -> dict[str, Any]:
         """What the card says of the set that its tensors say as well."""
@@ -177,7 +186,7 @@ class SyntheticSet:
             "canvas": self.canvas,
             "formation": self.formation,
             "whiten": "none" if self.whitening is None else "zca",
-        }
+        } | ({"learned": {name: list(tensor.shape) for name, tensor in self.learned.items()}} if self.learned else {})
 
     def save(self, folder: str | Path) -> Path:
         """Write the artifact: tensors, ``card.json``, ``grid.png`` and a ``README.md``; each file whole or not at all.
@@ -237,7 +246,8 @@ class SyntheticSet:
         formation = _number(folder, tensors, "formation", torch.int64)
         spec = Spec.from_json(card.get("spec"))
         tiles = 1 if formation is None else formation
-        synthetic = cls(tensors["images"], tensors["labels"], spec, card, whitening, lr, tiles)
+        learned = {name.removeprefix(LEARNED): tensor for name, tensor in tensors.items() if name.startswith(LEARNED)}
+        synthetic = cls(tensors["images"], tensors["labels"], spec, card, whitening, lr, tiles, learned)
         if synthetic.fingerprint() != card.get("fingerprint"):
             raise InputError.about(folder / TENSORS, f"does not match the fingerprint in {CARD}")
         for name, value in synthetic.said().items():
@@ -287,6 +297,8 @@ def _readme(card: dict[str, Any]) -> str:
   mean {spec["mean"]}, std {spec["std"]}"""
     if card["whiten"] == "zca":
         normalised = "whitened: `(pixel / 255 - zca_mean) @ zca_matrix`,\n  each image as one vector"
+    if card.get("learned"):
+        normalised += f"\n- Learned besides: {', '.join(map(inline, card['learned']))} (`SyntheticSet.learned`)"
     names = ", ".join(map(inline, spec["class_names"][:20])) + (", ..." if len(spec["class_names"]) > 20 else "")
     if card["canvas"] > 1:
         side, size = card["canvas"], f"{spec['height']}x{spec['width']}"

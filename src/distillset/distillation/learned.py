@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from distillset.methods import Leaf
+from distillset.data.synthetic import LEARNED
+from distillset.errors import InputError
+from distillset.methods import Leaf, Role
 
 LARGEST = 1e4
 """A pixel of more standard deviations is lost. Norm layers hide it: the loss stays finite, the gradient vanishes."""
@@ -58,6 +60,7 @@ class Learned:
     """
 
     def __init__(self, leaves: Mapping[str, Leaf], limit: float, patience: int, defers: bool = False) -> None:
+        _check_roles(leaves)
         self.leaves = {name: leaf.start.detach().clone() for name, leaf in leaves.items()}
         # Without their starts: large sets are not held twice.
         self.how = {name: replace(leaf, start=leaf.start.new_empty(0)) for name, leaf in leaves.items()}
@@ -72,6 +75,19 @@ class Learned:
         self._figures = torch.zeros(3, dtype=torch.float64, device=device)
         self._sum, self._loss, self._largest = self._figures
         self._whole: dict[str, Tensor] = {}
+
+    def result(self) -> dict[str, Tensor]:
+        """The learned tensors as the artifact has them, by its names: averaged where an average is kept, labels as
+        probabilities, and what is nothing to anybody but its method as ``learned.NAME``.
+        """
+        tensors: dict[str, Tensor] = {}
+        for name, how in self.how.items():
+            leaf = self.averages.get(name, self.leaves[name])
+            if how.role is Role.OTHER:
+                tensors[f"{LEARNED}{name}"] = leaf
+            else:
+                tensors[how.role.value] = leaf.softmax(1) if how.role is Role.LABEL_LOGITS else leaf
+        return tensors
 
     def state(self) -> dict[str, Tensor]:
         """The leaves, their averages and momentum buffers, by the names that checkpoints have."""
@@ -123,7 +139,7 @@ class Learned:
             self._move(gradients, None)
         else:
             return
-        largest = _largest(self.leaves.values())
+        largest = self._most()
         self._largest.copy_(torch.where(moves, largest.double(), self._largest))
         self._outcome.copy_(torch.where(moves & (largest > LARGEST), TOO_LARGE, self._outcome))
 
@@ -157,6 +173,18 @@ class Learned:
         _, loss, largest = self._figures.tolist()
         return Account(losses, skipped, outcome, loss, largest, skipped_now, in_a_row)
 
+    def _most(self) -> Tensor:
+        """The largest magnitude in the learned tensors; of those that are nothing to anybody but their method, whether
+        they are finite.
+        """
+        roles = {name: how.role for name, how in self.how.items()}
+        bounded = [leaf for name, leaf in self.leaves.items() if roles[name] is not Role.OTHER]
+        others = [leaf for name, leaf in self.leaves.items() if roles[name] is Role.OTHER]
+        largest = _largest(bounded)
+        if not others:
+            return largest
+        return torch.where(_largest(others) < math.inf, largest, math.inf)
+
     def _move(self, gradients: dict[str, Tensor], moves: Tensor | None) -> None:
         """SGD, where ``moves`` (a truth value; None is true) says so."""
         for name, how in self.how.items():
@@ -168,9 +196,9 @@ class Learned:
                 else:
                     gradient = buffer.copy_(torch.where(moves, buffer * how.momentum + gradient, buffer))
             if moves is None and not how.positive:
-                leaf.add_(gradient, alpha=-how.rate)
+                leaf.add_(gradient, alpha=-how.lr)
             else:
-                moved = torch.add(leaf, gradient, alpha=-how.rate)
+                moved = torch.add(leaf, gradient, alpha=-how.lr)
                 if how.positive:
                     moved = leaf * ((moved - leaf) / leaf).clamp(-1, 1).exp()
                 leaf.copy_(moved if moves is None else torch.where(moves, moved, leaf))
@@ -180,6 +208,22 @@ class Learned:
                     average.lerp_(leaf, 1 - how.average)
                 else:
                     average.copy_(torch.where(moves, torch.lerp(average, leaf, 1 - how.average), average))
+
+
+def _check_roles(leaves: Mapping[str, Leaf]) -> None:
+    """Whether there is one tensor of images, and at most one of every other role.
+
+    Raises:
+        InputError: there is not.
+    """
+    for role in set(Role) - {Role.OTHER}:
+        names = [name for name, leaf in leaves.items() if leaf.role is role]
+        if len(names) > 1 or (role is Role.PIXELS and not names):
+            what = "one" if role is Role.PIXELS else "at most one"
+            raise InputError.about(
+                f"learned tensors {', '.join(leaves) or 'none'}",
+                f"{what} of them must have the role {role.name}; {', '.join(names) or 'none'} has it",
+            )
 
 
 def _largest(tensors: Iterable[Tensor]) -> Tensor:

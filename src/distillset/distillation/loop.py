@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distillset.data.synthetic import SyntheticSet
+from distillset.data.synthetic import LEARNED, SyntheticSet
 from distillset.distillation.episodes import Episodes
 from distillset.distillation.learned import FINE, KEPT, LARGEST, NOT_FINITE, OUT_OF_PATIENCE, Account, Learned
 from distillset.distillation.record import Record
@@ -17,7 +17,7 @@ from distillset.engine.hardware import forget_peak, hardware, memory, peak
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.keys import Key
 from distillset.mesh import Mesh
-from distillset.methods import Leaf, Matcher, Task
+from distillset.methods import Leaf, Matcher, Role, Task
 from distillset.watch import Watcher
 
 ADVICE = "the last good state is kept; try a smaller `lr`"
@@ -39,13 +39,14 @@ class Loop:
         folder: RunFolder | None,
         watcher: Watcher,
         mesh: Mesh,
+        formation: int = 1,
     ) -> None:
         self.task, self.matcher, self.settings, self.origin = task, matcher, settings, origin
-        self.folder, self.watcher, self.mesh = folder, watcher, mesh
+        self.folder, self.watcher, self.mesh, self.formation = folder, watcher, mesh, formation
         leaves: dict[str, Leaf] = matcher.leaves(start.to(task.device))
         self.learned = Learned(leaves, matcher.limit, matcher.patience, task.engine.defers)
         self.episodes = Episodes(task, matcher, self.learned, mesh, Key(settings["seed"]))
-        self.rates = {name: leaf.rate for name, leaf in leaves.items()}
+        self.lr = {name: leaf.lr for name, leaf in leaves.items()}
         self.done, self.seconds, self.memory = 0, 0.0, 0
         self.loss: float | None = None
         self.skipped, self.in_a_row = 0, 0
@@ -68,7 +69,7 @@ class Loop:
         before = saved = time.monotonic()
         while True:
             if self.folder and self.done in snapshots:
-                self.folder.snapshot(self.done, self._result())
+                self.folder.snapshot(self.done, self.learned.result())
             if self.done >= steps:
                 break
             self._episodes(steps, self._pause(steps, snapshots, record.every))
@@ -188,7 +189,8 @@ class Loop:
 
     def synthetic(self) -> SyntheticSet:
         """The set as it is now, with its card."""
-        spec, found = self.task.spec, self._result()
+        spec = self.task.spec
+        found = {name: tensor.detach().cpu() for name, tensor in self.learned.result().items()}
         hard = torch.arange(spec.classes).repeat_interleave(self.task.ipc)
         metrics: dict[str, Any] = {"loss": self.loss, "seconds": round(self.seconds, 3), "memory": self._most()}
         if self.matcher.patience:
@@ -197,20 +199,22 @@ class Loop:
             "method": self.settings["method"],
             "settings": {name: value for name, value in self.settings.items() if name != "data"},
             "steps": self.done,
-            "rates": self.rates,
+            "rates": self.lr,
             "data": self.origin,
             "metrics": metrics,
             "hardware": hardware(self.task.device),
         }
-        images, labels = found["images"].detach().cpu().clone(), found.get("labels", hard).cpu()
-        lr = float(found["lr"]) if "lr" in found else None
-        formation = self.settings.get("formation", 1)
-        return SyntheticSet(images, labels, spec, card, self.task.real.whitening, lr, formation)
-
-    def _result(self) -> dict[str, Tensor]:
-        """The leaves as the artifact has them: averaged where an average is kept, labels as probabilities."""
-        found = {**self.learned.leaves, **self.learned.averages}
-        return {name: leaf.softmax(1) if name == "labels" else leaf for name, leaf in found.items()}
+        lr = float(found[Role.LR.value]) if Role.LR.value in found else None
+        return SyntheticSet(
+            found[Role.PIXELS.value].clone(),
+            found.get(Role.LABEL_LOGITS.value, hard),
+            spec,
+            card,
+            self.task.real.whitening,
+            lr,
+            self.formation,
+            {name.removeprefix(LEARNED): tensor.clone() for name, tensor in found.items() if name.startswith(LEARNED)},
+        )
 
     def forget(self) -> None:
         """Let go of the state: the run is over."""

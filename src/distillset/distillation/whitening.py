@@ -9,7 +9,7 @@ from distillset.data.spec import Spec
 from distillset.data.whiten import FILE, WHITENINGS, Whitening, check_size
 from distillset.errors import InputError, unwritable
 from distillset.mesh import Mesh, Solo
-from distillset.methods import Method, Whitens, canvas
+from distillset.methods import Method
 from distillset.store import cache_folder
 from distillset.trust import doubt, shut
 from distillset.watch import Watcher
@@ -69,14 +69,12 @@ def chosen(whiten: str, method: Method, spec: Spec, ipc: int) -> str:
     """
     if text("whiten", whiten) not in WHITENINGS:
         raise InputError("whiten", whiten, f"choose {', '.join(WHITENINGS)}")
-    if whiten in ("zca", "zca-large") and canvas(method) > 1:
+    if whiten in ("zca", "zca-large") and method.canvas > 1:
         raise InputError(
             "whiten", whiten, "zca whitens single images, and no canvases; use `whiten='none'`, or `canvas=1`"
         )
-    if whiten == "auto":
-        name = method.whitening(spec, ipc) if isinstance(method, Whitens) else "none"
-    else:
-        name = "none" if whiten == "none" else "zca"
+    asked = method.whitening(spec, ipc) if whiten == "auto" else whiten
+    name = "none" if asked == "none" else "zca"
     if name == "zca":
         check_size(math.prod(spec.shape), large=whiten == "zca-large")
     return name

@@ -3,20 +3,25 @@
 from distillset.engine.adjoint import FlatLoss, Slopes, along, pulled_back
 from distillset.engine.captured import Launch, side_by_side
 from distillset.engine.compute import Compute, Work, has_bf16
+from distillset.engine.differentiable import Embeddings, LossGradient
 from distillset.engine.engine import Engine
+from distillset.engine.features import BlockOutput, layer_names
 from distillset.engine.kernels import compiler
 from distillset.engine.micro_batches import blocks
-from distillset.engine.networks import Loss, Rowwise, State, embedding, logits
+from distillset.engine.networks import Loss, Rowwise, State, embedding, embeddings, logits
 from distillset.engine.sgd import SGD
 from distillset.engine.work import measure
 
 __all__ = [
     "SGD",
+    "BlockOutput",
     "Compute",
+    "Embeddings",
     "Engine",
     "FlatLoss",
     "Launch",
     "Loss",
+    "LossGradient",
     "Rowwise",
     "Slopes",
     "State",
@@ -25,7 +30,9 @@ __all__ = [
     "blocks",
     "compiler",
     "embedding",
+    "embeddings",
     "has_bf16",
+    "layer_names",
     "logits",
     "measure",
     "pulled_back",

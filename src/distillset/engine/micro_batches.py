@@ -32,6 +32,10 @@ class MicroBatches:
         self.micro_batch = compute.micro_batch
         """The most images in one call: what was chosen, or less once the device has run out of memory."""
 
+    def in_one_call(self, images: int) -> bool:
+        """Whether so many images take one call, of a function whose graph PyTorch can keep: one not compiled."""
+        return images <= self.micro_batch and not self.compute.compile
+
     def whole(self, function: Callable[..., Any], second: bool = False) -> Callable[..., Any]:
         """``function`` in one call: see `distillset.engine.compile.compiled`."""
         return compiled(function, self.compute, second)

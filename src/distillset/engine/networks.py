@@ -1,11 +1,12 @@
 """A network as a pure function of its state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from distillset.engine.features import features
+from distillset.engine.features import LAST_LAYER, features, layers_of
 
 State = dict[str, Tensor]
 """Parameters and buffers of a network by name."""
@@ -19,13 +20,29 @@ def embedding(network: nn.Module) -> Rowwise:
     Raises:
         InputError: `features` finds none.
     """
-    module, tied = features(network), shares_parameters(network)
+    return _inside(features(network), network)
+
+
+def embeddings(network: nn.Module, layers: str | Sequence[str]) -> Callable[[State, Tensor], Sequence[Tensor]]:
+    """The pure function ``(state, images [n, C, H, W]) -> [features [n, d]]`` of each of some layers.
+
+    Raises:
+        InputError: see `distillset.engine.features.layers_of`.
+    """
+    if layers != LAST_LAYER:
+        return _inside(layers_of(network, layers), network)
+    last = embedding(network)
+    return lambda state, images: (last(state, images),)
+
+
+def _inside(module: nn.Module, network: nn.Module) -> Callable[[State, Tensor], Any]:
+    """``module``, which has the parameters of ``network`` behind ``network.``, as a function of those."""
+    tied = shares_parameters(network)
     names: dict[str, str] = {}
 
-    def embed(state: State, images: Tensor) -> Tensor:
+    def embed(state: State, images: Tensor) -> Any:
         renamed = {names.setdefault(name, f"network.{name}"): value for name, value in state.items()}
-        result: Tensor = functional_call(module, renamed, (images,), tie_weights=tied)
-        return result
+        return functional_call(module, renamed, (images,), tie_weights=tied)
 
     return embed
 

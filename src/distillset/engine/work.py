@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from distillset.engine.compute import Work
+from distillset.engine.features import BlockOutput
 
 LARGE = 3 * 1024 * 1024
 """Numbers of an image beyond which a pass over it is measured by shapes alone, for which PyTorch imports a lot."""
@@ -52,7 +53,8 @@ def measure(network: nn.Module, shape: tuple[int, int, int], images: float, seco
             if module not in passing:
                 fewest = max(fewest, output.numel())
 
-    hooks = [layer.register_forward_hook(note) for layer in network.modules() if not list(layer.children())]
+    layers = [layer for layer in network.modules() if not (list(layer.children()) or isinstance(layer, BlockOutput))]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
     training = network.training
     try:
         with torch.no_grad(), _Flops() as flops:

@@ -9,6 +9,7 @@ from distillset.arguments import whole as whole_number
 from distillset.augment import DC_AUGMENTATIONS, NONE, Augmentation, default_strategy
 from distillset.data.spec import Spec
 from distillset.errors import InputError
+from distillset.methods import METHODS
 from distillset.tables import PluginTable
 from distillset.training import Recipe
 
@@ -83,7 +84,9 @@ class Protocol:
 
     def of_method(self, method: str) -> "Protocol":
         """The protocol with ``auto`` replaced by the one that the paper of ``method`` reports."""
-        return replace(self, name=AUTO.get(method, "dm")) if self.name == "auto" and self.recipe is None else self
+        if self.name != "auto" or self.recipe is not None:
+            return self
+        return replace(self, name=METHODS[method].protocol if method in METHODS else USUAL)
 
     def resolve(self, method: str, spec: Spec, network: str = "") -> "ResolvedProtocol":
         """What a network is trained by.
@@ -188,8 +191,8 @@ def _check_row(name: str, row: Any) -> str | None:
 
 PROTOCOLS: PluginTable[Protocol] = PluginTable("protocol", "distillset.protocols", _PUBLISHED, _check_row)
 """Rows with a recipe each."""
-AUTO = {"dc": "dc", "dsa": "dsa", "dm": "dm", "mtt": "mtt", "random": "dm"}
-"""Method of an artifact to the protocol that ``auto`` chooses: the one its paper reports."""
+USUAL = "dm"
+"""The protocol of selections, and of whatever names no other."""
 
 
 def whole(images: int, spec: Spec, batch: int = 256) -> ResolvedProtocol:

@@ -2,27 +2,20 @@
 
 from typing import Any
 
-from distillset.errors import InputError, nearest, shown
-from distillset.methods.base import (
-    Inputs,
-    Leaf,
-    Leaves,
-    Matcher,
-    Method,
-    Piece,
-    Prepares,
-    Task,
-    Textured,
-    Whitens,
-    canvas,
-    formation,
-)
+from distillset.errors import InputError
+from distillset.methods.base import Inputs, Leaf, Leaves, Matcher, Piece, Role, Task
 from distillset.methods.dc import DC, DSA
 from distillset.methods.dm import DM
+from distillset.methods.images import Images
+from distillset.methods.method import AUGMENT, BATCH_REAL, FORMATION, MOMENTUM, Method, Sizes, check_strategy, resolved
 from distillset.methods.mtt import MTT
-from distillset.methods.settings import field_type, read_setting
+from distillset.methods.settings import Setting, read_setting, setting, settings_of
+from distillset.tables import PluginTable, subclass_of
 
-METHODS: dict[str, type[DC] | type[DM] | type[MTT]] = {"dc": DC, "dsa": DSA, "dm": DM, "mtt": MTT}
+METHODS: PluginTable[type[Method]] = PluginTable(
+    "method", "distillset.methods", {"dc": DC, "dsa": DSA, "dm": DM, "mtt": MTT}, subclass_of(Method)
+)
+"""Name to class; other packages add theirs by an entry point."""
 
 
 def method_of(value: Any) -> Method:
@@ -31,37 +24,44 @@ def method_of(value: Any) -> Method:
     Raises:
         InputError: neither.
     """
-    if isinstance(value, str) and value.lower() in METHODS:
-        return METHODS[value.lower()]()
-    if isinstance(value, type) and issubclass(value, tuple(METHODS.values())):
-        return method_of(value())
-    needed = ("name", "steps", "init", "resolve", "images_per_step", "prepare")
-    if isinstance(value, type | str) or not all(hasattr(value, name) for name in needed):
-        near = nearest(value.lower(), METHODS) if isinstance(value, str) else ""
-        raise InputError(f"method {shown(value)}: choose one of {', '.join(METHODS)}, or give one such as DM(){near}")
-    method: Method = value
-    return method
+    if isinstance(value, Method):
+        return value
+    if isinstance(value, str):
+        return METHODS[METHODS.resolve(value)]()
+    if isinstance(value, type) and issubclass(value, Method):
+        return value()
+    raise InputError(
+        "method",
+        value,
+        f"choose one of {', '.join(METHODS)}, or give one such as DM(), of a class derived from distillset.Method",
+    )
 
 
 __all__ = [
+    "AUGMENT",
+    "BATCH_REAL",
     "DC",
     "DM",
     "DSA",
+    "FORMATION",
     "METHODS",
+    "MOMENTUM",
     "MTT",
+    "Images",
     "Inputs",
     "Leaf",
     "Leaves",
     "Matcher",
     "Method",
     "Piece",
-    "Prepares",
+    "Role",
+    "Setting",
+    "Sizes",
     "Task",
-    "Textured",
-    "Whitens",
-    "canvas",
-    "field_type",
-    "formation",
+    "check_strategy",
     "method_of",
     "read_setting",
+    "resolved",
+    "setting",
+    "settings_of",
 ]

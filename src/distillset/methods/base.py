@@ -8,11 +8,12 @@ launch on a GPU.
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,38 +21,57 @@ from torch import Tensor, nn
 from distillset.data.real import RealSet
 from distillset.data.sampler import Rows, Sampler
 from distillset.data.spec import Spec
-from distillset.engine import Engine, State, blocks
+from distillset.engine import Embeddings, Engine, LossGradient, State, blocks, embeddings, pulled_back
+from distillset.engine.features import BLOCKS, LAST_LAYER
+from distillset.errors import InputError
 from distillset.keys import Key, fold, words
 from distillset.mesh import Mesh, Solo
+from distillset.methods.images import Images
 from distillset.nets import Fill, calibrated, drawn, mixes_images
 from distillset.nets.batch_norm import IMAGES
+from distillset.training import cross_entropy
 from distillset.watch import Watcher
 
 Leaves = Mapping[str, Tensor]
-"""The current values of the learned tensors; always with ``images [classes*ipc, C, H, W]``, class by class."""
+"""The current values of the learned tensors, by the names that `Matcher.leaves` gives them."""
 
 Inputs = dict[str, Tensor]
 """What an update is given beside the learned tensors: the words of its random streams, and what only the host has."""
 
 
+class Role(Enum):
+    """What a learned tensor is to everybody but its method: the loop, the artifact and the report go by this alone."""
+
+    PIXELS = "images"
+    """The images ``float32 [classes*ipc, C, H, W]``, class by class; every method learns one tensor of this role."""
+    LR = "lr"
+    """The learning rate ``[1]`` that networks are to be trained with."""
+    LABEL_LOGITS = "labels"
+    """Soft labels ``[classes*ipc, classes]``, whose softmax the artifact has."""
+    OTHER = "other"
+    """Anything else: the artifact keeps it under the name that the method gave it."""
+
+
 @dataclass(frozen=True)
 class Leaf:
-    """A learned tensor: where it starts, and the SGD that moves it.
+    """A learned tensor: where it starts, what it is, and the SGD that moves it.
 
     Args:
         start: its first value.
-        rate: learning rate of its SGD.
+        lr: learning rate of its SGD.
         momentum: of its SGD.
         positive: whether it must stay above 0: the step ``d`` that SGD would take is applied as ``x * exp(d / x)``, the
             same to first order; at most a factor of e.
         average: decay of an exponential moving average over updates, which then is the result; 0 for none.
+        role: what it is to the artifact.
     """
 
     start: Tensor
-    rate: float
+    lr: float
     momentum: float = 0.0
     positive: bool = False
     average: float = 0.0
+    role: Role = Role.OTHER
 
 
 @dataclass(frozen=True)
@@ -157,6 +177,65 @@ class Task:
     def fill(self) -> Fill:
         return Fill(self.network, self.engine.uniform)
 
+    def embed(
+        self,
+        network: State,
+        images: Images | Tensor,
+        layers: str | Sequence[str] = LAST_LAYER,
+        full: int | None = None,
+    ) -> Any:
+        """What a network makes of images, differentiable in them: computed by the engine, in micro-batches.
+
+        Args:
+            network: its parameters.
+            images: those of a block of classes, or a tensor ``[n, C, H, W]``.
+            layers: ``last``, the features before the classifier; ``all``, the output of every block; or the path of a
+                module, or several.
+            full: of a tensor, how many images there usually are, so that fewer need no shape of their own.
+
+        Returns:
+            Features ``[k, n, d]`` (``[n, d]`` of a tensor); a tuple of them for ``all`` and for several paths.
+        """
+        key = layers if isinstance(layers, str) else tuple(layers)
+        rows = self._embeddings.get(key)
+        if rows is None:
+            rows = self._embeddings[key] = Embeddings(self.engine, embeddings(self.network, layers))
+        if isinstance(images, Tensor):
+            found = rows(network, images, full)
+        else:
+            found = images.apply(lambda pixels, usual: rows(network, pixels, usual))
+        return found[0] if isinstance(layers, str) and layers != BLOCKS else found
+
+    def loss_gradient(self, network: State, images: Images) -> State:
+        """The gradient in a network's parameters of its loss on images: of each class the mean cross entropy, added up.
+
+        It is differentiable in the images, which takes second derivatives: see `Method.second_order`.
+        """
+        total: State = {}
+        for pixels, labels, weights, usual in images.labelled():
+            part = self._gradients(network, pixels, labels, weights, usual)
+            total = {name: total[name] + own if total else own for name, own in part.items()}
+        return total
+
+    def pixel_gradient(self, loss: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+        """(``loss(images)``, its gradient in the images), for a loss of what the task hands out."""
+        leaf = images.detach().requires_grad_()
+        with torch.enable_grad():
+            value = loss(leaf)
+        if not value.requires_grad:
+            raise InputError.about("loss", "it does not depend on the synthetic images, or was detached from them")
+        return value.detach(), pulled_back(torch.ones_like(value), value, leaf)
+
+    @cached_property
+    def _gradients(self) -> LossGradient:
+        trainable = [name for name, parameter in self.network.named_parameters() if parameter.requires_grad]
+        return LossGradient(self.engine, cross_entropy(self.network), trainable)
+
+    @cached_property
+    def _embeddings(self) -> dict[str | tuple[str, ...], Embeddings]:
+        """Functions that are compiled once a run, by the layers they give."""
+        return {}
+
     @cached_property
     def _calibration(self) -> Sampler | None:
         return self.real.sampler(IMAGES, self.device) if mixes_images(self.network) else None
@@ -245,67 +324,3 @@ class Matcher:
     def diagnosis(self, leaves: Leaves, step: int, key: Key) -> str:
         """What was tried last, and what to change, where patience has come to an end."""
         return ""
-
-
-@runtime_checkable
-class Prepares(Protocol):
-    """A method that trains networks before its first step."""
-
-    def images_before(self, real: RealSet) -> float:
-        """Forward passes of one image that this is worth, counted as in `Method.images_per_step`."""
-
-
-@runtime_checkable
-class Whitens(Protocol):
-    """A method whose published settings say whether images are whitened."""
-
-    def whitening(self, spec: Spec, ipc: int) -> str:
-        """``zca`` or ``none`` for this data."""
-
-
-@runtime_checkable
-class Textured(Protocol):
-    """A method whose images may be canvases, see `distillset.augment.canvas`."""
-
-    @property
-    def canvas(self) -> int:
-        """Images across and down one of its images."""
-
-
-@runtime_checkable
-class Formed(Protocol):
-    """A method whose images may hold several to train on, see `distillset.augment.formation`."""
-
-    @property
-    def formation(self) -> int:
-        """Tiles across and down one of its images."""
-
-
-class Method(Protocol):
-    """A frozen dataclass whose fields are hyper-parameters, command-line flags and checkpoint record at once.
-
-    The class attributes ``name``, ``steps`` and ``init`` are the published name, number of steps and initialisation.
-    """
-
-    name: ClassVar[str]
-    steps: ClassVar[int]
-    init: ClassVar[str]
-
-    def resolve(self, spec: Spec, ipc: int) -> "Method":
-        """The method with every ``auto`` replaced by its value for this data and ipc."""
-
-    def images_per_step(self, real: RealSet, ipc: int) -> float:
-        """Forward passes of one image that a step is worth; a backward pass counts as two."""
-
-    def prepare(self, task: Task) -> Matcher:
-        """Make what the run needs."""
-
-
-def canvas(method: Method) -> int:
-    """Images across and down a synthetic one of ``method``: 1 unless it learns textures."""
-    return method.canvas if isinstance(method, Textured) else 1
-
-
-def formation(method: Method) -> int:
-    """Tiles across and down a synthetic image of ``method``: 1 unless its images hold several."""
-    return method.formation if isinstance(method, Formed) else 1

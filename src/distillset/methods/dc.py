@@ -11,132 +11,88 @@ and then the network is trained for ``inner`` epochs on the updated synthetic se
 
 Deviations from the authors' code: random numbers come from named streams, not from the clock; batch norm is calibrated
 exactly (`distillset.nets.batch_norm`); a class smaller than the real batch is used whole; any number of images per
-class is accepted (`loops`); ``match="all"`` is a later idea, off by default.
+class is accepted (`distillset.presets.papers.loops`); ``match="all"`` is a later idea, off by default.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from distillset.augment import Augmentation, check_formation, default_strategy, formed
-from distillset.data.real import RealSet
+from distillset.augment import formed
 from distillset.data.spec import Spec
 from distillset.engine import State, side_by_side
-from distillset.errors import InputError
 from distillset.keys import Key
-from distillset.methods.base import Leaf, Leaves, Piece, Task
+from distillset.methods.base import Leaf, Leaves, Piece, Role, Task
 from distillset.methods.class_by_class import ClassByClass, Shown
 from distillset.methods.distance import DISTANCES
 from distillset.methods.gradients import GradientDistance
-from distillset.methods.settings import coerce
+from distillset.methods.method import AUGMENT, FORMATION, MOMENTUM, Method, Sizes, check_strategy
+from distillset.methods.settings import AUTO, setting
 from distillset.methods.siamese import How
+from distillset.presets.papers import PAPERS, loops
 from distillset.training import Recipe, Session, Trainer, TrainingSet, cross_entropy
 
 MATCHES = ("class", "all")
+PAPER = PAPERS["dc"].settings
 
 
-def loops(ipc: int) -> tuple[int, int]:
-    """(outer, inner): updates of the images in a step, and epochs of the network after each but the last.
+class DC(Method):
+    """Gradient matching: synthetic images that give networks in training the gradients of real ones."""
 
-    The published table has 1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10), and nothing
-    else. The rule that goes through it: as many updates as images per class, at most 50; and 500 epochs divided by the
-    images per class, rounded up to fives, between 10 and 50 (with a single update there is nothing to train).
+    name = "dc"
+    steps = PAPERS["dc"].steps
+    init = PAPERS["dc"].init
+    protocol = "dc"
 
-    >>> [loops(ipc) for ipc in (1, 2, 10, 15, 30, 100)]
-    [(1, 1), (2, 50), (10, 50), (15, 35), (30, 20), (50, 10)]
-    """
-    if ipc == 1:
-        return 1, 1
-    return min(ipc, 50), min(50, max(10, 5 * -(-100 // ipc)))
+    lr: float = setting(PAPER["lr"], "learning rate of the images", above=0)
+    momentum: float = setting(PAPER["momentum"], MOMENTUM, least=0, below=1)
+    batch_real: int = setting(PAPER["batch_real"], "real images per class and update", least=1)
+    distance: str = setting(
+        "layerwise",
+        "distance between two gradients: layerwise adds up 1 - cos of every output row, as published; cos and mse "
+        "compare all numbers as one vector",
+        choices=tuple(DISTANCES),
+    )
+    match: str = setting(
+        "class",
+        "what is matched: class the gradient of each class by itself, as published; all the sum of the gradients of "
+        "all classes (DCC, Lee et al., ICML 2022)",
+        choices=MATCHES,
+    )
+    outer: int | None = setting(
+        None, "updates of the images per step; auto takes the published number for the images per class", least=1
+    )
+    inner: int | None = setting(
+        None,
+        "epochs that the network is trained on the synthetic set after every update of the images but the last; auto "
+        "takes the published number for the images per class",
+        least=1,
+    )
+    lr_net: float = setting(PAPER["lr_net"], "learning rate of the network", above=0)
+    batch_train: int = setting(256, "images in an update of the network", least=1)
+    augment: str = setting(
+        "none", f"{AUGMENT}; the network is trained with the same one, drawn for each image", check=check_strategy
+    )
+    formation: int = setting(1, FORMATION, least=1)
 
-
-@dataclass(frozen=True)
-class DC:
-    """Gradient matching: synthetic images that give networks in training the gradients of real ones.
-
-    Args:
-        lr: learning rate of the images.
-        momentum: of the images' SGD.
-        batch_real: real images a class and update.
-        distance: between gradients: ``layerwise`` (1 - cos of each output row, as published), ``cos`` or ``mse`` (of
-            all numbers as one vector).
-        match: ``class`` matches the gradient of each class by itself, as published; ``all`` that of the sum over
-            classes (DCC, Lee et al., ICML 2022).
-        outer: updates of the images a step; auto (None) follows the published table, see `loops`.
-        inner: epochs of the network on the synthetic set after every update but the last; auto as for ``outer``.
-        lr_net: learning rate of the network.
-        batch_train: images of one update of the network.
-        augment: siamese strategy such as ``color_crop_cutout_flip_scale_rotate``, ``none``, or ``auto``: that one,
-            without the flip for digits. The network is trained with the same, drawn per image.
-        formation: tiles across and down each image, which are enlarged and matched as images of their own: 2 shows four
-            times as many in the same bytes (IDC, ICML 2022); 1 as published.
-
-    Raises:
-        InputError: a field out of its range.
-    """
-
-    name: ClassVar[str] = "dc"
-    steps: ClassVar[int] = 1000
-    init: ClassVar[str] = "noise"
-
-    lr: float = 0.1
-    momentum: float = 0.5
-    batch_real: int = 256
-    distance: str = "layerwise"
-    match: str = "class"
-    outer: int | None = None
-    inner: int | None = None
-    lr_net: float = 0.01
-    batch_train: int = 256
-    augment: str = "none"
-    formation: int = 1
-
-    def __post_init__(self) -> None:
-        coerce(self)
-        for flag, rate in (("--lr", self.lr), ("--lr-net", self.lr_net)):
-            if not 0 < rate < float("inf"):
-                raise InputError(f"{flag} {rate}: must be a finite number above 0")
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"--momentum {self.momentum}: must be at least 0 and below 1")
-        for flag, count in (
-            ("--batch-real", self.batch_real),
-            ("--batch-train", self.batch_train),
-            ("--outer", self.outer),
-            ("--inner", self.inner),
-        ):
-            if count is not None and count < 1:
-                raise InputError(f"{flag} {count}: must be at least 1")
-        if self.distance not in DISTANCES:
-            raise InputError(f"--distance {self.distance}: choose one of {', '.join(DISTANCES)}")
-        if self.match not in MATCHES:
-            raise InputError(f"--match {self.match}: choose one of {', '.join(MATCHES)}")
-        if self.augment != "auto":
-            Augmentation.parse(self.augment)
-
-    def resolve(self, spec: Spec, ipc: int) -> "DC":
-        check_formation(self.formation, spec.shape)
+    def resolve(self, spec: Spec, ipc: int) -> Self:
         outer, inner = loops(ipc)
-        return replace(
-            self,
-            outer=self.outer or outer,
-            inner=self.inner or inner,
-            augment=default_strategy(spec.flip) if self.augment == "auto" else self.augment,
-        )
+        return replace(super().resolve(spec, ipc), outer=self.outer or outer, inner=self.inner or inner)
 
-    def images_per_step(self, real: RealSet, ipc: int) -> float:
+    def images_per_step(self, real: Sizes, ipc: int) -> float:
         outer, inner = (own or auto for own, auto in zip((self.outer, self.inner), loops(ipc), strict=True))
         return (
             outer * self._images_per_update(real, ipc) + (outer - 1) * inner * 3.0 * self._seen(ipc) * real.spec.classes
         )
 
-    def updates_per_step(self, real: RealSet, ipc: int) -> float:
+    def updates_per_step(self, real: Sizes, ipc: int) -> float:
         """What a step costs, in its first updates."""
         return self.images_per_step(real, ipc) / self._images_per_update(real, ipc)
 
-    def _images_per_update(self, real: RealSet, ipc: int) -> float:
+    def _images_per_update(self, real: Sizes, ipc: int) -> float:
         return 3.0 * float(real.counts.clamp(max=self.batch_real).sum()) + 9.0 * self._seen(ipc) * real.spec.classes
 
     def _seen(self, ipc: int) -> int:
@@ -146,14 +102,17 @@ class DC:
         return GradientMatching(self, task)
 
 
-@dataclass(frozen=True)
 class DSA(DC):
-    """Gradient matching under siamese augmentation, from real images: a preset of `DC`, with its fields."""
+    """Gradient matching under siamese augmentation, from real images: a preset of `DC`, with its settings."""
 
-    name: ClassVar[str] = "dsa"
-    init: ClassVar[str] = "real"
+    name = "dsa"
+    steps = PAPERS["dsa"].steps
+    init = PAPERS["dsa"].init
+    protocol = "dsa"
 
-    augment: str = "auto"
+    augment: str = setting(
+        AUTO, f"{AUGMENT}; the network is trained with the same one, drawn for each image", check=check_strategy
+    )
 
 
 class GradientMatching(ClassByClass):
@@ -177,7 +136,7 @@ class GradientMatching(ClassByClass):
         self._session: Session | None = None
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
-        return {"images": Leaf(images, self.method.lr, self.method.momentum)}
+        return {"images": Leaf(images, self.method.lr, self.method.momentum, role=Role.PIXELS)}
 
     def between(self, leaves: Leaves, state: State, key: Key) -> State:
         """The network, trained on the synthetic set as it is now."""

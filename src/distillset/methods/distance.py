@@ -42,9 +42,10 @@ def matched(network: nn.Module, distance: str) -> list[str]:
     """
     names = [name for name, parameter in network.named_parameters() if distance != "layerwise" or parameter.dim() > 1]
     if not names:
-        raise InputError(
-            f"network {type(network).__name__}: it has no parameters that gradient matching with --distance "
-            f"{distance} could compare; choose another network"
+        raise InputError.about(
+            f"network {type(network).__name__}",
+            f"has no parameters that gradient matching with `distance={distance!r}` could compare; choose another "
+            "network",
         )
     return names
 

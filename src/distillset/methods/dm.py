@@ -13,84 +13,57 @@ a class, as in DC, where the authors' DM sends all classes through it in one bat
 networks than ConvNet the learning rate is scaled (`lr_scale`), as embeddings differ in size by orders of magnitude.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import Self
 
 import torch
 from torch import Tensor
-from torch.func import grad
 
-from distillset.augment import Augmentation, check_formation, default_strategy
-from distillset.data.real import RealSet
 from distillset.data.spec import Spec
-from distillset.engine import Engine, Rowwise, State, embedding, pulled_back
+from distillset.engine import Engine, Rowwise, State, embedding
 from distillset.errors import InputError
-from distillset.methods.base import Leaf, Leaves, Piece, Task
+from distillset.methods.base import Leaf, Leaves, Piece, Role, Task
 from distillset.methods.class_by_class import ClassByClass, Shown
-from distillset.methods.settings import coerce
+from distillset.methods.method import AUGMENT, BATCH_REAL, FORMATION, MOMENTUM, Method, check_strategy
+from distillset.methods.settings import AUTO, setting
 from distillset.methods.siamese import How
 from distillset.nets import build
 from distillset.nets.convnet import ConvNet
+from distillset.presets.papers import PAPERS, dm_lr
 
+PAPER = PAPERS["dm"].settings
 PROBED = 16
 """Real images a class, at most, that tell the length of a first step."""
 
 
-@dataclass(frozen=True)
-class DM:
-    """Distribution matching: synthetic images whose mean embedding is that of the real ones, class by class.
+class DM(Method):
+    """Distribution matching: synthetic images whose mean embedding is that of the real ones, class by class."""
 
-    Args:
-        lr: learning rate of the images; auto (None) is the published one: 1 on CIFAR-100 (published up to 125 images a
-            class), else 1 up to 50 images a class and 10 from 100 on (between: the nearer one, in ratio).
-        lr_scale: factor on ``lr``; 0 is 1 for every ConvNet, and for another network what makes the pixels move as far
-            in the first step as those of ConvNet do, see `relative_rate`.
-        momentum: of the images' SGD.
-        batch_real: real images a class and step.
-        augment: siamese strategy such as ``color_crop_cutout_flip_scale_rotate``, ``none``, or ``auto``: that one,
-            without the flip for digits.
-        formation: tiles across and down each image, which are enlarged and matched as images of their own: 2 shows four
-            times as many in the same bytes (IDC, ICML 2022); 1 as published.
+    name = "dm"
+    steps = PAPERS["dm"].steps
+    init = PAPERS["dm"].init
+    second_order = False
 
-    Raises:
-        InputError: a field out of its range.
-    """
+    lr: float | None = setting(
+        None,
+        "learning rate of the images; auto takes the published one for the data and the images per class",
+        above=0,
+    )
+    lr_scale: float = setting(
+        0.0,
+        "factor on lr; 0 chooses it: 1 for every ConvNet, and for another network what makes the pixels move as far in "
+        "the first step as they do with a ConvNet",
+        least=0,
+    )
+    momentum: float = setting(PAPER["momentum"], MOMENTUM, least=0, below=1)
+    batch_real: int = setting(PAPER["batch_real"], BATCH_REAL, least=1)
+    augment: str = setting(AUTO, AUGMENT, check=check_strategy)
+    formation: int = setting(1, FORMATION, least=1)
 
-    name: ClassVar[str] = "dm"
-    steps: ClassVar[int] = 20_000
-    init: ClassVar[str] = "real"
-    second_order: ClassVar[bool] = False
-
-    lr: float | None = None
-    lr_scale: float = 0.0
-    momentum: float = 0.5
-    batch_real: int = 256
-    augment: str = "auto"
-    formation: int = 1
-
-    def __post_init__(self) -> None:
-        coerce(self)
-        if self.lr is not None and not 0 < self.lr < float("inf"):
-            raise InputError(f"--lr {self.lr}: must be a finite number above 0")
-        if not 0 <= self.lr_scale < float("inf"):
-            raise InputError(f"--lr-scale {self.lr_scale}: must be finite and above 0, or 0 for automatic")
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"--momentum {self.momentum}: must be at least 0 and below 1")
-        if self.batch_real < 1:
-            raise InputError(f"--batch-real {self.batch_real}: must be at least 1")
-        if self.augment != "auto":
-            Augmentation.parse(self.augment)
-
-    def resolve(self, spec: Spec, ipc: int) -> "DM":
-        check_formation(self.formation, spec.shape)
-        augment = default_strategy(spec.flip) if self.augment == "auto" else self.augment
-        published = 1.0 if ipc <= 70 or spec.name == "cifar100" else 10.0
-        lr = self.lr if self.lr is not None else published
-        return replace(self, lr=lr, augment=augment)
-
-    def images_per_step(self, real: RealSet, ipc: int) -> float:
-        return float(real.counts.clamp(max=self.batch_real).sum()) + 3.0 * ipc * self.formation**2 * real.spec.classes
+    def resolve(self, spec: Spec, ipc: int) -> Self:
+        lr = dm_lr(spec.name, ipc) if self.lr is None else self.lr
+        return replace(super().resolve(spec, ipc), lr=lr)
 
     def prepare(self, task: Task) -> "DistributionMatching":
         return DistributionMatching(self, task)
@@ -102,14 +75,12 @@ class DistributionMatching(ClassByClass):
     def __init__(self, method: DM, task: Task) -> None:
         super().__init__(task, method.batch_real, method.augment, method.formation)
         self.method = method
-        embed = embedding(task.network)
-        self.embed = task.engine.rowwise(embed)
-        self.gradient = task.engine.pixel_gradient(self.seen, partial(distance, embed, self.shown))
-        self.pull = task.engine.split(partial(pull, embed))
+        self.gradient = task.engine.pixel_gradient(self.seen, partial(distance, embedding(task.network), self.shown))
 
     def leaves(self, images: Tensor) -> dict[str, Leaf]:
         assert self.method.lr is not None, "an unresolved method"
-        return {"images": Leaf(images, self.method.lr * self._scale(), self.method.momentum)}
+        lr = self.method.lr * self._scale()
+        return {"images": Leaf(images, lr, self.method.momentum, role=Role.PIXELS)}
 
     def _scale(self) -> float:
         if self.method.lr_scale or isinstance(self.task.network, ConvNet):
@@ -133,22 +104,19 @@ class DistributionMatching(ClassByClass):
         return Piece(found[0], {"images": (rows, found[1])})
 
     def _large(self, images: Tensor, how: How, state: State, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Value and gradient of the distance in the memory of a micro-batch: the mean embeddings first, then what they
-        ask of each image's.
-        """
-        leaf = images.detach().requires_grad_()
-        augmented = self.seen(leaf, how)
-        features = self.embed(state, augmented.detach())
-        gap = features.to(targets.dtype).unflatten(0, (-1, self.shown)).mean(1) - targets
-        wanted = (gap * (2 / self.shown)).repeat_interleave(self.shown, 0)
-        _, (asked,) = self.pull((state,), (augmented.detach(), wanted))
-        return gap.square().sum(), pulled_back(asked, augmented, leaf)
+        """The same in the memory of a micro-batch."""
+
+        def loss(images: Tensor) -> Tensor:
+            features: Tensor = self.task.embed(state, self.seen(images, how))
+            return gap(features, targets, self.shown)
+
+        return self.task.pixel_gradient(loss, images)
 
     def _targets(self, state: State, shown: Shown) -> Tensor:
         """Mean embeddings of augmented real images, ``[classes, features]``; the engine says how many at once."""
         means: dict[int, Tensor] = {}
         for run, images, weights in self.real(shown):
-            features = self.embed(state, images.flatten(0, 1), self.sampler.n * (run.stop - run.start))
+            features = self.task.embed(state, images.flatten(0, 1), full=self.sampler.n * (run.stop - run.start))
             part = (features.unflatten(0, weights.shape) * weights[..., None]).sum(1)
             means[run.start] = means[run.start] + part if run.start in means else part
         return torch.cat(list(means.values()))
@@ -187,12 +155,11 @@ def _first_gradient(method: DM, task: Task) -> float:
 
 def distance(embed: Rowwise, ipc: int, images: Tensor, state: State, targets: Tensor) -> Tensor:
     """Squared distance of mean embeddings: ``images [k*ipc, C, H, W]`` of k classes, ``targets [k, features]``."""
-    features = embed(state, images)
+    return gap(embed(state, images), targets, ipc)
+
+
+def gap(features: Tensor, targets: Tensor, ipc: int) -> Tensor:
+    """Squared distance of the means of ``features [k*ipc, d]``, class by class, from ``targets [k, d]``."""
     means = features.to(targets.dtype).unflatten(0, (-1, ipc)).mean(1)
     total: Tensor = (means - targets).square().sum()
     return total
-
-
-def pull(embed: Rowwise, state: State, images: Tensor, wanted: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The gradient in ``images [n, C, H, W]`` of the products of their embeddings with ``wanted [n, features]``."""
-    return (), (grad(lambda images: (embed(state, images) * wanted).sum())(images),)

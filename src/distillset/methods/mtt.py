@@ -17,32 +17,33 @@ std; batch norm uses the batch, in experts and students alike; every student dra
 authors go through all of them in a random order before the next.
 """
 
-from dataclasses import dataclass, fields, replace
-from typing import ClassVar, TypeVar
+from dataclasses import replace
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from distillset.augment import Augmentation, Crop, Table, assembled, default_strategy
-from distillset.data.real import RealSet
+from distillset.augment import Augmentation, Crop, Table, assembled
 from distillset.data.spec import Spec
 from distillset.data.whiten import LARGEST
 from distillset.engine import Slopes, State
 from distillset.errors import InputError
 from distillset.keys import Key, fold, integers, permutation, words
-from distillset.methods.base import Inputs, Leaf, Leaves, Matcher, Piece, Task
+from distillset.methods.base import Inputs, Leaf, Leaves, Matcher, Piece, Role, Task
+from distillset.methods.method import Method, Sizes, check_strategy
 from distillset.methods.mtt_experts import Experts, Wanted, given, made, there
-from distillset.methods.mtt_settings import SETTINGS, published
-from distillset.methods.settings import coerce
+from distillset.methods.settings import AUTO, setting
 from distillset.methods.unroll import Batch, unroll
 from distillset.nets import mixes_images
+from distillset.presets.papers import PAPERS
+from distillset.presets.trajectories import SETTINGS, published
 from distillset.training import Layout, flat_loss
 
 PATIENCE = 20
 """Skipped steps in a row after which a run is lost."""
 
-EXPERTS = 100
-"""Published."""
+PAPER = PAPERS["mtt"].settings
+PUBLISHED = "auto takes the published one for the data and the images per class"
 
 T = TypeVar("T")
 
@@ -53,93 +54,95 @@ def known(value: T | None) -> T:
     return value
 
 
-@dataclass(frozen=True)
-class MTT:
-    """Trajectory matching: synthetic images on which a network trains as experts did on the real set.
+class MTT(Method):
+    """Trajectory matching: synthetic images on which a network trains as experts did on the real set."""
 
-    Args:
-        lr: learning rate of the images; auto is the published one for the data and ipc, as for all that follow.
-        momentum: of all SGD here, as published.
-        lr_start: first value of the learned rate.
-        lr_lr: learning rate of the learned rate.
-        syn_steps: N, steps of a student.
-        expert_epochs: M, epochs of the expert that those are to match.
-        max_start: starts are drawn below this epoch (T+ in later papers).
-        batch_syn: synthetic images of a student's step; 0 is all of them.
-        canvas: learn textures: each image a torus of this many images across and down, of which every step sees a crop
-            drawn anew; 1 is an ordinary image. Not with whitening.
-        augment: strategy for students and experts, parameters drawn per image; ``none``, or ``auto``: the published
-            one, without the flip for digits.
-        segments: students a step, averaged.
-        limit: steps with a loss above this are skipped (1 is a student that got no nearer; DATM skips those).
-        experts: folder of experts; without one they are made, in the folder of the run.
-        expert_count: experts to make, or to use of the folder; auto is 100, or all that are there.
-        expert_lr: learning rate of experts that are made.
-        expert_batch: images of an update of experts that are made.
-        sam: radius of sharpness-aware minimisation for experts that are made; 0 is plain SGD (FTD uses 0.01).
-        min_start: starts are drawn from this epoch on (T- of DATM).
-        grow: steps over which the range of starts grows evenly to max_start; 0 is all of it at once.
-        average: decay of a moving average of the images, which then is the result; 0 is none (FTD: 0.999 to 0.9999).
-        lr_labels: learning rate of soft labels, kept as logits; 0 keeps the labels hard (DATM: 2 to 10).
-        correct: start from real images that this many experts, at their last epoch, all classify right; 0 is any.
-
-    Raises:
-        InputError: a field out of its range.
-    """
-
-    name: ClassVar[str] = "mtt"
-    steps: ClassVar[int] = 5000
-    init: ClassVar[str] = "real"
-    batch_norm: ClassVar[str] = (
+    name = "mtt"
+    steps = PAPERS["mtt"].steps
+    init = PAPERS["mtt"].init
+    protocol = "mtt"
+    batch_norm = (
         "batch norm: experts and students use the statistics of each batch, as running ones are no part of a "
         "trajectory; networks with instance norm, such as convnet, are the advised default"
     )
 
-    lr: float | None = None
-    momentum: float = 0.5
-    lr_start: float | None = None
-    lr_lr: float | None = None
-    syn_steps: int | None = None
-    expert_epochs: int | None = None
-    max_start: int | None = None
-    batch_syn: int | None = None
-    canvas: int = 1
-    augment: str = "auto"
-    segments: int = 1
-    limit: float = 10.0
-    experts: str = ""
-    expert_count: int | None = None
-    expert_lr: float = 0.01
-    expert_batch: int = 256
-    sam: float = 0.0
-    min_start: int = 0
-    grow: int = 0
-    average: float = 0.0
-    lr_labels: float = 0.0
-    correct: int = 0
+    lr: float | None = setting(None, f"learning rate of the images; {PUBLISHED}", above=0)
+    momentum: float = setting(PAPER["momentum"], "momentum of the SGD of all that is learned", least=0, below=1)
+    lr_start: float | None = setting(None, f"first value of the learned learning rate; {PUBLISHED}", above=0)
+    lr_lr: float | None = setting(None, f"learning rate of the learned learning rate; {PUBLISHED}", above=0)
+    syn_steps: int | None = setting(
+        None, "N, the steps that a student trains on synthetic images; auto takes the published number", least=1
+    )
+    expert_epochs: int | None = setting(
+        None, "M, the epochs of an expert that those steps are to match; auto takes the published number", least=1
+    )
+    max_start: int | None = setting(
+        None, "students start at an expert's epoch below this one; auto takes the published one (T+ in later papers)",
+        least=1,
+    )  # fmt: skip
+    batch_syn: int | None = setting(
+        None, "synthetic images in a student's step; 0 is all of them; auto takes the published number", least=0
+    )
+    canvas: int = setting(
+        1,
+        "learn textures: each image is a torus of this many images across and down, of which every step sees a new "
+        "crop; 1 is an ordinary image. Images that are whitened cannot be textures",
+        least=1,
+        below=17,
+    )
+    augment: str = setting(
+        AUTO,
+        "augmentation of students and experts, its parameters drawn for each image: operations joined by _, such as "
+        "crop_flip; none; or auto, which is the published one, without the flip for digits",
+        check=check_strategy,
+    )
+    segments: int = setting(1, "students per step, whose gradients are averaged", least=1)
+    limit: float = setting(
+        10.0, "steps with a larger loss are skipped; 1 is a student that came no nearer (DATM skips those)", above=0
+    )
+    experts: str = setting("", "folder of experts; without one, experts are trained first, in the folder of the run")
+    expert_count: int | None = setting(
+        None,
+        "experts to train, or to use of the folder; auto is the published 100, or all that are in the folder",
+        least=1,
+    )
+    expert_lr: float = setting(PAPER["expert_lr"], "learning rate of experts that are trained first", above=0)
+    expert_batch: int = setting(PAPER["expert_batch"], "images in an update of these experts", least=1)
+    sam: float = setting(
+        0.0, "radius of sharpness-aware minimisation of these experts; 0 is plain SGD (FTD uses 0.01)", least=0
+    )
+    min_start: int = setting(0, "students start at an expert's epoch from this one on (T- of DATM)", least=0)
+    grow: int = setting(
+        0, "steps over which the range of starts grows evenly to max_start; 0 is all of it at once", least=0
+    )
+    average: float = setting(
+        0.0,
+        "decay of a moving average of the images, which then is the result; 0 is none (FTD uses 0.999 to 0.9999)",
+        least=0,
+        below=1,
+    )
+    lr_labels: float = setting(
+        0.0,
+        "learning rate of soft labels, which are learned as logits; 0 keeps labels hard (DATM uses 2 to 10)",
+        least=0,
+    )
+    correct: int = setting(
+        0, "start from real images that this many experts, at their last epoch, classify correctly; 0 is any", least=0
+    )
 
-    def __post_init__(self) -> None:
-        coerce(self)
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is None or isinstance(value, str):
-                continue
-            low, strict, high = RANGES[field.name]
-            if not (value > low if strict else value >= low) or not value < high:
-                least = "above" if strict else "at least"
-                most = "" if high == float("inf") else f" and below {high:g}"
-                flag = "--" + field.name.replace("_", "-")
-                raise InputError(f"{flag} {value}: must be finite, {least} {low:g}{most}")
-        if self.augment != "auto":
-            Augmentation.parse(self.augment)
+    def check(self) -> None:
         if self.max_start is not None and self.min_start >= self.max_start:
-            raise InputError(f"--min-start {self.min_start}: must be below --max-start {self.max_start}")
+            raise InputError("min_start", self.min_start, f"must be below `max_start={self.max_start}`")
 
-    def resolve(self, spec: Spec, ipc: int) -> "MTT":
+    @property
+    def picks_images(self) -> bool:
+        """Real images that experts classify correctly."""
+        return self.correct > 0
+
+    def resolve(self, spec: Spec, ipc: int) -> Self:
         row, _ = published(spec.name, spec.classes, ipc)
         changed = replace(
-            self,
-            augment=default_strategy(spec.flip) if self.augment == "auto" else self.augment,
+            super().resolve(spec, ipc),
             expert_epochs=row.expert_epochs if self.expert_epochs is None else self.expert_epochs,
             max_start=max(row.max_start, self.min_start + 1) if self.max_start is None else self.max_start,
             syn_steps=row.syn_steps if self.syn_steps is None else self.syn_steps,
@@ -150,7 +153,9 @@ class MTT:
         )
         if changed.expert_count is not None:
             return changed
-        return replace(changed, expert_count=there(self.experts, changed.reach) if self.experts else EXPERTS)
+        return replace(
+            changed, expert_count=there(self.experts, changed.reach) if self.experts else PAPER["expert_count"]
+        )
 
     def whitening(self, spec: Spec, ipc: int) -> str:
         """``zca`` where it was published for this data, and the images are of the published size at most."""
@@ -158,7 +163,7 @@ class MTT:
         small = spec.channels * spec.height * spec.width <= LARGEST and self.canvas == 1
         return row.whiten if spec.name in SETTINGS and small else "none"
 
-    def images_per_step(self, real: RealSet, ipc: int) -> float:
+    def images_per_step(self, real: Sizes, ipc: int) -> float:
         """A student's step is a gradient (3 passes) and a product with its Jacobian (8 compiled)."""
         row, _ = published(real.spec.name, real.spec.classes, ipc)
         steps = row.syn_steps if self.syn_steps is None else self.syn_steps
@@ -166,7 +171,7 @@ class MTT:
         whole = ipc * real.spec.classes
         return 11.0 * self.segments * steps * min(batch or whole, whole)
 
-    def images_before(self, real: RealSet) -> float:
+    def images_before(self, real: Sizes) -> float:
         """The epochs of the experts, if none are given; sharpness-aware ones cost twice."""
         epochs = 0 if self.experts else known(self.expert_count) * self.reach
         return (6.0 if self.sam else 3.0) * len(real) * epochs
@@ -179,19 +184,6 @@ class MTT:
     def prepare(self, task: Task) -> "TrajectoryMatching":
         wanted = Wanted(self.reach, known(self.expert_count), self.expert_lr, self.expert_batch, self.augment, self.sam)
         return TrajectoryMatching(self, task, given(self.experts, wanted, task) if self.experts else made(wanted, task))
-
-
-INFINITY = float("inf")
-RANGES: dict[str, tuple[float, bool, float]] = {
-    "lr": (0, True, INFINITY), "momentum": (0, False, 1), "lr_start": (0, True, INFINITY), "lr_lr": (0, True, INFINITY),
-    "syn_steps": (1, False, INFINITY), "expert_epochs": (1, False, INFINITY), "max_start": (1, False, INFINITY),
-    "batch_syn": (0, False, INFINITY), "canvas": (1, False, 17), "segments": (1, False, INFINITY),
-    "limit": (0, True, INFINITY),
-    "expert_count": (1, False, INFINITY), "expert_lr": (0, True, INFINITY), "expert_batch": (1, False, INFINITY),
-    "sam": (0, False, INFINITY), "min_start": (0, False, INFINITY), "grow": (0, False, INFINITY),
-    "average": (0, False, 1), "lr_labels": (0, False, INFINITY), "correct": (0, False, INFINITY),
-}  # fmt: skip
-"""Field to (its lowest value, whether that is excluded, what it stays below)."""
 
 
 class TrajectoryMatching(Matcher):
@@ -226,13 +218,13 @@ class TrajectoryMatching(Matcher):
             images = assembled(images, method.canvas)
         rate = images.new_tensor([known(method.lr_start)])
         found = {
-            "images": Leaf(images, known(method.lr), method.momentum, average=method.average),
-            "lr": Leaf(rate, known(method.lr_lr), method.momentum, positive=True),
+            "images": Leaf(images, known(method.lr), method.momentum, average=method.average, role=Role.PIXELS),
+            "lr": Leaf(rate, known(method.lr_lr), method.momentum, positive=True, role=Role.LR),
         }
         if method.lr_labels:
             _, height, width = self.task.spec.shape
             labels = self.experts.first_labels(images[..., :height, :width], self.hard, self.task)
-            found["labels"] = Leaf(labels, method.lr_labels, method.momentum)
+            found["labels"] = Leaf(labels, method.lr_labels, method.momentum, role=Role.LABEL_LOGITS)
         return found
 
     def close(self) -> None:

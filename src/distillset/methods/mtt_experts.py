@@ -102,8 +102,10 @@ def there(folder: str, reach: int) -> int:
     count = trajectories.count(reach)
     if count == 0:
         raise InputError(
-            f"--experts {folder}: no expert has epoch {reach}, the last one that --max-start and --expert-epochs reach "
-            f"(max_start - 1 + expert_epochs); the first expert ends at epoch {trajectories.last(0)}"
+            "experts",
+            Path(folder),
+            f"no expert has epoch {reach}, the last one that `max_start` and `expert_epochs` reach (their sum less 1); "
+            f"the first expert ends at epoch {trajectories.last(0)}",
         )
     return count
 
@@ -121,8 +123,10 @@ def given(folder: str, wanted: Wanted, task: Task) -> Experts:
     count = there(folder, wanted.reach)
     if count < wanted.count:
         raise InputError(
-            f"--expert-count {wanted.count}: in {folder} only {count} experts have epoch {wanted.reach}, the last one "
-            "that --max-start and --expert-epochs reach"
+            "expert_count",
+            wanted.count,
+            f"in {folder} only {count} experts have epoch {wanted.reach}, the last one that `max_start` and "
+            "`expert_epochs` reach",
         )
     return Experts(trajectories, wanted)
 

@@ -38,6 +38,7 @@ class AlexNet(nn.Module):
             stack.activate()
             if pooled:
                 stack.pool("max")
+            stack.end_block()
         self.features = stack.module()
         self.classifier = nn.Linear(stack.features, classes)
 

@@ -77,6 +77,7 @@ class ConvNet(nn.Module):
             stack.normalise(config.norm)
             stack.activate(config.activation)
             stack.pool(config.pooling)
+            stack.end_block()
         self.features = stack.module()
         self.classifier = nn.Linear(stack.features, classes)
 

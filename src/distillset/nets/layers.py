@@ -1,11 +1,13 @@
 """The layers that networks are made of, and a stack of them that knows the shape it puts out."""
 
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distillset.engine.features import BlockOutput
 from distillset.engine.kernels import first, normed
 from distillset.errors import InputError
 
@@ -104,13 +106,25 @@ class Resize(nn.Module):
         return F.interpolate(images, self.size, mode="bilinear", align_corners=False)
 
 
+def numbered(layers: Iterable[nn.Module]) -> OrderedDict[str, nn.Module]:
+    """Layers by the names that parameters have in checkpoints: numbers; ends of blocks have numbers of their own."""
+    names: OrderedDict[str, nn.Module] = OrderedDict()
+    ends = 0
+    for layer in layers:
+        if isinstance(layer, BlockOutput):
+            names[f"block{ends}"], ends = layer, ends + 1
+        else:
+            names[str(len(names) - ends)] = layer
+    return names
+
+
 class Layers(nn.Sequential):
     """Layers one after the other. Where the engine has kernels for them, instance norm, ReLU and average pooling go as
     one operation, and with a convolution of few channels before them too.
     """
 
     def __init__(self, *layers: nn.Module) -> None:
-        super().__init__(*layers)
+        super().__init__(numbered(layers))
         few = isinstance(layers[0], nn.Conv2d) and first.few(layers[0])
         _, pool = _norm_and_pool(layers[1:])
         self.passing = layers[:3] if few and pool == 2 else ()
@@ -205,6 +219,10 @@ class Stack:
             self.height, self.width = self.height // 2, self.width // 2
         if min(self.height, self.width) < 1:
             raise InputError.about(self.title, f"too deep for images of {self.given[0]}x{self.given[1]}")
+
+    def end_block(self) -> None:
+        """What comes out here can be read as the output of a block."""
+        self.layers.append(BlockOutput())
 
     def module(self) -> nn.Sequential:
         """The layers as a module."""

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distillset.engine.features import BlockOutput
 from distillset.nets.layers import Stack, is_mnist
 from distillset.nets.names import Family
 
@@ -27,18 +28,24 @@ class LeNet(nn.Module):
         stack.convolve(6, kernel=5, padding=2 if mnist else 0)
         stack.activate()
         stack.pool("max")
+        stack.end_block()
         stack.convolve(16, kernel=5, padding=0)
         stack.activate()
         stack.pool("max")
+        stack.end_block()
         self.features = stack.module()
         self.hidden1 = nn.Linear(stack.features, 120)
+        self.block2 = BlockOutput()
         self.hidden2 = nn.Linear(120, 84)
+        self.block3 = BlockOutput()
         self.classifier = nn.Linear(84, classes)
 
     def embed(self, images: Tensor) -> Tensor:
         """``[n, 84]``."""
         maps: Tensor = self.features(images.contiguous(memory_format=torch.channels_last))
-        return F.relu(self.hidden2(F.relu(self.hidden1(maps.flatten(1)))))
+        hidden = self.block2(F.relu(self.hidden1(maps.flatten(1))))
+        features: Tensor = self.block3(F.relu(self.hidden2(hidden)))
+        return features
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.embed(images))

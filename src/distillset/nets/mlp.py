@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distillset.engine.features import BlockOutput
 from distillset.nets.names import Family
 
 FAMILY = Family("MLP", {}, lambda spec, fields: MLP(*spec.shape, spec.classes))
@@ -17,12 +18,16 @@ class MLP(nn.Module):
     def __init__(self, channels: int, height: int, width: int, classes: int, hidden: int = 128) -> None:
         super().__init__()
         self.hidden1 = nn.Linear(channels * height * width, hidden)
+        self.block0 = BlockOutput()
         self.hidden2 = nn.Linear(hidden, hidden)
+        self.block1 = BlockOutput()
         self.classifier = nn.Linear(hidden, classes)
 
     def embed(self, images: Tensor) -> Tensor:
         """``[n, 128]``."""
-        return F.relu(self.hidden2(F.relu(self.hidden1(images.flatten(1)))))
+        hidden = self.block0(F.relu(self.hidden1(images.flatten(1))))
+        features: Tensor = self.block1(F.relu(self.hidden2(hidden)))
+        return features
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.embed(images))

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distillset.nets.layers import NORMS, Stack
+from distillset.engine.features import BlockOutput
+from distillset.nets.layers import NORMS, Stack, numbered
 from distillset.nets.names import NORM_WORDS, Family, Word
 
 FAMILY = Family(
@@ -80,7 +81,8 @@ class ResNet(nn.Module):
             for halve in ("no" if stage == 0 else halving, "no"):
                 blocks.append(Block(inputs, outputs, size, norm, halve))
                 inputs, size = outputs, size if halve == "no" else halved(size, halve)
-        self.features = nn.Sequential(stem.module(), *blocks)
+            blocks.append(BlockOutput())
+        self.features = nn.Sequential(numbered([stem.module(), *blocks]))
         self.flat = halving == "avg"
         self.classifier = nn.Linear(inputs * size[0] * size[1] if self.flat else inputs, classes)
 

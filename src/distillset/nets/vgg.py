@@ -37,6 +37,7 @@ class VGG(nn.Module):
                 stack.normalise(norm)
                 stack.activate()
             stack.pool("max")
+            stack.end_block()
         self.features = stack.module()
         self.classifier = nn.Linear(stack.channels, classes)
 

@@ -6,9 +6,9 @@ recommends where it measured at least as much for less, and its own preset of im
 (20000, Accuracy(mean=48.9, std=0.6, source='NCFM (CVPR 2025), table 1'))
 """
 
-from distillset.presets.cost import passes
 from distillset.presets.improved import candidates, improvements, variants
+from distillset.presets.papers import PAPERS, Paper
 from distillset.presets.preset import Accuracy, Ours, Preset
-from distillset.presets.table import PAPERS, PRESETS
+from distillset.presets.table import PRESETS
 
-__all__ = ["PAPERS", "PRESETS", "Accuracy", "Ours", "Preset", "candidates", "improvements", "passes", "variants"]
+__all__ = ["PAPERS", "PRESETS", "Accuracy", "Ours", "Paper", "Preset", "candidates", "improvements", "variants"]

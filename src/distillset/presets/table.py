@@ -2,31 +2,20 @@
 number could not be confirmed has none.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from distillset.augment import default_strategy
+from distillset.presets.papers import PAPERS, dm_lr, loops
 from distillset.presets.preset import Accuracy, Ours, Preset
+from distillset.presets.trajectories import SETTINGS
 from distillset.sources.known import KNOWN
-
-PAPERS = {
-    "dc": "Zhao, Mopuri and Bilen, Dataset Condensation with Gradient Matching, ICLR 2021",
-    "dsa": "Zhao and Bilen, Dataset Condensation with Differentiable Siamese Augmentation, ICML 2021",
-    "dm": "Zhao and Bilen, Dataset Condensation with Distribution Matching, WACV 2023",
-    "mtt": "Cazenavette et al., Dataset Distillation by Matching Training Trajectories, CVPR 2022",
-    "random": "the baseline of Zhao, Mopuri and Bilen, ICLR 2021",
-    "herding": "Welling, Herding Dynamical Weights to Learn, ICML 2009",
-    "k-center": "Sener and Savarese, Active Learning for Convolutional Neural Networks, ICLR 2018",
-    "forgetting": "Toneva et al., An Empirical Study of Example Forgetting, ICLR 2019",
-}
-"""Method to the paper that proposed it."""
 
 DC_PAPER, NCFM = "DC (ICLR 2021), table 1", "NCFM (CVPR 2025), table 1"
 DSA_PAPER, DC_AND_NCFM = "DSA (ICML 2021), as a later paper lists it", "DC (ICLR 2021), as NCFM (CVPR 2025) lists it"
 
 COUNTS = (1, 10, 50)
 CLASSES = {"mnist": 10, "fashion_mnist": 10, "svhn": 10, "cifar10": 10, "cifar100": 100, "tiny_imagenet": 200}
-LOOPS = {1: (1, 1), 10: (10, 50), 50: (50, 10)}
-"""Images a class to updates a step and epochs between them, of DC and DSA."""
 
 # A row: accuracies at 1, 10 and 50 images a class as "mean std", then where they were read.
 PUBLISHED: dict[tuple[str, str], tuple[tuple[str, str, str], str]] = {
@@ -73,23 +62,6 @@ PUBLISHED: dict[tuple[str, str], tuple[tuple[str, str, str], str]] = {
     ("forgetting", "tiny_imagenet"): (("1.6 0.1", "5.1 0.2", "15.0 0.3"), NCFM),
 }
 
-# As the authors gave them to DC-BENCH (NeurIPS 2022): N, M, T+, batch (0: all), rates of the images and of the learned
-# rate, and its first value. Whitening follows from the data: see the method.
-TRAJECTORIES: dict[tuple[str, int], tuple[int, int, int, int, float, float, float]] = {
-    ("cifar10", 1): (50, 2, 2, 0, 100.0, 1e-7, 0.01),
-    ("cifar10", 10): (30, 2, 20, 0, 100.0, 1e-5, 0.001),
-    ("cifar10", 50): (30, 2, 40, 0, 1000.0, 1e-5, 0.001),
-    ("cifar100", 1): (20, 3, 20, 0, 1000.0, 1e-5, 0.01),
-    ("cifar100", 10): (20, 2, 20, 0, 1000.0, 1e-5, 0.01),
-    ("cifar100", 50): (80, 2, 40, 125, 1000.0, 1e-5, 0.01),
-    ("tiny_imagenet", 1): (10, 2, 10, 0, 10_000.0, 1e-4, 0.01),
-    ("tiny_imagenet", 10): (20, 2, 40, 200, 10_000.0, 1e-4, 0.01),
-    ("tiny_imagenet", 50): (20, 2, 40, 300, 10_000.0, 1e-4, 0.01),
-}
-MTT_FIELDS = ("syn_steps", "expert_epochs", "max_start", "batch_syn", "lr", "lr_lr", "lr_start")
-
-STEPS = {"dc": 1000, "dsa": 1000, "dm": 20_000, "mtt": 5000}
-
 OURS = {
     "dc-mnist-1": Ours(1000, "dc-mnist-1-ours", {"batch_real": 32}),
     "dsa-fashion_mnist-1": Ours(1000, "dsa-fashion_mnist-1-ours", {"batch_real": 32}),
@@ -101,16 +73,17 @@ OURS = {
 
 def _settings(method: str, data: str, ipc: int) -> dict[str, Any]:
     """The fields of a method as published; none for a selection."""
-    outer, inner = LOOPS[ipc]
-    siamese = default_strategy(KNOWN[data].flip)
-    loops = {"lr": 0.1, "momentum": 0.5, "batch_real": 256, "outer": outer, "inner": inner, "lr_net": 0.01}
+    fields = dict(PAPERS[method].settings)
+    siamese = {"augment": default_strategy(KNOWN[data].flip)}
     if method == "dm":
-        return {"lr": 1.0, "momentum": 0.5, "batch_real": 256, "augment": siamese}
+        return {"lr": dm_lr(data, ipc), **fields, **siamese}
     if method in ("dc", "dsa"):
-        return {**loops, "augment": "none" if method == "dc" else siamese}
+        outer, inner = loops(ipc)
+        return {**fields, "outer": outer, "inner": inner, **({"augment": "none"} if method == "dc" else siamese)}
     if method == "mtt":
-        fields = dict(zip(MTT_FIELDS, TRAJECTORIES[data, ipc], strict=True))
-        return {**fields, "momentum": 0.5, "augment": siamese}
+        row = asdict(SETTINGS[data][ipc])
+        del row["whiten"]  # follows from the data: see the method
+        return {**row, "momentum": fields["momentum"], **siamese}
     return {}
 
 
@@ -131,9 +104,9 @@ def _rows() -> dict[str, Preset]:
                 data,
                 ipc,
                 CLASSES[data],
-                STEPS.get(method, 0),
-                method if method in STEPS else "dc",
-                PAPERS[method],
+                PAPERS[method].steps,
+                method if PAPERS[method].steps else "dc",
+                PAPERS[method].title,
                 _settings(method, data, ipc),
                 _accuracy(accuracy, source),
                 OURS.get(name),

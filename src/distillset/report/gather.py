@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Run:
         accuracies: (step, accuracy as a fraction), measured during the run.
         rows: its evaluation, with those of ``random`` and ``whole`` beside it.
         notes: what was left out, a line each.
+        learned: what was learned besides images: name to a few words on its numbers.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Run:
     accuracies: tuple[tuple[int, float], ...]
     rows: tuple[dict[str, Any], ...]
     notes: tuple[str, ...]
+    learned: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -112,7 +114,19 @@ def _run(
         accuracies=_series(metrics, "accuracy", most=1),
         rows=tuple(_own(rows)),
         notes=tuple(notes),
+        learned=_learned(synthetic),
     )
+
+
+def _learned(synthetic: SyntheticSet) -> dict[str, str]:
+    """The learned learning rate, soft labels, and tensors that only the method knows what to do with."""
+    told = {} if synthetic.lr is None else {"learning rate": f"{synthetic.lr:.6g}"}
+    tensors = {"soft labels": synthetic.labels} if synthetic.labels.is_floating_point() else {}
+    for name, tensor in {**tensors, **synthetic.learned}.items():
+        shape = " x ".join(map(str, tensor.shape)) or "1"
+        ends = f", from {float(tensor.min()):.6g} to {float(tensor.max()):.6g}" if tensor.numel() else ""
+        told[name] = f"{shape} numbers{ends}"
+    return told
 
 
 def _pixels(synthetic: SyntheticSet, tensors: Mapping[str, Tensor]) -> Tensor:

@@ -191,6 +191,7 @@ def _provenance(runs: Sequence[Run]) -> Table:
         spec = {name: value for name, value in card["spec"].items() if name not in ("class_names", "name")}
         told = {"created": card.get("created"), "artifact fingerprint": card.get("fingerprint")}
         told |= _flat(card.get("data", {}), "data") | _flat(spec) | _flat(card.get("versions", {}), "version of")
+        told |= {f"learned: {name}": words for name, words in run.learned.items()}
         told |= told_of(card.get("real"))
         found.append({name: value for name, value in told.items() if value is not None})
     return _compared(found)

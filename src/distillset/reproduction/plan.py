@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from distillset.coresets import SELECTORS
 from distillset.errors import InputError, nearest
 from distillset.evaluation import PROTOCOLS
-from distillset.methods import METHODS, read_setting
-from distillset.presets import PRESETS, Preset, improvements, passes
+from distillset.methods import METHODS, read_setting, settings_of
+from distillset.presets import PRESETS, Preset, improvements
+from distillset.reproduction.cost import passes
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Plan:
 
     @property
     def passes(self) -> float:
-        """What it costs, see `distillset.presets.passes`."""
+        """What it costs, see `distillset.reproduction.cost`."""
         return passes(replace(self.preset, settings=self.settings), self.steps, self.networks)
 
 
@@ -86,7 +87,7 @@ def _changed(preset: Preset, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of ``settings`` that a row does not have, by what is published or by default."""
     if preset.method not in METHODS:
         return {}
-    defaults = {one.name: one.default for one in fields(METHODS[preset.method])}
+    defaults = {one.name: one.default for one in settings_of(METHODS[preset.method])}
     before = {**defaults, **preset.settings}
     return {name: value for name, value in settings.items() if before[name] != value}
 

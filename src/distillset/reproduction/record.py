@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from distillset.data.card import COUNT, OBJECT, POSITIVE, SECONDS, TEXT, TRUTH, 
 from distillset.data.rows import check_rows
 from distillset.data.synthetic import versions
 from distillset.errors import InputError, shown
-from distillset.methods import METHODS
+from distillset.methods import METHODS, settings_of
 from distillset.presets import PRESETS, Preset
 from distillset.store import read_json, write_sealed
 
@@ -187,7 +186,7 @@ def _departures(settings: Mapping[str, Any], preset: Preset | None) -> list[str]
     if preset is None or preset.method not in METHODS:
         return []
     # What is chosen for the data (None, auto, a folder) has no default to differ from; the objective is told apart.
-    defaults = {field.name: field.default for field in fields(METHODS[preset.method]) if field.name != "match"}
+    defaults = {one.name: one.default for one in settings_of(METHODS[preset.method]) if one.name != "match"}
     plain = {name: value for name, value in defaults.items() if value not in (None, "", "auto")}
     published = {**plain, **preset.settings}
     return [f"{name} {settings[name]}" for name, own in published.items() if settings.get(name, own) != own]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Published:
+class Trajectories:
     """One row: N, M, T+ and the batch in the paper's words, then the rates, and whether images are whitened."""
 
     syn_steps: int
@@ -24,27 +24,27 @@ class Published:
     whiten: str
 
 
-SETTINGS: dict[str, dict[int, Published]] = {
+SETTINGS: dict[str, dict[int, Trajectories]] = {
     "cifar10": {
-        1: Published(50, 2, 2, 0, 100.0, 1e-7, 0.01, "zca"),
-        10: Published(30, 2, 20, 0, 100.0, 1e-5, 0.001, "zca"),
-        50: Published(30, 2, 40, 0, 1000.0, 1e-5, 0.001, "none"),
+        1: Trajectories(50, 2, 2, 0, 100.0, 1e-7, 0.01, "zca"),
+        10: Trajectories(30, 2, 20, 0, 100.0, 1e-5, 0.001, "zca"),
+        50: Trajectories(30, 2, 40, 0, 1000.0, 1e-5, 0.001, "none"),
     },
     "cifar100": {
-        1: Published(20, 3, 20, 0, 1000.0, 1e-5, 0.01, "zca"),
-        10: Published(20, 2, 20, 0, 1000.0, 1e-5, 0.01, "none"),
-        50: Published(80, 2, 40, 125, 1000.0, 1e-5, 0.01, "zca"),
+        1: Trajectories(20, 3, 20, 0, 1000.0, 1e-5, 0.01, "zca"),
+        10: Trajectories(20, 2, 20, 0, 1000.0, 1e-5, 0.01, "none"),
+        50: Trajectories(80, 2, 40, 125, 1000.0, 1e-5, 0.01, "zca"),
     },
     "tiny_imagenet": {
-        1: Published(10, 2, 10, 0, 10_000.0, 1e-4, 0.01, "none"),
-        10: Published(20, 2, 40, 200, 10_000.0, 1e-4, 0.01, "none"),
-        50: Published(20, 2, 40, 300, 10_000.0, 1e-4, 0.01, "none"),
+        1: Trajectories(10, 2, 10, 0, 10_000.0, 1e-4, 0.01, "none"),
+        10: Trajectories(20, 2, 40, 200, 10_000.0, 1e-4, 0.01, "none"),
+        50: Trajectories(20, 2, 40, 300, 10_000.0, 1e-4, 0.01, "none"),
     },
 }
 """Data set and images a class to setting. A batch of 0 is the whole synthetic set."""
 
 
-def published(name: str, classes: int, ipc: int) -> tuple[Published, bool]:
+def published(name: str, classes: int, ipc: int) -> tuple[Trajectories, bool]:
     """(the setting for a data set, whether it is the published one).
 
     Data without one take that of the data set nearest in classes; numbers of images a class take the nearest in ratio.
