@@ -1,6 +1,7 @@
 """What only this repository needs is in tools/, and no part of the wheel."""
 
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,14 @@ def test_no_file_is_too_long(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert check_lengths.main([str(tmp_path)]) == 1
     assert capsys.readouterr().out == f"{tmp_path}/a.py: 401 lines; at most 400, split it by subject\n"
     assert check_lengths.main([str(ROOT / name) for name in ("src", "tests", "tools", "benchmarks", "examples")]) == 0
+
+
+def test_every_dependency_stands_on_its_page_with_a_lowest_version_that_is_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    lowest = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8")
+    for requirement in project["dependencies"]:
+        name, least = requirement.split(">=")
+        assert f"| {name} |" in page
+        pinned = next(line.split("==")[1] for line in lowest.splitlines() if line.startswith(f"{name}=="))
+        assert [int(part) for part in pinned.split(".")[:2]] == [int(part) for part in least.split(".")[:2]]

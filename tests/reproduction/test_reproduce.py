@@ -148,7 +148,7 @@ def test_what_cannot_be_asked_is_cut_short(call: Any, tmp_path: Path, monkeypatc
 
     call(*plans("dm-mnist-2"))
     (tmp_path / "results" / "dm-mnist-2.json").unlink()
-    monkeypatch.setattr("distillset.reproduction.networks.evaluate_set", endless)
+    monkeypatch.setattr("distillset.reproduction.networks.Evaluation", endless)
     budget = Budget(1.0)
     (outcome,) = call(*plans("dm-mnist-2"), budget=budget)
     assert outcome.state == "partial"
