@@ -110,7 +110,7 @@ SAID: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a call": (
         lambda at: read_snapshots(at, None),  # type: ignore[arg-type]
-        ": holds no snapshots to choose among (`distill(snapshots=10)` writes them)",
+        ": holds no snapshots to choose among (`distill(record=Record(snapshots=10))` writes them)",
     ),
     "a file": (lambda at: ds.SyntheticSet.load(at / "none"), "none: no such folder; expected an artifact made by dis"),
 }

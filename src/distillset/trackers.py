@@ -1,4 +1,4 @@
-"""``--log``: a run's numbers for TensorBoard or Weights & Biases as well. Nothing is sent anywhere unless asked for."""
+"""A run's numbers for TensorBoard or Weights & Biases as well. Nothing is sent anywhere unless asked for."""
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -94,7 +94,7 @@ class Wandb(Tracker):
 TRACKERS: PluginTable[type[Tracker]] = PluginTable(
     "tracker", "distillset.trackers", {"tensorboard": TensorBoard, "wandb": Wandb}, subclass_of(Tracker)
 )
-"""What ``--log`` takes."""
+"""By name."""
 
 
 def open_trackers(names: Sequence[str], out: Path, settings: Mapping[str, Any]) -> list[Tracker]:
@@ -110,4 +110,4 @@ def _need(package: str) -> Any:
     try:
         return import_module(package)
     except ImportError:
-        raise InputError("log", package, f"not installed; pip install 'distillset[{package}]'") from None
+        raise InputError("tracker", package, f"not installed; pip install 'distillset[{package}]'") from None

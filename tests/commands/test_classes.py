@@ -49,7 +49,7 @@ def test_made_resumed_and_evaluated_on_the_same_classes(
     capsys.readouterr()
     assert distil(named_npz, out, "bee", "dog") == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "distillset: error: --classes ['bee', 'dog']: the run in this folder was started with ['dog', 'bee']; use that,"
+        "distillset: error: --classes bee dog: the run in this folder was started with ['dog', 'bee']; use that,"
         " or another --out"
     )
     assert distil(named_npz, out, "3", "1", "--steps", "3") == 0  # the same, by number

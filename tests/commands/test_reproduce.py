@@ -51,7 +51,7 @@ def test_presets_as_json_without_results(capsys: pytest.CaptureFixture[str], tmp
         (["reproduce", "dc-cifar10-1", "--set", "outer=0"], "--outer 0: must be at least 1"),
         (["reproduce", "herding-cifar10-1", "--set", "lr=1"], "row herding-cifar10-1 is a selection, which has no"),
         (["reproduce", "--set", "lr=1"], "--set lr=1: name the rows that it is for"),
-        (["reproduce", "dm-cifar10-11"], "row dm-cifar10-11: not in the table (did you mean dm-cifar10-1"),
+        (["reproduce", "dm-cifar10-11"], "row dm-cifar10-11: not in the table of presets (did you mean dm-cifar10-1"),
     ],
 )
 def test_bad_input(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:

@@ -1,5 +1,6 @@
 """Errors in the words of the command line: flags for arguments, and values as a shell gives them."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,11 @@ import pytest
 import distillset as ds
 from distillset.commands import _parser_of, main, parser
 from distillset.commands.wording import Words, in_flags, speaking
+from distillset.distillation.record import Record
 from distillset.errors import DistillsetError, DivergedError, InputError
+from distillset.machine import Machine
 from distillset.studies import continual, nas
+from distillset.studies.nas import Sample
 
 LINES = {
     "distill": ["distill", "dm", "--ipc", "1", "--out", "run"],
@@ -20,6 +24,10 @@ LINES = {
     "continual": ["continual", "--memory", "random", "--out", "continual"],
     "evaluate": ["evaluate", "set"],
 }
+
+
+VALUES: dict[str, Any] = {"machine": Machine, "record": Record, "sample": Sample}
+"""Arguments that are several in one: the command line has a flag for each field."""
 
 
 def words(verb: str) -> Words:
@@ -32,15 +40,16 @@ def words(verb: str) -> Words:
         ("distill", InputError("ipc", 0, "must be at least 1"), "--ipc 0: must be at least 1"),
         ("distill", InputError("batch_real", 0, "must be at least 1"), "--batch-real 0: must be at least 1"),
         ("distill", InputError("init", "best", "choose real"), "--init best: choose real"),
-        ("distill", InputError("whiten_large", True, "no"), "--whiten-large: no"),
+        ("distill", InputError("allow_outside", True, "no"), "--allow-outside: no"),
+        ("distill", InputError("tracker", "wandb", "not installed"), "--log wandb: not installed"),
         ("distill", InputError("data", None, "not given"), "--data: not given"),
         ("distill", InputError("out", Path("a  b"), "is a file"), "--out a  b: is a file"),
         ("distill", InputError("resize", (0, 8), "too small"), "--resize 0x8: too small"),
         ("distill", InputError("classes", ["cat", "big dog"], "no"), "--classes cat 'big dog': no"),
         ("distill", InputError("device", "x" * 500, "no"), f"--device {'x' * 197}...: no"),
         ("select", InputError("selector", "best", "choose random"), "SELECTOR best: choose random"),
-        ("nas", InputError("fraction", 0.0, "must be above 0"), "--top 0.0: must be above 0"),
-        ("nas", InputError("count", 1, "must be at least 4"), "--sample 1: must be at least 4"),
+        ("nas", InputError("top", 0.0, "must be above 0"), "--top 0.0: must be above 0"),
+        ("nas", InputError("networks", 1, "must be at least 4"), "--sample 1: must be at least 4"),
         ("nas", InputError("proxies", "best", "choose dm"), "--proxy best: choose dm"),
         ("continual", InputError("memories", "best", "choose dm"), "--memory best: choose dm"),
         ("select", InputError("lr", 0.0, "is none of this command's"), "lr=0.0: is none of this command's"),
@@ -61,7 +70,8 @@ def test_an_error_names_the_flag(verb: str, error: InputError, line: str) -> Non
         ("give `resize=(height, width)`", "give --resize HxW"),
         ("`allow_outside=True` reads them", "--allow-outside reads them"),
         ("say `classes=['cat', 'big dog', ...]`", "say --classes cat 'big dog' ..."),
-        ("(`distill(snapshots=10)` writes them)", "(distillset distill --snapshots 10 writes them)"),
+        ("(`distill(steps=10)` does)", "(distillset distill --steps 10 does)"),
+        ("(`distill(record=Record(snapshots=10))` does)", "(distillset distill --snapshots 10 does)"),
         ("`train_experts()` makes one", "distillset experts makes one"),
         ("`read_pt()` makes one", "distillset import makes one"),
         (
@@ -86,16 +96,18 @@ def test_notes_name_flags_while_a_command_runs() -> None:
 @pytest.mark.parametrize(
     ("verb", "function", "otherwise"),
     [
-        ("distill", ds.distill, {"evaluate", "checkpoint_seconds", "mesh"}),
+        ("distill", ds.distill, {"record", "evaluate", "checkpoint_seconds"}),
         ("select", ds.select, {"cache"}),
-        ("nas", nas, set[str]()),
-        ("continual", continual, set[str]()),
+        ("nas", nas, {"sample"}),
+        ("continual", continual, {"memory"}),
     ],
 )
 def test_flags_have_the_names_of_arguments(verb: str, function: Callable[..., Any], otherwise: set[str]) -> None:
     """Else an error of the function would not find its flag. ``otherwise``: what the command line does not pass on."""
     flags = set(words(verb).actions) | {"machine", "watcher", "method"}
-    assert set(inspect.signature(function).parameters) - flags == otherwise
+    names = set(inspect.signature(function).parameters)
+    fields = [field.name for name, kind in VALUES.items() if name in names for field in dataclasses.fields(kind)]
+    assert {*names, *fields} - flags == otherwise
 
 
 def test_a_command_says_one_line_with_the_flag(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

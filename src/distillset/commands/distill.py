@@ -73,6 +73,7 @@ def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
     )
     parser.add_argument(
         "--log",
+        dest="tracker",
         action="append",
         default=[],
         choices=list(TRACKERS),
@@ -88,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     compute_with(threads_before(options.out))
     told = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
     on = machine(options)
-    logs = open_trackers(options.log, options.out, told)
+    logs = open_trackers(options.tracker, options.out, told)
     with Terminal(options.quiet, logs=logs) as terminal:
         check_room(options)
         data = load_data(options, terminal)

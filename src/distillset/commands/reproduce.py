@@ -77,7 +77,7 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run, and say how far each row came. Partial rows go on when the command is given again."""
     budget = Budget(duration(options.budget))
-    distill_for = None if options.distill_for is None else duration(options.distill_for, "--distill-for")
+    distill_for = None if options.distill_for is None else duration(options.distill_for, "distill_for")
     plans = choose(options.rows, options.networks, options.steps, options.recommended, options.improved, options.given)
     if options.list:
         print("\n".join(f"{plan.name}: {plan.steps} steps, {plan.passes / 1e6:.3g} M images" for plan in plans))

@@ -1,7 +1,7 @@
 """Errors in the words of the command line: an argument is its flag, a value what a shell would be given.
 
 Messages of the library speak of Python: the argument at fault is a field of the error, and others stand between
-backticks, such as ```out` ``, ```compile='off'` `` or ```distill(snapshots=10)` ``. The parser of the command says
+backticks, such as ```out` ``, ```compile='off'` `` or ```distill(steps=10)` ``. The parser of the command says
 which flag gives an argument: its destinations are called like the arguments.
 """
 
@@ -10,7 +10,7 @@ import ast
 import re
 import shlex
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -61,7 +61,7 @@ class Words:
             case ast.Call(func=ast.Name(id=function), keywords=keywords):
                 verb = VERBS.get(function, function)
                 if (other := self.others(verb)) is not None:
-                    flags = [_flag(keyword, _actions(other)) for keyword in keywords]
+                    flags = [_flag(keyword, _actions(other)) for keyword in _flat(keywords)]
                     return " ".join(["distillset", verb, *filter(None, flags)])
         return None
 
@@ -92,6 +92,12 @@ def _actions(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
         if isinstance(action, argparse._SubParsersAction):
             actions = _actions(next(iter(action.choices.values()))) | actions
     return actions
+
+
+def _flat(keywords: Sequence[ast.keyword]) -> Iterator[ast.keyword]:
+    """The arguments of a call, with those of a value such as ``Record(snapshots=10)`` in its place."""
+    for keyword in keywords:
+        yield from _flat(keyword.value.keywords) if isinstance(keyword.value, ast.Call) else [keyword]
 
 
 def _flag(keyword: ast.keyword, actions: Mapping[str, argparse.Action]) -> str | None:

@@ -72,7 +72,9 @@ def read_snapshots(folder: str | Path, synthetic: SyntheticSet) -> dict[int, Syn
         if (match := re.fullmatch(r"step-(\d+)\.safetensors", path.name))
     }
     if not paths:
-        raise InputError.about(folder, "holds no snapshots to choose among (`distill(snapshots=10)` writes them)")
+        raise InputError.about(
+            folder, "holds no snapshots to choose among (`distill(record=Record(snapshots=10))` writes them)"
+        )
     found = {}
     for step in sorted(paths):
         tensors, _ = read_tensors(paths[step])
