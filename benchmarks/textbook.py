@@ -135,8 +135,8 @@ class TrajectoryMatching:
                 key("augment", i).words(), (channels, height, width), len(order), on_host=True
             )
             loss = F.cross_entropy(self.logits(student, draw.apply(self.images[order])), self.labels[order])
-            (slope,) = torch.autograd.grad(loss, student, create_graph=True)
-            student = student - self.rate * slope
+            (gradient,) = torch.autograd.grad(loss, student, create_graph=True)
+            student = student - self.rate * gradient
         distance = (student - self.last).square().sum() / (self.first - self.last).square().sum()
         self.optimiser.zero_grad()
         self.rate_optimiser.zero_grad()

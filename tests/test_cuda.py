@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import grad
 
 from distillset import DC, DM, DSA, MTT, distill, evaluate
-from distillset.engine import Compute, Engine, Slopes
+from distillset.engine import Compute, Engine, GradientAndVJP
 from distillset.keys import Key
 from distillset.machine import Machine
 from distillset.methods import Method
@@ -103,14 +103,14 @@ def test_second_derivatives_equal_float64(compiled: bool) -> None:
     parameters = layout.flatten(fresh(module, Key(0))).double()
     direction = torch.randn(len(parameters), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     images, weights = REAL.rows(torch.arange(24)).double(), torch.full((24,), 1 / 24, dtype=torch.float64)
-    wanted = Slopes(toys.engine(), flat_loss(module, layout)).product(
+    wanted = GradientAndVJP(toys.engine(), flat_loss(module, layout)).product(
         parameters, images, REAL.labels, weights, direction
     )
     single = build(toys.NETWORK, REAL.spec)
-    slopes = Slopes(engine(compiled=compiled), flat_loss(single, Layout(single)))
+    gradient_and_vjp = GradientAndVJP(engine(compiled=compiled), flat_loss(single, Layout(single)))
     p, x, w, d = (tensor.float().to(GPU) for tensor in (parameters, images, weights, direction))
     for _ in range(2):
-        found = slopes.product(p, x, REAL.labels.to(GPU), w, d)
+        found = gradient_and_vjp.product(p, x, REAL.labels.to(GPU), w, d)
         for i in (0, 1):
             exact, close = wanted[i], found[i]
             assert exact is not None

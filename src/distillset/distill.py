@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from distillset.arguments import of_kind, path_of, whole
-from distillset.augment import deformed
+from distillset.augment import packed
 from distillset.coresets import told_twice
 from distillset.data.origin import real_images
 from distillset.data.spec import Spec
@@ -241,7 +241,7 @@ def _start(task: Task, init: str, method: Method, stored: Checkpoint | None) -> 
     """The images or canvases that a run starts from; of one that goes on their shape, as its checkpoint has them."""
     spec, ipc, side, tiles = task.spec, task.ipc, method.canvas, method.formation
     if stored is None:
-        return deformed(initial(init, task.real, ipc * side**2 * tiles**2, task.key("init")), tiles)
+        return packed(initial(init, task.real, ipc * side**2 * tiles**2, task.key("init")), tiles)
     return torch.zeros(spec.classes * ipc, spec.channels, side * spec.height, side * spec.width)
 
 

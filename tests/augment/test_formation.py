@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from distillset import DM, evaluate
-from distillset.augment import check_formation, deformed, formed
+from distillset.augment import check_formation, packed, unpacked
 from distillset.data.synthetic import CARD, TENSORS, SyntheticSet
 from distillset.distillation.verify import verify
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import Protocol
-from distillset.evaluation.subjects import of_set
+from distillset.evaluation.candidates import of_set
 from distillset.export import export
 from distillset.keys import Key
 from distillset.sources.load import Data
@@ -25,20 +25,20 @@ from tests.runs import Recorder, assert_same_end, distil
 @pytest.mark.parametrize(("formation", "size"), [(1, (4, 6)), (2, (4, 6)), (2, (28, 28)), (3, (6, 9))])
 def test_tiles_are_enlarged_as_the_definition_says(formation: int, size: tuple[int, int]) -> None:
     images = torch.randn(3, 2, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(formed(images, formation), oracle.formed(images, formation), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(unpacked(images, formation), oracle.unpacked(images, formation), rtol=1e-12, atol=1e-12)
 
 
 def test_tiles_come_row_by_row() -> None:
     tiles = torch.arange(8.0).view(2, 1, 2, 2)
     images = tiles.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    assert [float(image.mean()) for image in formed(images, 2)] == list(range(8))
-    assert torch.equal(deformed(formed(images, 2), 2), images)
+    assert [float(image.mean()) for image in unpacked(images, 2)] == list(range(8))
+    assert torch.equal(packed(unpacked(images, 2), 2), images)
 
 
 def test_two_pixels_become_four() -> None:
     """By hand: centres at 1/4, 3/4, 5/4, 7/4 of a pixel."""
     image = torch.tensor([[0.0, 4.0, 0.0, 0.0], [0.0, 4.0, 0.0, 0.0], [0.0] * 4, [0.0] * 4]).view(1, 1, 4, 4)
-    assert formed(image, 2)[0, 0].tolist() == [[0.0, 1.0, 3.0, 4.0]] * 4
+    assert unpacked(image, 2)[0, 0].tolist() == [[0.0, 1.0, 3.0, 4.0]] * 4
 
 
 @pytest.mark.parametrize(("formation", "told"), [(0, "at least 1"), (3, "8x8 cannot be cut into 3x3")])
@@ -51,8 +51,8 @@ def test_a_run_starts_from_as_many_real_images_as_it_holds_tiles() -> None:
     real = toys.toy((8, 8, 8))
     found = distil(data=real, method=DM(batch_real=4, formation=2), ipc=2, steps=0)
     assert (found.formation, len(found), found.ipc) == (2, 6, 2)
-    assert len(found.formed()) == 24
-    assert found.formed().labels.tolist() == [0] * 8 + [1] * 8 + [2] * 8
+    assert len(found.unpacked()) == 24
+    assert found.unpacked().labels.tolist() == [0] * 8 + [1] * 8 + [2] * 8
     shrunk = torch.nn.functional.avg_pool2d(real.rows(real.index(1)), 2)
     held = {tuple(tile.flatten().tolist()) for image in found.images[2:4] for tile in _tiles(image)}
     assert held == {tuple(image.flatten().tolist()) for image in shrunk}
@@ -75,7 +75,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("formed") / "set"
+    out = tmp_path_factory.mktemp("unpacked") / "set"
     distil(out, data=toys.toy((8, 8, 8)), method=DM(batch_real=4, formation=2), ipc=1, steps=2)
     return out
 
@@ -99,9 +99,9 @@ def test_tiles_that_cannot_be_are_refused(artifact: Path, tmp_path: Path, tiles:
 
 def test_networks_train_on_the_tiles_at_the_bytes_of_the_images(artifact: Path) -> None:
     found = SyntheticSet.load(artifact)
-    subject = of_set(found, "formed", Protocol("dm").resolve("", found.spec))
+    subject = of_set(found, "unpacked", Protocol("dm").resolve("", found.spec))
     own = subject.draw(0, torch.device("cpu"), Key(0))
-    assert torch.equal(own.images(torch.arange(12)), formed(found.images, 2))
+    assert torch.equal(own.images(torch.arange(12)), unpacked(found.images, 2))
     assert own.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert subject.bytes == 3 * (3 * 8 * 8 * 4 + 8)
     data = Data(toys.toy(), toys.toy(), "toy")
@@ -118,4 +118,4 @@ def test_the_format_of_other_code_holds_the_tiles(artifact: Path, tmp_path: Path
 
 def test_a_run_can_start_from_the_tiles(artifact: Path) -> None:
     found = distil(data=toys.toy((8, 8, 8)), method=DM(batch_real=4), ipc=3, steps=0, init=str(artifact))
-    assert torch.equal(found.images[:3], formed(SyntheticSet.load(artifact).images[:1], 2)[:3])
+    assert torch.equal(found.images[:3], unpacked(SyntheticSet.load(artifact).images[:1], 2)[:3])

@@ -42,14 +42,14 @@ def written_out(images: Tensor, scale: Tensor, shift: Tensor, pool: int) -> Tens
 
 
 def derivatives(
-    function: Callable[..., Tensor], arguments: list[Tensor], slopes: Tensor, directions: list[Tensor], skip: int
+    function: Callable[..., Tensor], arguments: list[Tensor], upstream: Tensor, directions: list[Tensor], skip: int
 ) -> list[Tensor]:
     """A result, its gradients, and the gradients of the products of those but the first ``skip`` with directions."""
-    arguments, slopes = [tensor.clone().requires_grad_() for tensor in arguments], slopes.clone().requires_grad_()
+    arguments, upstream = [tensor.clone().requires_grad_() for tensor in arguments], upstream.clone().requires_grad_()
     result = function(*arguments)
-    first = torch.autograd.grad(result, arguments, slopes, create_graph=True)
+    first = torch.autograd.grad(result, arguments, upstream, create_graph=True)
     # The last, a shift, moves nothing but which numbers are cut off.
-    second = torch.autograd.grad(first[skip:], (slopes, *arguments[:-1]), directions[skip:])
+    second = torch.autograd.grad(first[skip:], (upstream, *arguments[:-1]), directions[skip:])
     return [tensor.detach() for tensor in (result, *first, *second)]
 
 
@@ -58,15 +58,15 @@ def derivatives(
 @pytest.mark.parametrize("shape", [(3, 32, 8, 6), (1, 64, 4, 2), (5, 128, 16, 16)])
 def test_derivatives_equal_float64(shape: tuple[int, ...], pool: int, type_: torch.dtype) -> None:
     n, channels, height, width = shape
-    images, slopes = some(*shape) * 2 + 3, some(n, channels, height // pool, width // pool, seed=1)
+    images, upstream = some(*shape) * 2 + 3, some(n, channels, height // pool, width // pool, seed=1)
     scale, shift = some(channels, seed=2) + 1, some(channels, seed=3) / 2
     directions = [some(*shape, seed=4), some(channels, seed=5), some(channels, seed=6)]
-    wide = [images.to(type_), slopes.to(type_), directions[0].to(type_)]
-    images, slopes, directions[0] = (tensor.double() for tensor in wide)
+    wide = [images.to(type_), upstream.to(type_), directions[0].to(type_)]
+    images, upstream, directions[0] = (tensor.double() for tensor in wide)
     wanted = derivatives(
         lambda images, scale, shift: written_out(images, scale, shift, pool),
         [images, scale, shift],
-        slopes,
+        upstream,
         directions,
         skip=0,
     )
@@ -92,7 +92,7 @@ def test_derivatives_of_a_first_block_equal_float64(shape: tuple[int, ...], type
     n, inputs, outputs, height, width, border = shape
     down, across = height + 2 * border - 2, width + 2 * border - 2
     pool = 1 if across % 2 else 2
-    slopes = some(n, outputs, down // pool, across // pool, seed=1).to(type_)
+    upstream = some(n, outputs, down // pool, across // pool, seed=1).to(type_)
     arguments = [some(n, inputs, height, width), some(outputs, inputs, 3, 3, seed=2), some(outputs, seed=3)]
     arguments += [some(outputs, seed=4) + 1, some(outputs, seed=5) / 2]
     directions = [some(*tensor.shape, seed=6 + at) for at, tensor in enumerate(arguments)]
@@ -112,8 +112,8 @@ def test_derivatives_of_a_first_block_equal_float64(shape: tuple[int, ...], type
             found: Tensor = functional_call(holder, state, (images,))
         return found
 
-    wanted = derivatives(exact, arguments, slopes.double(), directions, skip=1)
-    found = derivatives(ours, [own.float() for own in arguments], slopes, [own.float() for own in directions], skip=1)
+    wanted = derivatives(exact, arguments, upstream.double(), directions, skip=1)
+    found = derivatives(ours, [own.float() for own in arguments], upstream, [own.float() for own in directions], skip=1)
     # The bias moves nothing, as the mean is taken away: its derivatives are 0.
     moves = [at for at, own in enumerate(wanted) if own.norm() > 1e-9]
     assert set(range(11)) - set(moves) == {3, 9}
@@ -141,9 +141,9 @@ def test_convolutions_of_few_channels_equal_float64(shape: tuple[int, ...]) -> N
     bias = some(outputs, seed=2).requires_grad_()
     weights.requires_grad_()
     wanted = F.conv2d(images, weights, bias, padding=border)
-    slopes = some(*wanted.shape, seed=3)
-    by_images, by_weights, by_bias = torch.autograd.grad(wanted, (images, weights, bias), slopes)
-    own = [tensor.detach().float() for tensor in (images, weights, bias, slopes)]
+    upstream = some(*wanted.shape, seed=3)
+    by_images, by_weights, by_bias = torch.autograd.grad(wanted, (images, weights, bias), upstream)
+    own = [tensor.detach().float() for tensor in (images, weights, bias, upstream)]
     assert error(narrow(own[0], own[1], own[2], border), wanted.detach()) < 1e-6
     assert error(narrow_images(own[3], own[1], border), by_images) < 1e-6
     for found, exact in zip(narrow_weights(own[0], own[3], border), (by_weights, by_bias), strict=True):
@@ -189,8 +189,8 @@ def matching(module: nn.Module) -> Callable[..., Any]:
         return F.cross_entropy(functional_call(module, state, (images,)), labels)
 
     def distance(images: Tensor, state: dict[str, Tensor], labels: Tensor, targets: dict[str, Tensor]) -> Tensor:
-        slopes = grad(loss)(state, images, labels)
-        return torch.stack([(slopes[name] - targets[name]).square().sum() for name in slopes]).sum()
+        upstream = grad(loss)(state, images, labels)
+        return torch.stack([(upstream[name] - targets[name]).square().sum() for name in upstream]).sum()
 
     return grad(distance, argnums=(0, 1))
 
@@ -215,8 +215,8 @@ def test_third_derivatives_are_refused() -> None:
     images = some(1, 32, 4, 4).float().requires_grad_()
     found = instance_norm_relu_pool(images, torch.ones(32), torch.zeros(32), EPS, 2).square().sum()
     for _ in range(2):
-        (slope,) = torch.autograd.grad(found, images, create_graph=True)
-        found = slope.square().sum()
+        (upstream,) = torch.autograd.grad(found, images, create_graph=True)
+        found = upstream.square().sum()
     with pytest.raises(NotImplementedError, match="third derivatives"):
         torch.autograd.grad(found, images)
 

@@ -37,15 +37,15 @@ def error(found: Tensor, wanted: Tensor) -> float:
 def test_results_and_gradients_equal_float64(shape: tuple[int, ...], layout: torch.memory_format) -> None:
     n, inputs, outputs, height, width = shape
     images = some(n, inputs, height, width).to(memory_format=layout)
-    weights, slope = some(outputs, inputs, 3, 3, seed=1), some(n, outputs, height, width, seed=2)
+    weights, upstream = some(outputs, inputs, 3, 3, seed=1), some(n, outputs, height, width, seed=2)
     pixels, taps = images.double().requires_grad_(), weights.double().requires_grad_()
     wanted = F.conv2d(pixels, taps, padding=1)
-    by_images, by_weights = torch.autograd.grad(wanted, (pixels, taps), slope.double())
+    by_images, by_weights = torch.autograd.grad(wanted, (pixels, taps), upstream.double())
     assert error(convolve(images, weights), wanted.detach()) < 1e-5
     bias = some(outputs, seed=3)
     assert error(convolve(images, weights, bias), wanted.detach() + bias.double()[:, None, None]) < 1e-5
-    assert error(convolve_images(slope, weights), by_images) < 1e-5
-    assert error(convolve_weights(images, slope), by_weights) < 1e-5
+    assert error(convolve_images(upstream, weights), by_images) < 1e-5
+    assert error(convolve_weights(images, upstream), by_weights) < 1e-5
 
 
 def test_a_single_tap_moves_the_image() -> None:
@@ -57,12 +57,14 @@ def test_a_single_tap_moves_the_image() -> None:
 
 
 def test_threads_do_not_change_a_bit() -> None:
-    images, weights, slope = some(7, 32, 12, 12), some(64, 32, 3, 3), some(7, 64, 12, 12)
+    images, weights, upstream = some(7, 32, 12, 12), some(64, 32, 3, 3), some(7, 64, 12, 12)
     threads, found = torch.get_num_threads(), []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            found.append((convolve(images, weights), convolve_images(slope, weights), convolve_weights(images, slope)))
+            found.append(
+                (convolve(images, weights), convolve_images(upstream, weights), convolve_weights(images, upstream))
+            )
     finally:
         torch.set_num_threads(threads)
     for other in found[1:]:
@@ -73,17 +75,17 @@ def net(images: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
     return F.conv2d(images, weights, bias, padding=1)
 
 
-def slopes(images: Tensor, weights: Tensor, bias: Tensor) -> dict[str, Tensor]:
+def first_derivatives(images: Tensor, weights: Tensor, bias: Tensor) -> dict[str, Tensor]:
     """First derivatives of a convolution in all it depends on."""
     first = grad(lambda *own: net(*own).square().sum(), argnums=(0, 1, 2))
     return dict(zip(("images", "weights", "bias"), first(images, weights, bias), strict=True))
 
 
-def bends(images: Tensor, weights: Tensor, bias: Tensor) -> dict[str, Tensor]:
+def second_derivatives(images: Tensor, weights: Tensor, bias: Tensor) -> dict[str, Tensor]:
     """Second derivatives: those of the squares of the weights' and the images' gradients in images and weights."""
 
     def size(images: Tensor, weights: Tensor) -> Tensor:
-        found = slopes(images, weights, bias)
+        found = first_derivatives(images, weights, bias)
         return found["weights"].square().sum() + found["images"].square().sum()
 
     return dict(zip(("images", "weights"), grad(size, argnums=(0, 1))(images, weights), strict=True))
@@ -98,7 +100,7 @@ def traced(function: Any, *arguments: Tensor) -> tuple[GraphModule, int]:
     return found, sum("convolution" in str(node.target) for node in found.graph.nodes)
 
 
-@pytest.mark.parametrize("function", [net, slopes, bends])
+@pytest.mark.parametrize("function", [net, first_derivatives, second_derivatives])
 def test_graphs_compute_the_same_with_the_kernels_in(function: Any) -> None:
     arguments = some(8, 32, 9, 8), some(64, 32, 3, 3, seed=1), some(64, seed=2)
     graph, left = traced(function, *arguments)

@@ -287,6 +287,6 @@ def test_what_other_streams_gave_is_measured_anew(
     trained = len(fits)
     run(ledger=ledger, beside=())
     assert len(fits) == trained
-    monkeypatch.setattr("distillset.evaluation.bench.STREAMS", 1)
+    monkeypatch.setattr("distillset.evaluation.evaluator.STREAMS", 1)
     run(ledger=ledger, beside=())
     assert len(fits) == 2 * trained > 0

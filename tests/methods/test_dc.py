@@ -21,7 +21,7 @@ from distillset.presets.papers import loops
 from tests import toys
 from tests.methods.exact import Exact, inputs_of, shown_to, update_of
 from tests.oracles import dc_oracle as oracle
-from tests.oracles.formation_oracle import formed
+from tests.oracles.formation_oracle import unpacked
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Update:
         assert [len(images) for images in real] == [min(self.method.batch_real, int(n)) for n in task.real.counts]
         real = [images.double() for images in real]
         leaf = self.images.double().requires_grad_()
-        synthetic = [formed(leaf[c * ipc : (c + 1) * ipc], self.method.formation) for c in classes]
+        synthetic = [unpacked(leaf[c * ipc : (c + 1) * ipc], self.method.formation) for c in classes]
         loss = oracle.loss(network, real, synthetic, draws, self.method.distance, self.method.match)
         (gradient,) = torch.autograd.grad(loss, leaf)
         return loss.detach(), gradient

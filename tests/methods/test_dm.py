@@ -17,7 +17,7 @@ from distillset.nets.convnet import ConvNet, ConvNetConfig
 from tests import toys
 from tests.methods.exact import KEY, Exact, shown_to, update_of
 from tests.oracles import dm_oracle as oracle
-from tests.oracles.formation_oracle import formed
+from tests.oracles.formation_oracle import unpacked
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Step:
             oracle.calibrate(phi, task.real.rows(torch.cat(rows)).double())
         leaf = self.images.double().requires_grad_()
         tiles = self.method.formation
-        synthetic = [formed(leaf[c * ipc : (c + 1) * ipc], tiles) for c in classes]
+        synthetic = [unpacked(leaf[c * ipc : (c + 1) * ipc], tiles) for c in classes]
         loss = oracle.loss(phi, real, synthetic, draws)
         (gradient,) = torch.autograd.grad(loss, leaf)
         return loss.detach(), gradient

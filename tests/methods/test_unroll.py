@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from distillset.augment import Augmentation
-from distillset.engine import Engine, Slopes, compiler
+from distillset.engine import Engine, GradientAndVJP, compiler
 from distillset.keys import Key
 from distillset.methods.unroll import Batch, Unrolled, unroll
 from distillset.nets import build, fresh, mixes_images
@@ -43,7 +43,9 @@ class Case:
         spec = toys.spec_of(*shape, classes=3)
         network = build(name, spec).to(dtype)
         layout = Layout(network)
-        self.slopes = Slopes(engine or toys.engine(), flat_loss(network, layout), mixes_images(network))
+        self.gradient_and_vjp = GradientAndVJP(
+            engine or toys.engine(), flat_loss(network, layout), mixes_images(network)
+        )
         self.images = torch.randn(count, *shape, generator=generator, dtype=torch.float64).to(dtype)
         self.labels = torch.arange(count) % 3
         if soft:
@@ -61,7 +63,7 @@ class Case:
 
     def run(self, images: Tensor | None = None, rate: Tensor | None = None, limit: float = float("inf")) -> Unrolled:
         return unroll(
-            self.slopes,
+            self.gradient_and_vjp,
             self.images if images is None else images,
             self.labels,
             self.rate if rate is None else rate,
@@ -161,7 +163,9 @@ def test_a_perfect_student_has_no_loss_and_one_that_stays_has_one() -> None:
     for batch in case.batches:
         weights = torch.full((len(batch.rows),), 1 / len(batch.rows), dtype=torch.float64)
         images = batch.table.apply(case.images[batch.rows])
-        reached = reached - case.rate * case.slopes.gradient(reached, images, case.labels[batch.rows], weights)[0]
+        reached = (
+            reached - case.rate * case.gradient_and_vjp.gradient(reached, images, case.labels[batch.rows], weights)[0]
+        )
     case.target = reached
     found = case.run()
     assert float(found.loss) == 0.0

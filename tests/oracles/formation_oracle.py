@@ -20,7 +20,7 @@ def weights(small: int, large: int) -> Tensor:
     return found
 
 
-def formed(images: Tensor, formation: int) -> Tensor:
+def unpacked(images: Tensor, formation: int) -> Tensor:
     """Every tile of every image at full size, ``[n*formation^2, C, H, W]``."""
     height, width = images.shape[2:]
     h, w = height // formation, width // formation

@@ -11,7 +11,7 @@ from distillset import select
 from distillset.data.whiten import Whitening
 from distillset.errors import InputError, InterruptedRun
 from distillset.evaluation import Protocol
-from distillset.evaluation.bench import Bench
+from distillset.evaluation.evaluator import Evaluator
 from distillset.sources.load import Data
 from distillset.studies import nas
 from distillset.studies.nas import Sample, _differences, _parts, _told
@@ -60,14 +60,14 @@ def test_proxies_are_judged_by_validation_and_the_whole_set_by_test_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[tuple[str, int, int, int]] = []
-    plain = Bench.row
+    plain = Evaluator.row
 
-    def row(self: Bench, subject: Any, network: Any, repeats: int) -> Any:
-        found = plain(self, subject, network, repeats)
-        judged.append((subject.artifact, subject.size, len(self.test), found.recipe["epochs"]))
+    def row(self: Evaluator, candidate: Any, network: Any, repeats: int) -> Any:
+        found = plain(self, candidate, network, repeats)
+        judged.append((candidate.artifact, candidate.size, len(self.test), found.recipe["epochs"]))
         return found
 
-    monkeypatch.setattr(Bench, "row", row)
+    monkeypatch.setattr(Evaluator, "row", row)
     run(tmp_path, "random", "dm", epochs=2)
     assert set(judged) == {("random", 3, 6, 1), ("dm", 3, 6, 1), ("whole", 54, 30, 2)}
     assert len(judged) == 4 * 3

@@ -23,7 +23,7 @@ operations were drawn from words on a CPU; only those are then made and done::
 
 from distillset.augment.canvas import Crop, assembled
 from distillset.augment.dc import DC_AUGMENTATIONS, DCAugmentation, DCTable
-from distillset.augment.formation import check_formation, deformed, formed
+from distillset.augment.formation import check_formation, packed, unpacked
 from distillset.augment.operations import BOX, COLOR, GRID, NONE, OPERATIONS, Operation
 from distillset.augment.strategy import Augmentation, default_strategy
 from distillset.augment.table import Table, augment
@@ -45,6 +45,6 @@ __all__ = [
     "augment",
     "check_formation",
     "default_strategy",
-    "deformed",
-    "formed",
+    "packed",
+    "unpacked",
 ]

@@ -29,7 +29,7 @@ def check_formation(formation: int, shape: tuple[int, int, int]) -> None:
         )
 
 
-def formed(images: Tensor, formation: int) -> Tensor:
+def unpacked(images: Tensor, formation: int) -> Tensor:
     """The tiles of ``[n, C, H, W]``, each enlarged bilinearly: ``[n*formation^2, C, H, W]``, row by row of each image.
 
     Differentiable.
@@ -41,6 +41,6 @@ def formed(images: Tensor, formation: int) -> Tensor:
     return F.interpolate(tiles, size=images.shape[2:], mode="bilinear", align_corners=False)
 
 
-def deformed(images: Tensor, formation: int) -> Tensor:
+def packed(images: Tensor, formation: int) -> Tensor:
     """Images that hold ``[n*formation^2, C, H, W]``, reduced by averages: ``[n, C, H, W]``."""
     return images if formation == 1 else assembled(F.avg_pool2d(images, formation), formation)

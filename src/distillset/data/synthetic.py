@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from distillset.arguments import number, of_kind, path_of, whole
-from distillset.augment import check_formation, formed
+from distillset.augment import check_formation, unpacked
 from distillset.data.arrays import plain
 from distillset.data.card import SCHEMA, check_card, check_plain
 from distillset.data.grid import GRID, grid, png, write_grid
@@ -46,7 +46,7 @@ class SyntheticSet:
         card: how it was made: method, resolved settings, data, seed, versions, metrics. Plain JSON values.
         whitening: in place of mean and std, where the images are whitened; test images need the same.
         lr: the learned learning rate, where there is one.
-        formation: tiles across and down an image, each of which is an image to train on, see `formed`.
+        formation: tiles across and down an image, each of which is an image to train on, see `unpacked`.
         learned: what a method learned besides images, labels and learning rate, by the method's names.
 
     Raises:
@@ -127,16 +127,16 @@ class SyntheticSet:
             return self.whitening.pictures(self.images)
         return self.spec.denormalise(self.images)
 
-    def formed(self) -> "SyntheticSet":
+    def unpacked(self) -> "SyntheticSet":
         """The images that networks train on: the tiles of each, enlarged (`distillset.augment.formation`)."""
         if self.formation == 1:
             return self
-        images = formed(self.images, self.formation)
+        images = unpacked(self.images, self.formation)
         return replace(self, images=images, labels=self.labels.repeat_interleave(self.formation**2, 0), formation=1)
 
     def dataset(self) -> TensorDataset:
-        """A ``torch.utils.data.Dataset`` of (normalised image, label), `formed`; canvases are whole in it."""
-        found = self.formed()
+        """A ``torch.utils.data.Dataset`` of (normalised image, label), `unpacked`; canvases are whole in it."""
+        found = self.unpacked()
         return TensorDataset(found.images, found.labels)
 
     def _repr_png_(self) -> bytes | None:
@@ -308,7 +308,7 @@ def _readme(card: dict[str, Any]) -> str:
     if card["formation"] > 1:
         tiles = f"{card['formation']}x{card['formation']}"
         normalised += f"""
-- Each holds {tiles} smaller images, to be enlarged for training (`SyntheticSet.formed`)"""
+- Each holds {tiles} smaller images, to be enlarged for training (`SyntheticSet.unpacked`)"""
     return f"""# {card["images"][0]} images for {inline(spec["name"])}
 
 ![the images, a row a class]({GRID})

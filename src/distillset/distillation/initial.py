@@ -62,7 +62,7 @@ def from_artifact(folder: str, real: RealSet, ipc: int) -> Tensor:
     Raises:
         InputError: other classes or another image size, or fewer images a class.
     """
-    synthetic = SyntheticSet.load(folder).formed()
+    synthetic = SyntheticSet.load(folder).unpacked()
     if synthetic.canvas > 1:
         raise InputError(
             "init", folder, f"holds canvases of {synthetic.canvas}x{synthetic.canvas} images, and a start needs images"

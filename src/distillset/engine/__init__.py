@@ -1,6 +1,6 @@
 """Device, compilation, compute precision, micro-batches and CUDA graphs: the only place that knows them."""
 
-from distillset.engine.adjoint import FlatLoss, Slopes, along, pulled_back
+from distillset.engine.adjoint import FlatLoss, GradientAndVJP, along, pulled_back
 from distillset.engine.captured import Launch, side_by_side
 from distillset.engine.compute import Compute, Work, has_bf16
 from distillset.engine.differentiable import Embeddings, LossGradient
@@ -19,11 +19,11 @@ __all__ = [
     "Embeddings",
     "Engine",
     "FlatLoss",
+    "GradientAndVJP",
     "Launch",
     "Loss",
     "LossGradient",
     "Rowwise",
-    "Slopes",
     "State",
     "Work",
     "along",

@@ -16,30 +16,30 @@ FlatLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """
 
 
-def along(slope: Callable[..., Any]) -> Callable[..., Tensor]:
-    """``(direction, *arguments) -> <direction, slope(*arguments)>``, whose gradient in an argument is the product of
-    ``direction`` with the Jacobian of ``slope``.
+def along(gradient: Callable[..., Any]) -> Callable[..., Tensor]:
+    """``(direction, *arguments) -> <direction, gradient(*arguments)>``, whose gradient in an argument is the product of
+    ``direction`` with the Jacobian of ``gradient``.
 
-    ``slope`` gives a tensor, or several by name; a direction is alike.
+    ``gradient`` gives a tensor, or several by name; a direction is alike.
     """
 
     def product(direction: Any, *arguments: Any) -> Tensor:
-        pairs = zip(tree_leaves(slope(*arguments)), tree_leaves(direction), strict=True)
+        pairs = zip(tree_leaves(gradient(*arguments)), tree_leaves(direction), strict=True)
         return torch.stack([(found * wanted).sum() for found, wanted in pairs]).sum()
 
     return product
 
 
-def pulled_back(slope: Tensor, result: Tensor, leaf: Tensor) -> Tensor:
+def pulled_back(gradient: Tensor, result: Tensor, leaf: Tensor) -> Tensor:
     """The gradient in ``leaf``, of which ``result`` was made, from that in ``result``.
 
-    As an argument of `torch.autograd.grad` the ``slope`` would have it import SymPy.
+    As an argument of `torch.autograd.grad` the ``gradient`` would have it import SymPy.
     """
-    (found,) = torch.autograd.grad((slope * result).sum(), leaf)
+    (found,) = torch.autograd.grad((gradient * result).sum(), leaf)
     return found
 
 
-class Slopes:
+class GradientAndVJP:
     """The gradient ``g`` of a loss in its parameters, and the products of a vector with the Jacobian of ``g``.
 
     Both are compositions of `torch.func.grad`, compiled whole; sums over micro-batches are exact unless the network
@@ -53,11 +53,11 @@ class Slopes:
 
     def __init__(self, engine: MicroBatches, loss: FlatLoss, mixes: bool = False) -> None:
         def first(parameters: Tensor, *rows: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-            slope, value = grad_and_value(loss)(parameters, *rows)
-            return (slope, value), ()
+            gradient, value = grad_and_value(loss)(parameters, *rows)
+            return (gradient, value), ()
 
         def second(wanted: tuple[int, ...]) -> Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
-            # The slope itself is not asked for, so the compiler leaves out its products with the weights' gradients.
+            # The gradient itself is not asked for, so the compiler leaves out its products with the weights' gradients.
             taken = grad(along(grad(loss)), argnums=(1, *wanted))
 
             def products(direction: Tensor, *arguments: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -74,8 +74,8 @@ class Slopes:
         self, parameters: Tensor, images: Tensor, targets: Tensor, weights: Tensor, full: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """(``g [P]``, the loss). ``full`` is the usual number of images, so that a short batch needs no other shape."""
-        (slope, value), _ = self._gradient((parameters,), (images, targets, weights), full)
-        return slope, value
+        (gradient, value), _ = self._gradient((parameters,), (images, targets, weights), full)
+        return gradient, value
 
     def product(
         self,

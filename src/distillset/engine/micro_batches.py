@@ -69,7 +69,7 @@ class MicroBatches:
             as in `split`.
         """
         by_autograd = mixes or self.device.type == "cpu"  # batch norm writes its statistics as it trains
-        run = self.whole(loss if by_autograd else _slope(loss))
+        run = self.whole(loss if by_autograd else _gradient_of(loss))
 
         def apply(state: State, trainable: Sequence[str], rows: Sequence[Tensor], weights: Tensor, full: int) -> State:
             own = {name: state[name].detach() for name in trainable}
@@ -181,12 +181,12 @@ class MicroBatches:
         return torch.cat([rows, rows.new_zeros(short, *rows.shape[1:])])
 
 
-def _slope(loss: Loss) -> Callable[..., State]:
-    def slope(own: State, others: State, *rows: Tensor) -> State:
+def _gradient_of(loss: Loss) -> Callable[..., State]:
+    def gradient(own: State, others: State, *rows: Tensor) -> State:
         found: State = grad(lambda own: loss({**others, **own}, *rows))(own)
         return found
 
-    return slope
+    return gradient
 
 
 def _added(total: list[Tensor] | None, found: Sequence[Tensor]) -> list[Tensor]:

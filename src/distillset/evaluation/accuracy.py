@@ -14,14 +14,14 @@ from distillset.arguments import of_kind, path_of, text, whole
 from distillset.coresets import Expert, expert, told_twice
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
-from distillset.evaluation.bench import Bench
-from distillset.evaluation.beside import names_beside, subjects_beside
+from distillset.evaluation.beside import candidates_beside, names_beside
+from distillset.evaluation.candidates import alike, of_set
 from distillset.evaluation.checks import check_fit
+from distillset.evaluation.evaluator import Evaluator
 from distillset.evaluation.ledger import Ledger
 from distillset.evaluation.protocol import Protocol, ResolvedProtocol
 from distillset.evaluation.row import Row
 from distillset.evaluation.snapshots import VALIDATION, VALIDATION_KEY, Snapshots, trial
-from distillset.evaluation.subjects import alike, of_set
 from distillset.machine import Machine
 from distillset.mesh import join
 from distillset.nets import Network, Source, pool
@@ -122,12 +122,14 @@ class Evaluation:
         self.synthetic, self.data, self.snapshots = synthetic, data, snapshots
         self.mesh = join(self.machine.device)
         test = alike(data.test, synthetic)
-        self.bench = Bench(synthetic.spec, test, self.seed, self.machine, ledger, mesh=self.mesh, watcher=watcher)
-        self.referee: Bench | None = None
+        self.evaluator = Evaluator(
+            synthetic.spec, test, self.seed, self.machine, ledger, mesh=self.mesh, watcher=watcher
+        )
+        self.referee: Evaluator | None = None
         if validates:
             held = alike(data.train.split(VALIDATION, VALIDATION_KEY)[1], synthetic)
             accuracies = Ledger(ledger.folder)
-            self.referee = Bench(
+            self.referee = Evaluator(
                 synthetic.spec, held, self.seed, self.machine, accuracies, "validation", self.mesh, watcher
             )
 
@@ -147,8 +149,8 @@ class Evaluation:
             if itself:
                 rows += self._itself(network, protocol, repeats)
             if real is not None:
-                beside = subjects_beside(self.beside, real, self.synthetic.ipc, self.seed, protocol, taught)
-                rows += [self.bench.row(subject, network, repeats) for subject in beside]
+                beside = candidates_beside(self.beside, real, self.synthetic.ipc, self.seed, protocol, taught)
+                rows += [self.evaluator.row(candidate, network, repeats) for candidate in beside]
         return [replace(row, fingerprint=self.fingerprint) for row in rows]
 
     def _expert(self) -> Expert:
@@ -162,13 +164,13 @@ class Evaluation:
         steps = ", ".join(map(str, sets))
         if self.referee:
             step, best = trial(self.referee, sets, artifact, protocol, network, repeats)
-            row = self.bench.row(of_set(sets[step], artifact, protocol), network, repeats)
+            row = self.evaluator.row(of_set(sets[step], artifact, protocol), network, repeats)
             why = f"validation: step {step} of {steps}; {best.mean:.4f} on {len(self.referee.test)} training images"
             rows.append(replace(row, chosen=why, step=step))
         else:
-            rows.append(self.bench.row(of_set(self.synthetic, artifact, protocol), network, repeats))
+            rows.append(self.evaluator.row(of_set(self.synthetic, artifact, protocol), network, repeats))
         if self.snapshots and self.snapshots.best_on_test:
-            step, row = trial(self.bench, sets, artifact, protocol, network, repeats)
+            step, row = trial(self.evaluator, sets, artifact, protocol, network, repeats)
             why = f"the test set itself: step {step} of {steps}"
             rows.append(replace(row, artifact=f"{artifact} best-on-test", chosen=why, step=step))
         return rows

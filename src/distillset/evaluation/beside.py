@@ -7,8 +7,8 @@ from distillset.arguments import several, text
 from distillset.coresets import Expert
 from distillset.data.real import RealSet
 from distillset.errors import InputError, nearest
+from distillset.evaluation.candidates import Candidate, of_random, of_whole
 from distillset.evaluation.protocol import ResolvedProtocol
-from distillset.evaluation.subjects import Subject, of_random, of_whole
 
 BESIDE = ("random", "whole", "soft-random")
 
@@ -26,9 +26,9 @@ def names_beside(beside: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def subjects_beside(
+def candidates_beside(
     names: Sequence[str], real: RealSet, ipc: int, seed: int, protocol: ResolvedProtocol, taught: Expert | None
-) -> list[Subject]:
+) -> list[Candidate]:
     """What is evaluated under these names.
 
     Args:

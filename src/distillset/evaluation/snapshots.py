@@ -8,10 +8,10 @@ from pathlib import Path
 from distillset.arguments import of_kind, path_of, text, truth
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import DivergedError, InputError
-from distillset.evaluation.bench import Bench
+from distillset.evaluation.candidates import of_set
+from distillset.evaluation.evaluator import Evaluator
 from distillset.evaluation.protocol import ResolvedProtocol
 from distillset.evaluation.row import Row
-from distillset.evaluation.subjects import of_set
 from distillset.keys import Key
 from distillset.nets import Network
 from distillset.store import read_tensors
@@ -90,7 +90,7 @@ def read_snapshots(folder: str | Path, synthetic: SyntheticSet) -> dict[int, Syn
 
 
 def trial(
-    bench: Bench,
+    evaluator: Evaluator,
     snapshots: Mapping[int, SyntheticSet],
     artifact: str,
     protocol: ResolvedProtocol,
@@ -106,7 +106,7 @@ def trial(
     diverged: DivergedError | None = None
     for step, snapshot in snapshots.items():
         try:
-            rows[step] = bench.row(of_set(snapshot, f"{artifact} step {step}", protocol), network, repeats)
+            rows[step] = evaluator.row(of_set(snapshot, f"{artifact} step {step}", protocol), network, repeats)
         except DivergedError as error:
             diverged = error
     if diverged and not rows:

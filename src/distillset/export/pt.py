@@ -26,7 +26,7 @@ from distillset.store import write_folder
 
 def write_pt(synthetic: SyntheticSet, out: Path) -> list[str]:
     """Write every layout; the folder appears whole or not at all."""
-    synthetic = synthetic.formed()
+    synthetic = synthetic.unpacked()
     order = torch.sort(synthetic.classes, stable=True).indices
     images, labels = synthetic.images[order].contiguous(), synthetic.classes[order].contiguous()
     method, name = str(synthetic.card.get("method", "unknown")).upper(), synthetic.spec.name.upper().replace("_", "")

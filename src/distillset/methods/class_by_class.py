@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distillset.augment import formed
+from distillset.augment import unpacked
 from distillset.data.sampler import Rows, Sampler
 from distillset.engine import State
 from distillset.keys import Key, fold
@@ -102,4 +102,4 @@ class ClassByClass(Matcher):
 
     def seen(self, images: Tensor, how: How) -> Tensor:
         """What the network sees of synthetic images: their tiles, augmented as their class is. Differentiable."""
-        return self.siamese.apply(formed(images, self.formation), how, self.shown)
+        return self.siamese.apply(unpacked(images, self.formation), how, self.shown)

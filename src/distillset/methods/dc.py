@@ -21,7 +21,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from distillset.augment import formed
+from distillset.augment import unpacked
 from distillset.data.spec import Spec
 from distillset.engine import State, side_by_side
 from distillset.keys import Key
@@ -143,7 +143,7 @@ class GradientMatching(ClassByClass):
         if self._session is None or self._session.states[0] is not state:
             labels = self.task.classes.repeat_interleave(self.shown)
             images = leaves["images"]
-            own = TrainingSet(lambda rows: formed(images, self.method.formation)[rows], labels, key)
+            own = TrainingSet(lambda rows: unpacked(images, self.method.formation)[rows], labels, key)
             self._session = self.trainer.session([state], [own])
         self.trainer.run(self._session, [key("train")])
         return self.task.calibrated(state, key("calibrate").words(self.task.device))

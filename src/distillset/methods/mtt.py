@@ -26,7 +26,7 @@ from torch import Tensor
 from distillset.augment import Augmentation, Crop, Table, assembled
 from distillset.data.spec import Spec
 from distillset.data.whiten import LARGEST
-from distillset.engine import Slopes, State
+from distillset.engine import GradientAndVJP, State
 from distillset.errors import InputError
 from distillset.keys import Key, fold, integers, permutation, words
 from distillset.methods.base import Inputs, Leaf, Leaves, Matcher, Piece, Role, Task
@@ -198,7 +198,7 @@ class TrajectoryMatching(Matcher):
         self.blocks = range(method.segments)
         self.augmentation = Augmentation.parse(method.augment)
         loss = flat_loss(task.network, Layout(task.network))
-        self.slopes = Slopes(task.engine, loss, mixes_images(task.network))
+        self.gradient_and_vjp = GradientAndVJP(task.engine, loss, mixes_images(task.network))
         self.hard = torch.arange(task.spec.classes, device=task.device).repeat_interleave(task.ipc)
         count = len(self.hard)
         size = self.size = min(known(method.batch_syn) or count, count)
@@ -292,7 +292,7 @@ class TrajectoryMatching(Matcher):
         students, first, last = numbers
         labels = leaves["labels"].softmax(1) if "labels" in leaves else self.hard
         found = unroll(
-            self.slopes,
+            self.gradient_and_vjp,
             images,
             labels,
             leaves["lr"],

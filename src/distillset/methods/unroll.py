@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from distillset.augment import Crop, Table
-from distillset.engine import Slopes, pulled_back
+from distillset.engine import GradientAndVJP, pulled_back
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Unrolled:
 
 
 def unroll(
-    slopes: Slopes,
+    gradient_and_vjp: GradientAndVJP,
     images: Tensor,
     labels: Tensor,
     rate: Tensor,
@@ -70,7 +70,7 @@ def unroll(
     """Train a student from ``start`` and compare it with ``target``, both ``[P]``.
 
     Args:
-        slopes: the student's gradients.
+        gradient_and_vjp: the student's gradients.
         images: ``[N, C, H, W]``; left as they are.
         labels: ``int64 [N]`` or probabilities ``[N, classes]``.
         rate: learning rate, ``[1]``, above 0.
@@ -94,8 +94,8 @@ def unroll(
     for batch in batches:
         with torch.no_grad():
             augmented = batch.seen(images[batch.rows])
-        slope, _ = slopes.gradient(states[-1], augmented, labels[batch.rows], weights(batch), full)
-        states.append(states[-1] - rate * slope)
+        gradient, _ = gradient_and_vjp.gradient(states[-1], augmented, labels[batch.rows], weights(batch), full)
+        states.append(states[-1] - rate * gradient)
     kept, distance = len(states), (start - target).square().sum()
     after = states.pop()
     gap = after - target
@@ -108,7 +108,7 @@ def unroll(
     for batch in reversed(batches):
         leaf, augmented = inputs(batch)
         before = states.pop()
-        by_state, by_augmented, by_targets = slopes.product(
+        by_state, by_augmented, by_targets = gradient_and_vjp.product(
             before, augmented.detach(), labels[batch.rows], weights(batch), adjoint, full
         )
         by_images.index_add_(0, batch.rows, pulled_back(by_augmented, augmented, leaf) * -rate)

@@ -83,10 +83,10 @@ def check_twice(network: Network, spec: Spec, method: str) -> None:
         grad(lambda images: _size(grad(loss)(parameters, images).values()))(images)
         leaves = {name: value.clone().requires_grad_() for name, value in parameters.items()}
         value = loss(leaves, images.requires_grad_())
-        slopes = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             value, list(leaves.values()), create_graph=True, allow_unused=True, materialize_grads=True
         )
-        _size(slopes).backward()  # to every leaf: the node that complains lies on no way to the images  # type: ignore[no-untyped-call]
+        _size(gradients).backward()  # to every leaf: the node that complains lies on no way to the images  # type: ignore[no-untyped-call]
     except Exception as error:  # whatever the user's code or a kernel without a derivative raises
         said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise InputError.about(
@@ -95,5 +95,5 @@ def check_twice(network: Network, spec: Spec, method: str) -> None:
         ) from error
 
 
-def _size(slopes: Iterable[Tensor]) -> Tensor:
-    return torch.stack([slope.square().sum() for slope in slopes]).sum()
+def _size(gradients: Iterable[Tensor]) -> Tensor:
+    return torch.stack([gradient.square().sum() for gradient in gradients]).sum()

@@ -25,10 +25,10 @@ from distillset.engine import Compute
 from distillset.engine.hardware import hardware
 from distillset.errors import InputError
 from distillset.evaluation import Ledger, Protocol
-from distillset.evaluation.bench import Bench
+from distillset.evaluation.candidates import Candidate, of_set, of_whole
 from distillset.evaluation.checks import check_fit
+from distillset.evaluation.evaluator import Evaluator
 from distillset.evaluation.protocol import ResolvedProtocol
-from distillset.evaluation.subjects import Subject, of_set, of_whole
 from distillset.keys import Key
 from distillset.machine import Machine
 from distillset.methods import METHODS
@@ -157,11 +157,11 @@ def nas(
             sets[name] = maker.make(whole, ipc, seed, folder / "proxies" / name, watcher)
         if protocol.labels == "hard":
             sets = {name: replace(one, labels=one.classes) for name, one in sets.items()}
-        subjects = [of_set(sets[name], name, short) for name in proxies]
+        candidates = [of_set(sets[name], name, short) for name in proxies]
         search = _Search(folder, whole, held, data.test, long, seed, machine, watcher)
         found = []
         for number, name in enumerate(names, 1):
-            found.append(search.trial(name, configs[name], subjects, repeats, f"{number} of {len(names)}, {name}"))
+            found.append(search.trial(name, configs[name], candidates, repeats, f"{number} of {len(names)}, {name}"))
         result = {
             "settings": settings,
             "versions": versions(),
@@ -203,13 +203,13 @@ class _Search:
         self.everything = of_whole(whole, protocol)
 
     def trial(
-        self, name: str, config: ConvNetConfig, subjects: Sequence[Subject], repeats: int, told: str
+        self, name: str, config: ConvNetConfig, candidates: Sequence[Candidate], repeats: int, told: str
     ) -> dict[str, Any]:
         """A network's fields, and its accuracies and seconds by what it was trained on."""
         network = Network.of(name, self.spec)
         # Benches of a network each: what they compiled goes with them.
-        judge, examination = self._bench(self.held, "nas-proxy"), self._bench(self.test, "nas-whole")
-        rows = {subject.artifact: judge.row(subject, network, repeats) for subject in subjects}
+        judge, examination = self._evaluator(self.held, "nas-proxy"), self._evaluator(self.test, "nas-whole")
+        rows = {candidate.artifact: judge.row(candidate, network, repeats) for candidate in candidates}
         rows["whole"] = examination.row(self.everything, network, repeats)
         parts = ", ".join(f"{on} {row.mean:.2%} in {row.seconds:.0f} s" for on, row in rows.items())
         self.watcher.note(f"{told}: {parts}")
@@ -222,9 +222,9 @@ class _Search:
             "compute": rows["whole"].compute,
         }
 
-    def _bench(self, test: RealSet, purpose: str) -> Bench:
+    def _evaluator(self, test: RealSet, purpose: str) -> Evaluator:
         ledger = Ledger(self.folder / ACCURACIES)
-        return Bench(
+        return Evaluator(
             self.spec,
             test,
             self.seed,

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from distillset.augment import Augmentation, Table
 from distillset.data.real import RealSet
-from distillset.engine import Engine, FlatLoss, Launch, Slopes
+from distillset.engine import Engine, FlatLoss, GradientAndVJP, Launch
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.keys import Key
 from distillset.mesh import Mesh, Solo
@@ -72,7 +72,7 @@ class ExpertTrainer:
     def __init__(self, engine: Engine, module: nn.Module, real: RealSet, setting: ExpertSetting) -> None:
         self.engine, self.module, self.real, self.setting = engine, module, real, setting
         self.layout = Layout(module)
-        self.slopes = Slopes(engine, flat_loss(module, self.layout), mixes_images(module))
+        self.gradient_and_vjp = GradientAndVJP(engine, flat_loss(module, self.layout), mixes_images(module))
         self.drawing = Drawing(engine, Augmentation.parse(setting.augment))
         self.labels = real.labels.to(engine.device)
         self._vector = torch.zeros(self.layout.size, device=engine.device)
@@ -124,11 +124,11 @@ class ExpertTrainer:
         setting, vector, full = self.setting, self._vector, min(self.setting.batch, len(self.real))
         targets = self.labels[rows]
         weights = torch.full((len(rows),), 1 / len(rows), device=images.device)
-        slope, loss = self.slopes.gradient(vector, images, targets, weights, full)
+        gradient, loss = self.gradient_and_vjp.gradient(vector, images, targets, weights, full)
         if setting.sam:
-            ascent = vector + slope * (setting.sam / (slope.norm() + 1e-12))
-            slope, _ = self.slopes.gradient(ascent, images, targets, weights, full)
-        vector.sub_(slope, alpha=setting.lr)
+            ascent = vector + gradient * (setting.sam / (gradient.norm() + 1e-12))
+            gradient, _ = self.gradient_and_vjp.gradient(ascent, images, targets, weights, full)
+        vector.sub_(gradient, alpha=setting.lr)
         self._total += loss * len(rows)
 
 

@@ -74,7 +74,7 @@ def _bends(
     u_bias: Tensor,
     u_scale: Tensor,
     u_shift: Tensor,
-    slopes: Tensor,
+    upstream: Tensor,
     stats: Tensor,
     images: Tensor,
     weights: Tensor,
@@ -84,22 +84,22 @@ def _bends(
     border: int,
     pool: int,
 ) -> tuple[Tensor, ...]:
-    """The gradients of the products of what `first_layer` gives with the four ``u``, in slopes, images, weights, bias
+    """The gradients of the products of what `first_layer` gives with the four ``u``, in upstream, images, weights, bias
     and scale.
     """
-    exact, x = slopes.float(), narrow(images, weights, bias, border)
+    exact, x = upstream.float(), narrow(images, weights, bias, border)
     by_x, _, _ = normed_backward(exact, x, stats, scale, shift, pool)
     u = narrow(images, u_weights, u_bias, border)
-    by_slopes, by_x_again, by_scale = normed_second(u, u_scale, u_shift, exact, x, stats, scale, shift, pool)
+    by_upstream, by_x_again, by_scale = normed_second(u, u_scale, u_shift, exact, x, stats, scale, shift, pool)
     by_images = narrow_images(by_x_again, weights, border) + narrow_images(by_x, u_weights, border)
-    return by_slopes.to(slopes.dtype), by_images, *narrow_weights(images, by_x_again, border), by_scale
+    return by_upstream.to(upstream.dtype), by_images, *narrow_weights(images, by_x_again, border), by_scale
 
 
 class _Layer(torch.autograd.Function):
     @staticmethod
-    def forward(slopes: Tensor, stats: Tensor, images: Tensor, *layer_and_how: Any) -> Any:
+    def forward(upstream: Tensor, stats: Tensor, images: Tensor, *layer_and_how: Any) -> Any:
         *layer, border, pool = layer_and_how
-        return first_layer(slopes, stats, images, layer, border, pool)
+        return first_layer(upstream, stats, images, layer, border, pool)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -109,8 +109,8 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *u: Tensor) -> Any:
-        by_slopes, by_images, by_weights, by_bias, by_scale = applied(Last, _bends, *u, *ctx.saved_tensors, *ctx.how)
-        return by_slopes, None, by_images, by_weights, by_bias, by_scale, None, None, None
+        by_upstream, by_images, by_weights, by_bias, by_scale = applied(Last, _bends, *u, *ctx.saved_tensors, *ctx.how)
+        return by_upstream, None, by_images, by_weights, by_bias, by_scale, None, None, None
 
 
 class _Forward(torch.autograd.Function):
@@ -127,9 +127,11 @@ class _Forward(torch.autograd.Function):
         ctx.save_for_backward(output[1], *tensors)
 
     @staticmethod
-    def backward(ctx: Any, slopes: Tensor, _: Any) -> Any:
-        by_layer = applied(_Layer, slopes, *ctx.saved_tensors, *ctx.how)
-        by_images = applied(Last, _by_images, slopes, *ctx.saved_tensors, *ctx.how) if ctx.needs_input_grad[0] else None
+    def backward(ctx: Any, upstream: Tensor, _: Any) -> Any:
+        by_layer = applied(_Layer, upstream, *ctx.saved_tensors, *ctx.how)
+        by_images = (
+            applied(Last, _by_images, upstream, *ctx.saved_tensors, *ctx.how) if ctx.needs_input_grad[0] else None
+        )
         return by_images, *by_layer, None, None, None, None
 
 
@@ -182,7 +184,7 @@ def first(
 
 
 def _layer_made(
-    slopes: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
+    upstream: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     weights, bias, scale, shift = (tensor.new_empty(tensor.shape) for tensor in layer)
     return weights, bias, scale, shift
@@ -190,33 +192,33 @@ def _layer_made(
 
 @operation(_layer_made)
 def first_layer(
-    slopes: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
+    upstream: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of weights, bias, scale and shift from that of the results."""
-    made = _layer_made(slopes, stats, images, layer, border, pool)
-    stats, slopes = ready(stats, slopes)
-    _run(BY_LAYER, images, layer, stats, slopes, made, border, pool)
+    made = _layer_made(upstream, stats, images, layer, border, pool)
+    stats, upstream = ready(stats, upstream)
+    _run(BY_LAYER, images, layer, stats, upstream, made, border, pool)
     return made
 
 
 def _images_made(
-    slopes: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
+    upstream: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
 ) -> Tensor:
     return resized(images)
 
 
 @operation(_images_made)
 def first_images(
-    slopes: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
+    upstream: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
 ) -> Tensor:
     """The gradient of the images from that of the results."""
-    made = _images_made(slopes, stats, images, layer, border, pool)
-    stats, slopes = ready(stats, slopes)
-    _run(BY_IMAGES, images, layer, stats, slopes, [made], border, pool)
+    made = _images_made(upstream, stats, images, layer, border, pool)
+    stats, upstream = ready(stats, upstream)
+    _run(BY_IMAGES, images, layer, stats, upstream, [made], border, pool)
     return made
 
 
-def _by_images(slopes: Tensor, stats: Tensor, images: Tensor, *layer_and_how: Any) -> Tensor:
+def _by_images(upstream: Tensor, stats: Tensor, images: Tensor, *layer_and_how: Any) -> Tensor:
     *layer, border, pool = layer_and_how
-    found: Tensor = first_images(slopes, stats, images, layer, border, pool)
+    found: Tensor = first_images(upstream, stats, images, layer, border, pool)
     return found

@@ -115,14 +115,14 @@ class Last(torch.autograd.Function):
         pass
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Any) -> Any:
+    def backward(ctx: Any, *upstream: Any) -> Any:
         raise NotImplementedError("third derivatives of instance norm, ReLU and pooling")
 
 
 class _Backward(torch.autograd.Function):
     @staticmethod
-    def forward(slopes: Tensor, images: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, pool: int) -> Any:
-        return normed_backward(slopes, images, stats, scale, shift, pool)
+    def forward(upstream: Tensor, images: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, pool: int) -> Any:
+        return normed_backward(upstream, images, stats, scale, shift, pool)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -132,8 +132,8 @@ class _Backward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, u: Tensor, u_scale: Tensor, u_shift: Tensor) -> Any:
         found = applied(Last, normed_second, u, u_scale, u_shift, *ctx.saved_tensors, ctx.pool)
-        by_slopes, by_images, by_scale = found
-        return by_slopes, by_images, None, by_scale, None, None
+        by_upstream, by_images, by_scale = found
+        return by_upstream, by_images, None, by_scale, None, None
 
 
 class _Forward(torch.autograd.Function):
@@ -149,8 +149,8 @@ class _Forward(torch.autograd.Function):
         ctx.save_for_backward(images, stats, scale, shift)
 
     @staticmethod
-    def backward(ctx: Any, slopes: Tensor, _: Any) -> Any:
-        return *applied(_Backward, slopes, *ctx.saved_tensors, ctx.pool), None, None
+    def backward(ctx: Any, upstream: Tensor, _: Any) -> Any:
+        return *applied(_Backward, upstream, *ctx.saved_tensors, ctx.pool), None, None
 
 
 @opaque
@@ -187,18 +187,18 @@ def normed(images: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: int) 
 
 
 def _backward_made(
-    slopes: Tensor, images: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, pool: int
+    upstream: Tensor, images: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, pool: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     return resized(images), scale.new_empty(scale.shape), scale.new_empty(scale.shape)
 
 
 @operation(_backward_made)
 def normed_backward(
-    slopes: Tensor, images: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, pool: int
+    upstream: Tensor, images: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, pool: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of images, scale and shift from that of the results."""
-    made = _backward_made(slopes, images, stats, scale, shift, pool)
-    _run(BACKWARD, images, ready(slopes, images, stats, scale, shift), made, pool)
+    made = _backward_made(upstream, images, stats, scale, shift, pool)
+    _run(BACKWARD, images, ready(upstream, images, stats, scale, shift), made, pool)
     return made
 
 
@@ -206,14 +206,14 @@ def _second_made(
     u: Tensor,
     u_scale: Tensor,
     u_shift: Tensor,
-    slopes: Tensor,
+    upstream: Tensor,
     images: Tensor,
     stats: Tensor,
     scale: Tensor,
     shift: Tensor,
     pool: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return resized(slopes), resized(images), scale.new_empty(scale.shape)
+    return resized(upstream), resized(images), scale.new_empty(scale.shape)
 
 
 @operation(_second_made)
@@ -221,16 +221,16 @@ def normed_second(
     u: Tensor,
     u_scale: Tensor,
     u_shift: Tensor,
-    slopes: Tensor,
+    upstream: Tensor,
     images: Tensor,
     stats: Tensor,
     scale: Tensor,
     shift: Tensor,
     pool: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of the products of what `normed_backward` gives with ``u, u_scale, u_shift``, in slopes, images and
-    scale.
+    """The gradients of the products of what `normed_backward` gives with ``u, u_scale, u_shift``, in upstream, images
+    and scale.
     """
-    made = _second_made(u, u_scale, u_shift, slopes, images, stats, scale, shift, pool)
-    _run(SECOND, images, ready(u, u_scale, u_shift, slopes, images, stats, scale, shift), made, pool)
+    made = _second_made(u, u_scale, u_shift, upstream, images, stats, scale, shift, pool)
+    _run(SECOND, images, ready(u, u_scale, u_shift, upstream, images, stats, scale, shift), made, pool)
     return made

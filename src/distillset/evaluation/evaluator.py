@@ -16,9 +16,9 @@ from distillset.data.spec import Spec
 from distillset.engine import Compute, Engine, measure
 from distillset.engine.hardware import forget_peak, hardware, peak
 from distillset.errors import DivergedError, InterruptedRun
+from distillset.evaluation.candidates import Candidate
 from distillset.evaluation.ledger import Ledger
 from distillset.evaluation.row import Row
-from distillset.evaluation.subjects import Subject
 from distillset.keys import STREAMS, Key
 from distillset.machine import Machine
 from distillset.mesh import Mesh, Solo
@@ -28,8 +28,8 @@ from distillset.training import Examples, Recipe, Trainer
 from distillset.watch import Watcher
 
 
-class Bench:
-    """Trains networks on subjects and tests them.
+class Evaluator:
+    """Trains networks on candidates and tests them.
 
     Args:
         spec: shape, classes and normalisation of all that is tried.
@@ -58,53 +58,53 @@ class Bench:
         self.mesh, self.watcher = mesh or Solo(), watcher or Watcher()
         self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
 
-    def row(self, subject: Subject, network: Network, repeats: int) -> Row:
-        """``repeats`` networks on a subject; those that diverge are told and counted, and have no part in the mean.
+    def row(self, candidate: Candidate, network: Network, repeats: int) -> Row:
+        """``repeats`` networks on a candidate; those that diverge are told and counted, and have no part in the mean.
 
         Raises:
             DivergedError: all of them did.
             InterruptedRun: the watcher asked to stop.
         """
-        passes = 3.0 * subject.size * (subject.protocol.recipe.epochs + 1) * repeats
+        passes = 3.0 * candidate.size * (candidate.protocol.recipe.epochs + 1) * repeats
         compute = Compute.resolve(self.machine, measure(network.module, self.spec.shape, passes / self.mesh.size))
         found: list[dict[str, float]] = [{} for _ in range(repeats)]
-        trainer = self._trainer(network, subject.protocol.recipe, compute)
+        trainer = self._trainer(network, candidate.protocol.recipe, compute)
         own = list(self.mesh.share(range(repeats)))
-        size = trainer.together(self.spec.shape, subject.size)
+        size = trainer.together(self.spec.shape, candidate.size)
         for group in [own[start : start + size] for start in range(0, len(own), size)]:
-            for i, known in zip(group, self._group(subject, network, compute, trainer, group), strict=True):
+            for i, known in zip(group, self._group(candidate, network, compute, trainer, group), strict=True):
                 if "diverged" in known:
                     told = f"network {i + 1} of {repeats} ({network.title}) diverged and has no accuracy"
-                    self.watcher.note(f"{subject.artifact}: {told}")
+                    self.watcher.note(f"{candidate.artifact}: {told}")
                 else:
-                    self.watcher.network(subject.artifact, i + 1, repeats, known["accuracy"])
+                    self.watcher.network(candidate.artifact, i + 1, repeats, known["accuracy"])
                 found[i] = known
             if self.watcher.stop():
-                raise InterruptedRun(f"stopped between two networks of {subject.artifact}; what a ledger has is kept")
+                raise InterruptedRun(f"stopped between two networks of {candidate.artifact}; what a ledger has is kept")
         found = self._everywhere(found)
         accuracies = tuple(known["accuracy"] for known in found if not known["diverged"])
         if not accuracies:
             raise DivergedError(
-                f"{subject.artifact}: the logits of all {repeats} networks ({network.title}) are not finite after "
-                f"training by protocol {subject.protocol.name} at rate {subject.protocol.recipe.rate:g}; there is no "
-                "accuracy"
+                f"{candidate.artifact}: the logits of all {repeats} networks ({network.title}) are not finite after "
+                f"training by protocol {candidate.protocol.name} at rate {candidate.protocol.recipe.rate:g}; there is "
+                "no accuracy"
             )
         n = len(accuracies)
         return Row(
-            artifact=subject.artifact,
+            artifact=candidate.artifact,
             network=network.title,
-            protocol=subject.protocol.name,
-            labels=subject.protocol.labels,
+            protocol=candidate.protocol.name,
+            labels=candidate.protocol.labels,
             mean=statistics.fmean(accuracies),
             std=statistics.stdev(accuracies) if n > 1 else 0.0,
             n=n,
-            sets=n if subject.redrawn else 1,
-            networks=1 if subject.redrawn else n,
+            sets=n if candidate.redrawn else 1,
+            networks=1 if candidate.redrawn else n,
             accuracies=accuracies,
             seconds=round(sum(known["seconds"] for known in found), 2),
             memory=int(max(known["memory"] for known in found)) or None,
-            bytes=subject.bytes,
-            recipe=asdict(subject.protocol.recipe),
+            bytes=candidate.bytes,
+            recipe=asdict(candidate.protocol.recipe),
             compute=compute.to_json(),
             hardware=hardware(torch.device(compute.device)),
             diverged=repeats - n,
@@ -118,20 +118,20 @@ class Bench:
         return [dict(zip(names, row, strict=True)) for row in table.tolist()]
 
     def _group(
-        self, subject: Subject, network: Network, compute: Compute, trainer: Trainer, group: Sequence[int]
+        self, candidate: Candidate, network: Network, compute: Compute, trainer: Trainer, group: Sequence[int]
     ) -> list[dict[str, float]]:
         """What is known of the networks ``group``; those that are not known yet are trained side by side."""
-        entries = {i: self._entry(subject, network, compute, i) for i in group}
+        entries = {i: self._entry(candidate, network, compute, i) for i in group}
         known = {i: self.ledger.find(entries[i]) for i in group}
         missing = [i for i in group if known[i] is None]
-        for i, new in zip(missing, self._train(subject, network, trainer, missing) if missing else [], strict=True):
+        for i, new in zip(missing, self._train(candidate, network, trainer, missing) if missing else [], strict=True):
             known[i] = new
             if "diverged" not in new:
                 self.ledger.add(entries[i], new)
         return [found for i in group if (found := known[i]) is not None]
 
     def _train(
-        self, subject: Subject, network: Network, trainer: Trainer, group: Sequence[int]
+        self, candidate: Candidate, network: Network, trainer: Trainer, group: Sequence[int]
     ) -> list[dict[str, float]]:
         """Accuracy of each network of ``group`` on its set, its part of the seconds, and the most bytes in use;
         ``diverged`` in place of the accuracy of one that has none.
@@ -139,7 +139,7 @@ class Bench:
         Compiling, which serves all, is in no seconds.
         """
         device = trainer.engine.device
-        sets = [subject.draw(i, device, Key(self.seed)(self.purpose, network.name, i)) for i in group]
+        sets = [candidate.draw(i, device, Key(self.seed)(self.purpose, network.name, i)) for i in group]
 
         def tests(rows: Tensor) -> Tensor:
             return self.test.rows(rows, device)
@@ -152,7 +152,7 @@ class Bench:
         if self.ledger.networks:
             for i, state, accuracy in zip(group, states, accuracies, strict=True):
                 if accuracy is not None:
-                    self._save(self.ledger.networks, subject, network, i, state, accuracy)
+                    self._save(self.ledger.networks, candidate, network, i, state, accuracy)
         seconds = (time.monotonic() - start) / len(group)
         spent = {"seconds": seconds, "memory": float(peak(device))}
         return [{**spent, **({"diverged": 1.0} if a is None else {"accuracy": a})} for a in accuracies]
@@ -164,10 +164,12 @@ class Bench:
         except DivergedError:
             return None
 
-    def _save(self, folder: Path, subject: Subject, network: Network, i: int, state: State, accuracy: float) -> None:
+    def _save(
+        self, folder: Path, candidate: Candidate, network: Network, i: int, state: State, accuracy: float
+    ) -> None:
         title = network.title
         meta = {"network": title, "accuracy": accuracy, "seed": self.seed, "i": i, "spec": self.spec.to_json()}
-        write_tensors(folder / f"{_plain(subject.artifact)}-{_plain(title)}-{i}.safetensors", state, meta)
+        write_tensors(folder / f"{_plain(candidate.artifact)}-{_plain(title)}-{i}.safetensors", state, meta)
 
     def _trainer(self, network: Network, recipe: Recipe, compute: Compute) -> Trainer:
         """Kept, so that what was compiled for one set serves the next."""
@@ -176,15 +178,15 @@ class Bench:
             self._trainers[wanted] = Trainer(Engine(compute, self.watcher), network.module, recipe)
         return self._trainers[wanted]
 
-    def _entry(self, subject: Subject, network: Network, compute: Compute, i: int) -> dict[str, Any]:
+    def _entry(self, candidate: Candidate, network: Network, compute: Compute, i: int) -> dict[str, Any]:
         """All that an accuracy depends on."""
         purpose = {} if self.purpose == "evaluate" else {"purpose": self.purpose}
         return {
-            "set": subject.fingerprint,
+            "set": candidate.fingerprint,
             "test": self.test.fingerprint(),
             "spec": self.spec.to_json(),
             "network": network.name,
-            "recipe": asdict(subject.protocol.recipe),
+            "recipe": asdict(candidate.protocol.recipe),
             "precision": compute.precision,
             "seed": self.seed,
             "i": i,

@@ -15,7 +15,7 @@ from distillset.training import TrainingSet
 
 
 @dataclass(frozen=True)
-class Subject:
+class Candidate:
     """A kind of set under evaluation.
 
     Args:
@@ -42,19 +42,21 @@ def alike(real: RealSet, synthetic: SyntheticSet) -> RealSet:
     return real.normalised(synthetic.spec).whitened(synthetic.whitening)
 
 
-def of_set(synthetic: SyntheticSet, artifact: str, protocol: ResolvedProtocol) -> Subject:
+def of_set(synthetic: SyntheticSet, artifact: str, protocol: ResolvedProtocol) -> Candidate:
     """An artifact, trained on with its own labels, hard or soft."""
-    stored, seen = synthetic.images.nbytes + synthetic.labels.nbytes, synthetic.formed()
+    stored, seen = synthetic.images.nbytes + synthetic.labels.nbytes, synthetic.unpacked()
     images, labels, canvas = seen.images, seen.labels, seen.canvas
     labelled = replace(protocol, labels="hard").at(synthetic.lr, soft=labels.dim() > 1)
 
     def draw(i: int, device: torch.device, key: Key) -> TrainingSet:
         return TrainingSet.held(images.to(device), labels, key, canvas)
 
-    return Subject(artifact, labelled, synthetic.fingerprint(), draw, len(images), stored)
+    return Candidate(artifact, labelled, synthetic.fingerprint(), draw, len(images), stored)
 
 
-def of_random(real: RealSet, ipc: int, seed: int, protocol: ResolvedProtocol, taught: Expert | None = None) -> Subject:
+def of_random(
+    real: RealSet, ipc: int, seed: int, protocol: ResolvedProtocol, taught: Expert | None = None
+) -> Candidate:
     """Random real images, redrawn for every network; with the soft labels of an expert if there is one.
 
     The soft-label random row is the baseline that "A Label is Worth a Thousand Images in Dataset Distillation" (Qin et
@@ -70,8 +72,8 @@ def of_random(real: RealSet, ipc: int, seed: int, protocol: ResolvedProtocol, ta
 
     fingerprint = f"{real.fingerprint()}-{ipc}"
     if taught is None:
-        return Subject("random", protocol, fingerprint, draw, size, 4 * count + 8 * size, redrawn=True)
-    return Subject(
+        return Candidate("random", protocol, fingerprint, draw, size, 4 * count + 8 * size, redrawn=True)
+    return Candidate(
         "soft-random",
         replace(protocol, labels="soft"),
         f"{fingerprint}-{checksum(taught.state)}",
@@ -82,7 +84,7 @@ def of_random(real: RealSet, ipc: int, seed: int, protocol: ResolvedProtocol, ta
     )
 
 
-def of_whole(real: RealSet, protocol: ResolvedProtocol | None = None) -> Subject:
+def of_whole(real: RealSet, protocol: ResolvedProtocol | None = None) -> Candidate:
     """The whole real set, by default under its own protocol."""
     stored = real.images.nbytes + real.labels.nbytes
     protocol = protocol or whole(len(real), real.spec)
@@ -90,4 +92,4 @@ def of_whole(real: RealSet, protocol: ResolvedProtocol | None = None) -> Subject
     def draw(i: int, device: torch.device, key: Key) -> TrainingSet:
         return TrainingSet(lambda rows: real.rows(rows, device), real.labels, key, real.resident(device))
 
-    return Subject("whole", protocol, real.fingerprint(), draw, len(real), stored)
+    return Candidate("whole", protocol, real.fingerprint(), draw, len(real), stored)
