@@ -111,19 +111,6 @@ def sweeps() -> dict[str, Any]:
 
 
 @dataclass
-class Quiet:
-    """Nobody watches the experts."""
-
-    def note(self, line: str) -> None:
-        """Nothing."""
-
-    def epoch(self, epoch: int, epochs: int, loss: float) -> None:
-        """Nothing."""
-
-    def stop(self) -> bool:
-        return False
-
-
 def _timed(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
@@ -141,7 +128,7 @@ def shared_work() -> dict[str, float]:
         place = Path(mesh.agree(scratch))
 
         def experts(count: int) -> None:
-            train_experts(engine, module, real, setting, place / str(count), count, 1, Quiet(), mesh)
+            train_experts(engine, module, real, setting, place / str(count), count, 1, Watcher(), mesh)
 
         experts(2)
         found["experts"] = _timed(lambda: experts(4))

@@ -134,7 +134,7 @@ def test_every_method_learns_there(method: Method, compiled: str) -> None:
 
     found = distill(
         data, method, 2, steps=8, network=toys.NETWORK, machine=Machine("cuda", "fp32", compiled),
-        watcher=Notes(),
+        watcher=Notes(notes),
     )  # fmt: skip
     assert not [note for note in notes if "CUDA graph" in note], "what our own networks do can be captured"
     # The same streams: the same set, but for rounding.

@@ -37,7 +37,11 @@ def test_a_relay_passes_every_event_on(event: str) -> None:
     class Listening(Watcher):
         pass
 
-    setattr(Listening, event, lambda self, *arguments: heard.append(arguments) or "answer")
+    def hear(self: Watcher, *arguments: Any) -> str:
+        heard.append(arguments)
+        return "answer"
+
+    setattr(Listening, event, hear)
     answer = getattr(Relay(Listening()), event)(*EVENTS[event])
     assert heard == [EVENTS[event]]
     assert answer == ("answer" if event in ("stop", "patience") else None)
