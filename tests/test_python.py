@@ -195,8 +195,7 @@ FUNCTIONS: dict[str, Callable[[Any], object]] = {
     "evaluate data": lambda odd: ds.evaluate(CHOSEN, odd, **SHORT),
     **{
         f"evaluate {name}": lambda odd, name=name: ds.evaluate(CHOSEN, DATA, **{**SHORT, name: odd})  # type: ignore[misc]
-        for name in ("artifact", "networks", "protocol", "beside", "seed", "machine",
-                     "ledger", "watcher", "snapshots")
+        for name in ("artifact", "networks", "protocol", "beside", "seed", "machine", "snapshots", "watcher")
     },
     **{
         f"{kind.__name__} {field.name}": lambda odd, kind=kind, field=field: kind(**{field.name: odd})  # type: ignore[misc]
@@ -205,7 +204,7 @@ FUNCTIONS: dict[str, Callable[[Any], object]] = {
     },
     "Snapshots": ds.Snapshots,
     "Snapshots select": lambda odd: ds.Snapshots({0: CHOSEN}, odd),
-    "Ledger": ds.Ledger,
+    "Ledger": ds.Ledger.of,
     "Ledger save_networks": lambda odd: ds.Ledger(None, odd),
     "SyntheticSet.load": ds.SyntheticSet.load,
     "SyntheticSet images": lambda odd: ds.SyntheticSet(odd, CHOSEN.labels, SPEC),

@@ -90,7 +90,7 @@ def test_accuracy_is_logged(
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line.get("accuracy") for line in lines] == [None, 0.625, None]
     assert asked[0]["networks"] == (toys.NETWORK,)
-    assert (asked[0]["repeats"], asked[0]["baseline"]) == (1, False)
+    assert (asked[0]["repeats"], asked[0]["beside"]) == (1, ())
     assert "step 2: accuracy 62.50%" in capsys.readouterr().err
 
 
