@@ -96,7 +96,7 @@ def test_what_does_not_hold_is_named(
     (line,) = shown.err.splitlines()
     assert line.startswith("distillset: error: verify: ")
     with pytest.raises(InputError, match=told):
-        raise InputError(line)
+        raise InputError.about("", line)
 
 
 def test_other_data_do_not_hold(run: Path) -> None:

@@ -33,10 +33,10 @@ class InputError(DistillsetError, ValueError):
 
     exit_code = 2
 
-    def __init__(self, field: str, value: object = None, allowed: str = "") -> None:
+    def __init__(self, field: str, value: object, allowed: str) -> None:
         super().__init__(field, value, allowed)
         self.field, self.value, self.allowed = field, value, allowed
-        self.is_argument = bool(allowed)
+        self.is_argument = True
 
     @classmethod
     def about(cls, thing: object, fault: str) -> Self:
@@ -52,8 +52,6 @@ class InputError(DistillsetError, ValueError):
         return error
 
     def __str__(self) -> str:
-        if not self.allowed:
-            return one_line(self.field)
         if not self.is_argument:
             return one_line(f"{self.field}: {self.allowed}" if self.field else self.allowed)
         value = repr(str(self.value)) if isinstance(self.value, Path) else shown(self.value, LONGEST)

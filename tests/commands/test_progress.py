@@ -82,7 +82,7 @@ def test_an_interruption_that_other_code_loses_is_one_all_the_same() -> None:
         try:
             torch.tensor(Interrupted())
         except ValueError as error:
-            raise InputError(f"damaged ({error})") from None
+            raise InputError.about("a.npz", f"damaged ({error})") from None
 
     with pytest.raises(InterruptedRun, match="the same command goes on"), Terminal(quiet=True):
         read()

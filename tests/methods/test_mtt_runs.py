@@ -159,7 +159,7 @@ def test_sustained_divergence_ends_with_a_diagnosis(tmp_path: Path) -> None:
     method = dataclasses.replace(METHOD, lr_start=1e30)
     told = (
         r"diverged at step 20: 20 updates in a row had a loss above 10 .* and were skipped; learned rate 1e\+30, "
-        r"expert \d from epoch \d to \d; try a smaller --lr-start, --lr-lr, --syn-steps or --lr; .*state is kept"
+        r"expert \d from epoch \d to \d; try a smaller `lr_start`, `lr_lr`, `syn_steps` or `lr`; .*state is kept"
     )
     with pytest.raises(DivergedError, match=told) as caught:
         distil(out, method=method, steps=50)

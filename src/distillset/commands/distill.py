@@ -32,7 +32,8 @@ def add(verbs: Any) -> None:
         group = parser.add_argument_group(f"settings of {name}")
         for setting in settings_of(method):
             told = setting.told().partition(": ")[2].replace("%", "%%")
-            group.add_argument(setting.flag, type=_reader(setting), default=setting.default, metavar="X", help=told)
+            flag = f"--{setting.name.replace('_', '-')}"
+            group.add_argument(flag, type=_reader(setting), default=setting.default, metavar="X", help=told)
         add_machine(parser)
         parser.set_defaults(run=run, method=name)
 

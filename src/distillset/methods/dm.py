@@ -88,7 +88,7 @@ class DistributionMatching(ClassByClass):
         scale = relative_rate(self.method, self.task)
         self.task.watcher.note(
             f"rate {self.method.lr:g} x {scale:.3g}: the pixels move as far in the first step as with convnet "
-            "(--lr-scale 1 takes the rate as it is)"
+            "(`lr_scale=1` takes the rate as it is)"
         )
         return scale
 

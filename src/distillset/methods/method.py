@@ -169,7 +169,7 @@ class Method:
         return replace(self, **changed)
 
     def whitening(self, spec: Spec, ipc: int) -> str:
-        """Whether images are whitened where ``--whiten`` is ``auto``: ``zca`` or ``none``."""
+        """Whether images are whitened where ``whiten`` is ``auto``: ``zca`` or ``none``."""
         return "none"
 
     def images_before(self, real: Sizes) -> float:

@@ -235,7 +235,7 @@ class TrajectoryMatching(Matcher):
         end = start + known(self.method.expert_epochs)
         return (
             f"learned rate {float(leaves['lr']):.3g}, expert {expert} from epoch {start} to {end}; try a smaller "
-            "--lr-start, --lr-lr, --syn-steps or --lr"
+            "`lr_start`, `lr_lr`, `syn_steps` or `lr`"
         )
 
     def segment(self, step: int, key: Key) -> tuple[int, int]:

@@ -90,11 +90,6 @@ class Setting:
     declared: Declared
 
     @property
-    def flag(self) -> str:
-        """``--batch-real`` of ``batch_real``."""
-        return f"--{self.name.replace('_', '-')}"
-
-    @property
     def auto(self) -> bool:
         """Whether the default is left to `Method.resolve`."""
         return self.unresolved(self.default)
@@ -141,7 +136,7 @@ class Setting:
             try:
                 self.declared.check(value)
             except InputError as error:
-                raise InputError(self.name, value, error.allowed or str(error)) from None
+                raise InputError(self.name, value, error.allowed) from None
         return value
 
     def _within(self, value: float) -> bool:
@@ -234,12 +229,12 @@ def read_setting(method: Any, text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     settings = {one.name: one for one in settings_of(method)}
     if not equals:
-        raise InputError("set", text, f"must be NAME=VALUE, such as {next(iter(settings), 'lr')}=1")
+        raise InputError("given", text, f"must be NAME=VALUE, such as {next(iter(settings), 'lr')}=1")
     if name not in settings:
         raise InputError(
-            "set", text, f"{method.name} has no setting {name}{nearest(name, settings)}; it has {', '.join(settings)}"
+            "given", text, f"{method.name} has no setting {name}{nearest(name, settings)}; it has {', '.join(settings)}"
         )
     try:
         return name, settings[name].read(value)
     except ValueError:
-        raise InputError("set", text, f"{name} must be of type {settings[name].kind.__name__}") from None
+        raise InputError("given", text, f"{name} must be of type {settings[name].kind.__name__}") from None
