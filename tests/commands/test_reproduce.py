@@ -48,7 +48,7 @@ def test_presets_as_json_without_results(capsys: pytest.CaptureFixture[str], tmp
         (["reproduce", "dm-cifar10-1", "--set", "outer=3"], "--set outer=3: dm has no setting outer; it has lr, "),
         (["reproduce", "dc-cifar10-1", "--set", "outre=3"], "dc has no setting outre (did you mean outer?)"),
         (["reproduce", "dc-cifar10-1", "--set", "outer=x"], "--set outer=x: outer must be of type int"),
-        (["reproduce", "dc-cifar10-1", "--set", "outer=0"], "--outer 0: must be at least 1"),
+        (["reproduce", "dc-cifar10-1", "--set", "outer=0"], "outer=0: must be at least 1"),
         (["reproduce", "herding-cifar10-1", "--set", "lr=1"], "row herding-cifar10-1 is a selection, which has no"),
         (["reproduce", "--set", "lr=1"], "--set lr=1: name the rows that it is for"),
         (["reproduce", "dm-cifar10-11"], "row dm-cifar10-11: not in the table of presets (did you mean dm-cifar10-1"),
