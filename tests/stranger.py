@@ -10,7 +10,10 @@ from torch import Tensor, nn
 import distillset as ds
 from distillset.augment import GRID, Operation
 from distillset.coresets import Selector
+from distillset.engine import State
+from distillset.methods import Images, Task
 from distillset.nets import Family, Number, Word
+from distillset.presets import Preset
 from distillset.sources.forms import Form
 from distillset.sources.known import Known
 from distillset.sources.raw_arrays import array_split
@@ -92,6 +95,24 @@ class Lines(Tracker):
             file.write(f"{step} {loss}\n")
 
 
+class Means(ds.Method):
+    """Synthetic pixels whose mean is that of the real ones, class by class."""
+
+    name = "means"
+    steps = 3
+    protocol = "brief"
+    second_order = False
+    presets = (Preset("means", "cifar10", 1, 10, 3, "brief", "Nobody, 2026", {"batch_real": 8}),)
+
+    lr: float = ds.setting(0.5, "learning rate of the images", above=0)
+    batch_real: int = ds.setting(16, "real images per class and step", least=1)
+    often: bool = ds.setting(False, "whether to count twice")
+
+    def loss(self, task: Task, network: State, synthetic: Images, real: Images) -> Tensor:
+        distance = synthetic.mean(synthetic.pixels) - real.mean(real.pixels)
+        return distance.square().sum() * (2 if self.often else 1)
+
+
 ROWS: dict[str, tuple[str, str, Any]] = {
     "distillset.selectors": ("outermost", "OUTERMOST", OUTERMOST),
     "distillset.networks": ("flat", "FLAT", FLAT),
@@ -100,5 +121,6 @@ ROWS: dict[str, tuple[str, str, Any]] = {
     "distillset.datasets": ("patterns", "PATTERNS", PATTERNS),
     "distillset.sources": ("pattern-file", "PATTERN_FILE", PATTERN_FILE),
     "distillset.trackers": ("lines", "Lines", Lines),
+    "distillset.methods": ("means", "Means", Means),
 }
 """Group of entry points to a row's name, the object's name here, and the object."""

@@ -16,7 +16,7 @@ from distillset.evaluation import evaluate
 from distillset.keys import Key, fold
 from distillset.nets import Network, canonical
 from distillset.tables import PluginTable, PluginWarning
-from distillset.testing import check_network, check_selector
+from distillset.testing import check_method, check_network, check_selector
 from distillset.training import Recipe
 from tests import stranger, toys
 from tests.commands.test_distill import command
@@ -152,6 +152,31 @@ def test_a_protocol(tmp_path: Path, toy_npz: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.usefixtures("added")
+def test_a_method(tmp_path: Path, toy_npz: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has flags, runs, is evaluated by its own protocol, and stands among the presets with its cost."""
+    check_method("means")
+    assert "means" in helped(capsys, "distill")
+    told = helped(capsys, "distill", "means")
+    assert "--lr X learning rate of the images; must be a finite number above 0 (default 0.5)" in told
+    out, small = tmp_path / "run", ["--ipc", "1", "--network", toys.NETWORK, *EAGER]
+    asked = ["distill", "means", "--data", str(toy_npz), "--out", str(out), "--lr", "0.25", "--often", "true", *small]
+    assert main(asked) == 0
+    card = ds.SyntheticSet.load(out).card
+    assert (card["method"], card["steps"], card["rates"]) == ("means", 3, {"images": 0.25})
+    assert card["settings"].items() >= {"lr": 0.25, "batch_real": 16, "often": True}.items()
+    capsys.readouterr()
+    few = ["--networks", toys.NETWORK, "--repeats", "1", "--beside", "none", "--no-cache", *EAGER]
+    assert main(["evaluate", str(out), *few]) == 0
+    assert "brief: epochs 2" in capsys.readouterr().out
+    assert main(["presets", "--method", "means"]) == 0
+    # Two networks of three passes would be 3 x 10 images x 3 epochs; five are listed. 3 steps of 80 + 30 images.
+    assert re.search(rf"means-cifar10-1 .* {(3 * 110 + 3 * 10 * 3 * 5) / 1e6:.3g} ", capsys.readouterr().out)
+    assert main([*asked[:6], str(tmp_path / "bad"), "--batch-real", "0", *small]) == 2
+    assert "--batch-real 0: must be at least 1" in capsys.readouterr().err
+    assert not (tmp_path / "bad").exists()
+
+
+@pytest.mark.usefixtures("added")
 def test_a_known_data_set() -> None:
     data = ds.load("patterns")
     assert torch.equal(data.train.images, toys.toy().images)
@@ -216,6 +241,9 @@ def test_names_of_others_are_refused() -> None:
         ("distillset.protocols", "auto", "stranger.BRIEF", "has a meaning of its own"),
         ("distillset.datasets", "x", "Form", "needed is an object of Known"),
         ("distillset.sources", "x", "Known", "needed is an object of Form"),
+        ("distillset.methods", "x", "object", r"needed is a class derived from distillset\.Method"),
+        ("distillset.methods", "x", "stranger.Means", "needed is its own name, 'means'"),
+        ("distillset.methods", "x", "type('X', (ds.Method,), {'name': 'x'})", "has neither loss.. nor prepare"),
         ("distillset.trackers", "x", "object", "needed is a class derived from Tracker"),
     ],
 )
@@ -223,6 +251,7 @@ def test_a_row_of_the_wrong_kind(
     group: str, name: str, row: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = f"""
+import distillset as ds
 from distillset.augment import COLOR, GRID, Operation
 from distillset.nets import Family
 from distillset.sources.forms import Form

@@ -19,6 +19,7 @@ from distillset.coresets import SELECTORS
 from distillset.engine import Compute, Work, compiler, has_bf16
 from distillset.engine.hardware import processor
 from distillset.evaluation import PROTOCOLS
+from distillset.methods import METHODS
 from distillset.nets import NETWORKS
 from distillset.sources.forms import FORMS
 from distillset.sources.known import KNOWN
@@ -28,7 +29,7 @@ from distillset.trackers import TRACKERS
 
 PACKAGES = ("distillset", "torch", "numpy", "safetensors", "datasets", "scikit-learn", "pillow", "tqdm")
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-TABLES: tuple[PluginTable[Any], ...] = (NETWORKS, SELECTORS, OPERATIONS, PROTOCOLS, KNOWN, FORMS, TRACKERS)
+TABLES: tuple[PluginTable[Any], ...] = (NETWORKS, SELECTORS, OPERATIONS, PROTOCOLS, KNOWN, FORMS, TRACKERS, METHODS)
 """What other packages can add to."""
 PUBLISHED = Work(flops=5.8e15, numbers=3.2e13)
 """DM on CIFAR-10 at 10 images a class: 20,000 steps of 2,560 real and 100 synthetic images, 0.1 GFLOP each way."""

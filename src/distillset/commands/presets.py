@@ -8,7 +8,8 @@ from typing import Any
 
 from distillset.errors import InputError
 from distillset.evaluation import PROTOCOLS
-from distillset.presets import PRESETS, Preset, improvements
+from distillset.methods import known_presets
+from distillset.presets import Preset, improvements
 from distillset.reproduction import Results
 from distillset.reproduction.cost import passes
 from distillset.reproduction.record import ours, percent
@@ -30,7 +31,7 @@ def add(verbs: Any) -> None:
 
 
 def _values(field: str) -> list[str]:
-    return list(dict.fromkeys(getattr(preset, field) for preset in PRESETS.values()))
+    return list(dict.fromkeys(getattr(preset, field) for preset in known_presets().values()))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(flag, wanted, f"no preset has it; choose one of {', '.join(_values(flag))}")
     chosen = [
         preset
-        for preset in PRESETS.values()
+        for preset in known_presets().values()
         if options.method in (None, preset.method) and options.data in (None, preset.data)
     ]
     results = Results(options.results)

@@ -10,12 +10,32 @@ from distillset.methods.images import Images
 from distillset.methods.method import AUGMENT, BATCH_REAL, FORMATION, MOMENTUM, Method, Sizes, check_strategy, resolved
 from distillset.methods.mtt import MTT
 from distillset.methods.settings import Setting, read_setting, setting, settings_of
-from distillset.tables import PluginTable, subclass_of
+from distillset.presets import PRESETS, Preset
+from distillset.tables import PluginTable
+
+
+
+def _check_row(name: str, row: Any) -> str | None:
+    """What is wrong with a method of another package, to be called ``name``; None where nothing is."""
+    if not (isinstance(row, type) and issubclass(row, Method)):
+        return "needed is a class derived from distillset.Method"
+    try:
+        row()
+    except InputError as error:
+        return f"it cannot be used: {error}"
+    return None if row.name == name else f"needed is its own name, {row.name!r}"
+
 
 METHODS: PluginTable[type[Method]] = PluginTable(
-    "method", "distillset.methods", {"dc": DC, "dsa": DSA, "dm": DM, "mtt": MTT}, subclass_of(Method)
+    "method", "distillset.methods", {"dc": DC, "dsa": DSA, "dm": DM, "mtt": MTT}, _check_row
 )
 """Name to class; other packages add theirs by an entry point."""
+
+
+def known_presets() -> dict[str, Preset]:
+    """The presets of the library, and those that methods of other packages bring."""
+    brought = [preset for method in METHODS.loaded().values() for preset in method.presets]
+    return {**PRESETS, **{preset.name: preset for preset in brought}}
 
 
 def method_of(value: Any) -> Method:
@@ -59,6 +79,7 @@ __all__ = [
     "Sizes",
     "Task",
     "check_strategy",
+    "known_presets",
     "method_of",
     "read_setting",
     "resolved",

@@ -8,8 +8,8 @@ from typing import Any
 from distillset.coresets import SELECTORS
 from distillset.errors import InputError, nearest
 from distillset.evaluation import PROTOCOLS
-from distillset.methods import METHODS, read_setting, settings_of
-from distillset.presets import PRESETS, Preset, improvements
+from distillset.methods import METHODS, known_presets, read_setting, settings_of
+from distillset.presets import Preset, improvements
 from distillset.reproduction.cost import passes
 
 
@@ -127,14 +127,15 @@ def choose(
         return [plan(preset, networks, steps, ours, improved, given) for preset in presets]
     if given:
         raise InputError("given", given[0], "name the rows that it is for")
-    plans = [plan(preset, networks, steps, ours, improved) for preset in PRESETS.values() if available(preset)]
+    plans = [plan(preset, networks, steps, ours, improved) for preset in known_presets().values() if available(preset)]
     return sorted(plans, key=lambda one: (one.preset.published is None, one.passes))
 
 
 def _row(name: str) -> Preset:
-    preset = PRESETS.get(name)
+    presets = known_presets()
+    preset = presets.get(name)
     if preset is None:
-        raise InputError.about(f"row {name}", f"not in the table of presets{nearest(name, PRESETS)}")
+        raise InputError.about(f"row {name}", f"not in the table of presets{nearest(name, presets)}")
     if not available(preset):
         raise InputError.about(f"row {name}", "this version has no method or protocol for it")
     return preset

@@ -9,8 +9,8 @@ from distillset.data.card import COUNT, OBJECT, POSITIVE, SECONDS, TEXT, TRUTH, 
 from distillset.data.rows import check_rows
 from distillset.data.synthetic import versions
 from distillset.errors import InputError, shown
-from distillset.methods import METHODS, settings_of
-from distillset.presets import PRESETS, Preset
+from distillset.methods import METHODS, known_presets, settings_of
+from distillset.presets import Preset
 from distillset.store import read_json, write_sealed
 
 PUBLISHED = "convnet"
@@ -63,7 +63,7 @@ def result_of(
         commit: of the source it was measured with, where that is known.
     """
     data = card["spec"]["name"]
-    preset = PRESETS.get(f"{card['method']}-{data}-{card['ipc']}") if preset is None else preset
+    preset = known_presets().get(f"{card['method']}-{data}-{card['ipc']}") if preset is None else preset
     paper = preset.published if preset else None
     metrics = card.get("metrics", {})
     named = [
