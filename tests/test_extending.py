@@ -171,7 +171,7 @@ def test_a_method(tmp_path: Path, toy_npz: Path, capsys: pytest.CaptureFixture[s
     assert main(["presets", "--method", "means"]) == 0
     # Two networks of three passes would be 3 x 10 images x 3 epochs; five are listed. 3 steps of 80 + 30 images.
     assert re.search(rf"means-cifar10-1 .* {(3 * 110 + 3 * 10 * 3 * 5) / 1e6:.3g} ", capsys.readouterr().out)
-    assert main([*asked[:6], str(tmp_path / "bad"), "--batch-real", "0", *small]) == 2
+    assert main([*asked[:5], str(tmp_path / "bad"), "--batch-real", "0", *small]) == 2
     assert "--batch-real 0: must be at least 1" in capsys.readouterr().err
     assert not (tmp_path / "bad").exists()
 

@@ -14,7 +14,6 @@ from distillset.presets import PRESETS, Preset
 from distillset.tables import PluginTable
 
 
-
 def _check_row(name: str, row: Any) -> str | None:
     """What is wrong with a method of another package, to be called ``name``; None where nothing is."""
     if not (isinstance(row, type) and issubclass(row, Method)):
