@@ -91,7 +91,7 @@ def distill(
     ipc, seed = whole("ipc", ipc, 1), whole("seed", seed)
     steps = whole("steps", method.steps if steps is None else steps, 0)
     record = Record() if record is None else record
-    of_kind("record", record, Record, "a Record")
+    of_kind("record", record, Record, "a Record, or None")
     data = given(data, watcher)
     real = data.train
     net = Network.of(network, real.spec)

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distillset.data.whiten import EPS, Whitening, check_size
+from distillset.distillation.whitening import chosen
 from distillset.errors import InputError
+from distillset.methods import DM
 from tests import toys
 
 
@@ -95,6 +97,22 @@ def test_sizes() -> None:
     check_size(3 * 64 * 64, True)
     with pytest.raises(InputError, match="at least 2"):
         Whitening.fit(torch.zeros(1, 1, 2, 2, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    ("whiten", "size", "name"),
+    [("auto", 64, "none"), ("none", 64, "none"), ("zca", 32, "zca"), ("zca-large", 64, "zca")],
+)
+def test_large_images_are_whitened_where_that_is_said(whiten: str, size: int, name: str) -> None:
+    assert chosen(whiten, DM(), toys.spec_of(3, size, size), 1) == name
+
+
+def test_what_cannot_be_whitened_is_named() -> None:
+    spec = toys.spec_of(3, 64, 64)
+    with pytest.raises(InputError, match=r"whiten='zca': images of 12,288 numbers .* more with `whiten='zca-large'`"):
+        chosen("zca", DM(), spec, 1)
+    with pytest.raises(InputError, match="whiten='pca': choose auto, none, zca, zca-large"):
+        chosen("pca", DM(), spec, 1)
 
 
 def test_halves_do_not_make_a_whole() -> None:

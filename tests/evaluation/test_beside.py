@@ -56,6 +56,13 @@ def test_soft_random_is_random_with_the_expert_s_labels(small_expert: Expert, fi
         torch.testing.assert_close(soft.labels.sum(1), torch.ones(6))
 
 
+@pytest.mark.usefixtures("fits", "small_expert")
+def test_rows_stand_in_the_order_of_the_names() -> None:
+    rows = run(repeats=1, beside=("whole", "soft-random", "random", "whole"))
+    assert [row.artifact for row in rows] == ["synthetic", "whole", "soft-random", "random"]
+    assert [row.artifact for row in run(repeats=1, beside=["whole"])] == ["synthetic", "whole"]
+
+
 def test_another_expert_is_another_baseline(small_expert: Expert, fits: list[Fitted], tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger")
     run(repeats=1, beside=("random", "soft-random"), ledger=ledger)

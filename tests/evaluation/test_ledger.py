@@ -48,3 +48,16 @@ def test_memory_is_kept_where_it_was_measured(tmp_path: Path) -> None:
     book = Ledger(tmp_path)
     book.add(ENTRY, {**FOUND, "memory": 5e8})
     assert book.find(ENTRY) == {**FOUND, "memory": 5e8}
+
+
+def test_a_ledger_that_keeps_nothing(tmp_path: Path) -> None:
+    book = Ledger(None)
+    book.add(ENTRY, FOUND)
+    assert book.find(ENTRY) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_networks_are_kept_no_accuracy_is_known(tmp_path: Path) -> None:
+    Ledger(tmp_path).add(ENTRY, FOUND)
+    assert Ledger(tmp_path).find(ENTRY) == FOUND
+    assert Ledger(tmp_path, tmp_path / "networks").find(ENTRY) is None

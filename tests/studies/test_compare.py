@@ -120,6 +120,12 @@ def test_under_one_protocol_with_one_random_row() -> None:
     assert record["differences"][0]["significant"] in (True, False)
 
 
+def test_the_whole_set_stands_beside_once() -> None:
+    two = {"good": GOOD, "one": select(DATA, "random", 1)}
+    found = run(two, protocol=Protocol(epochs=0), repeats=2, beside=("random", "whole"))
+    assert [row.artifact for row in found.rows] == ["good", "random-3", "whole", "one", "random-1"]
+
+
 def test_sets_of_other_sizes_have_random_rows_of_their_own() -> None:
     found = run({"good": GOOD, "one": select(DATA, "random", 1)}, protocol=Protocol(epochs=2), repeats=2)
     assert [row.artifact for row in found.rows] == ["good", "random-3", "one", "random-1"]

@@ -140,7 +140,8 @@ def python(arena: Arena, draw: random.Random) -> Attack:
     data = distillset.load(toy, watcher=Watcher())
     made = SyntheticSet.load(arena.input("run"))
     images, labels = toys.pixels((3, 3))
-    quick: dict[str, Any] = {"network": toys.NETWORK, "snapshots": 0, "steps": 1, "machine": toys.EAGER}
+    record = distillset.Record(snapshots=0)
+    quick: dict[str, Any] = {"network": toys.NETWORK, "record": record, "steps": 1, "machine": toys.EAGER}
     few: dict[str, Any] = {
         "networks": (toys.NETWORK,),
         "repeats": 1,
@@ -149,9 +150,10 @@ def python(arena: Arena, draw: random.Random) -> Attack:
         "machine": toys.EAGER,
     }
     method = distillset.DM(batch_real=4)
-    name = draw.choice(("seed", "network", "init", "whiten", "machine", "snapshots", "out"))
-    rated = draw.choice(("networks", "repeats", "protocol", "epochs", "augment", "select", "seed", "machine"))
-    asked = draw.choice([field.name for field in dataclasses.fields(distillset.Machine)])
+    name = draw.choice(("seed", "network", "init", "whiten", "machine", "record", "out"))
+    rated = draw.choice(("networks", "repeats", "protocol", "beside", "snapshots", "seed", "machine"))
+    kind = draw.choice((distillset.Machine, distillset.Protocol, distillset.Record))
+    asked = draw.choice([field.name for field in dataclasses.fields(kind)])
     field = draw.choice([field.name for field in dataclasses.fields(distillset.DM)])
     what = draw.choice(
         (
@@ -162,7 +164,7 @@ def python(arena: Arena, draw: random.Random) -> Attack:
             name,
             f"rate {rated}",
             "method",
-            "machine",
+            "value",
             "set",
             "spec",
             "selector",
@@ -182,7 +184,7 @@ def python(arena: Arena, draw: random.Random) -> Attack:
         name: lambda: distillset.distill(data, method, 1, **{**quick, name: value}),
         f"rate {rated}": lambda: distillset.evaluate(made, data, **{**few, rated: value}),
         "method": lambda: distillset.distill(data, distillset.DM(**{field: value}), 1, **quick),
-        "machine": lambda: distillset.select(data, "random", 1, machine=distillset.Machine(**{asked: value})),
+        "value": lambda: kind(**{asked: value}),
         "set": lambda: dataclasses.replace(made, **{draw.choice(("images", "labels", "lr", "formation")): value}),
         "spec": lambda: Spec.from_json({**made.spec.to_json(), draw.choice(sorted(made.spec.to_json())): value}),
         "selector": lambda: distillset.select(
