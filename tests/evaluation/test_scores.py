@@ -45,7 +45,7 @@ def test_the_ends_of_the_scale() -> None:
 @pytest.mark.parametrize("value", [48.9, -0.1, float("nan")])
 def test_percentages_are_refused(field: str, value: float) -> None:
     given = {"whole_hard": 0.8, "set_hard": 0.4, "set_any": 0.5, "random_any": 0.3, field: value}
-    with pytest.raises(InputError, match=f"{field} .*: must be a fraction"):
+    with pytest.raises(InputError, match=f"{field}=.*: must be a fraction"):
         LabelScore(**given)
 
 

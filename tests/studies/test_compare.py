@@ -134,8 +134,8 @@ def test_sets_of_other_sizes_have_random_rows_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("artifacts", "changes", "told"),
     [
-        ({}, {}, "no artifact"),
-        ({"good": GOOD}, {"repeats": 1}, "--repeats 1: must be at least 2"),
+        ({}, {}, "artifacts={}: name at least one"),
+        ({"good": GOOD}, {"repeats": 1}, "repeats=1: must be at least 2"),
         ({"good": GOOD}, {"networks": ("Z",)}, "pool 'Z'"),
         ({"good": GOOD, "grey": select(toys.toy(shape=(1, 8, 8)), "random", 1)}, {}, "do not fit"),
     ],
