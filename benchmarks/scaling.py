@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -110,7 +109,6 @@ def sweeps() -> dict[str, Any]:
 # --- ranks -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass
 def _timed(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
