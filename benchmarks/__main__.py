@@ -46,7 +46,7 @@ def main() -> int:
         if case == "expert":
             row["state_bytes"] = state_bytes()
         print(
-            f"{case}: {row['fast_s']} s against {row['textbook_s']} s a step, {row['ratio']} times faster "
+            f"{case}: {row['fast_s']} s against {row['textbook_s']} s per step, {row['ratio']} times faster "
             f"({row['ratio_min']} to {row['ratio_max']}); peak {row.get('fast_mb', '-')} MB against "
             f"{row.get('textbook_mb', '-')} MB",
             flush=True,

@@ -1,5 +1,5 @@
-"""What is timed, at CIFAR-10's shape: steps of DM and DC with 256 real images a class, of MTT (50 student steps at 1
-image a class, 10 and 20 at 10 images a class), an expert's epoch over 2,048 images, a step of an evaluation; and five
+"""What is timed, at CIFAR-10's shape: steps of DM and DC with 256 real images per class, of MTT (50 student steps at 1
+image per class, 10 and 20 at 10), an expert's epoch over 2,048 images, a step of an evaluation; and five
 networks of an evaluation beside the library's own training of one after the other.
 """
 
@@ -200,7 +200,7 @@ def one_by_one() -> Callable[[int], object]:
 
 DC_1 = DC(batch_real=BATCH, outer=1, inner=1)
 DC_10 = DC(batch_real=BATCH, outer=2, inner=50)
-"""The published loops; at 10 images a class two of ten updates, with the training between them."""
+"""The published loops; at 10 images per class two of ten updates, with the training between them."""
 
 CASES: dict[str, tuple[Callable[[int, Callable[[], object]], None], Callable[[], Callable[[int], object]]]] = {
     "dm": (partial(distil, DM(batch_real=BATCH), IPC), textbook_dm),

@@ -1,6 +1,6 @@
 """``python -m benchmarks.gpu``: what a step takes on a GPU, case by case.
 
-Random pixels in CIFAR-10's shape, 256 real images a class, ConvNet-3, bf16, compiled. Every case runs in a process of
+Random pixels in CIFAR-10's shape, 256 real images per class, ConvNet-3, bf16, compiled. Every case runs in a process of
 its own: first all at once, so that what they compile is there, then each alone. A step is timed as a run has it, its
 random numbers, reading and logging included: from one reading of the device to another, after the graphs are captured.
 """
@@ -159,7 +159,7 @@ CASES: dict[str, Case] = {
     "evaluation-500": Case(evaluation(500, 1), 20),
     "expert": Case(expert, 5, 0.210),
 }
-"""Name to what is timed: seconds a step, of all epochs of an evaluation, or of an epoch of an expert."""
+"""Name to what is timed: seconds per step, of all epochs of an evaluation, or of an epoch of an expert."""
 
 
 def measured(name: str, images: int, steps: int, device: str) -> dict[str, Any]:

@@ -83,13 +83,13 @@ def measured(source: str, ipc: int, network: str) -> dict[str, Any]:
 
 
 def large() -> dict[str, Any]:
-    """Runs over the folder of 100,000 files: while it is decoded, once it is cached, and with 50 images a class."""
+    """Runs over the folder of 100,000 files: while it is decoded, once it is cached, and with 50 images per class."""
     found: dict[str, Any] = {"files": CLASSES * EACH, "classes": CLASSES, "size": SIZE}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "folder"
         write_folder(folder)
         environment = {**os.environ, "DISTILLSET_CACHE": str(Path(scratch) / "cache")}
-        for name, ipc in (("decoded", 1), ("cached", 1), ("cached, 50 a class", 50)):
+        for name, ipc in (("decoded", 1), ("cached", 1), ("cached, 50 per class", 50)):
             command = [sys.executable, "-m", "benchmarks.large", str(folder), str(ipc), NARROW]
             told = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
             found[name] = json.loads(told.splitlines()[-1])

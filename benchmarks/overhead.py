@@ -1,6 +1,6 @@
 """``python -m benchmarks.overhead``: what a step of DM takes where the network costs next to nothing.
 
-`ConvNetD1W4`, 16x16 pixels, 4 real images a class, one synthetic, eager, fp32, one thread: what is left is drawing,
+`ConvNetD1W4`, 16x16 pixels, 4 real images per class, one synthetic, eager, fp32, one thread: what is left is drawing,
 augmenting, handing over and logging. In processor time, which other processes hardly change. Of many classes even this
 network takes time; it is measured by itself, and what the step takes above it is the overhead.
 """
@@ -34,7 +34,7 @@ class Times(Watcher):
 
 
 def a_set(classes: int) -> RealSet:
-    """Random pixels, `EACH` images a class."""
+    """Random pixels, `EACH` images per class."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (classes * EACH, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
     spec = Spec("overhead", 3, SIZE, SIZE, tuple(map(str, range(classes))), (0.5,) * 3, (0.25,) * 3)

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.scaling``: seconds a step against classes, images a class, image size and ranks, in one run.
+"""``python -m benchmarks.scaling``: seconds per step by classes, images per class, image size and ranks, in one run.
 
 Give it idle cores: two ranks of a thread are compared with one process of two. With ``--large`` instead: data larger
 than memory and large synthetic sets, see `benchmarks.large`.
@@ -41,7 +41,7 @@ SWEEPS: dict[str, list[tuple[int, int, int]]] = {
     "images per class": [(10, 1, 32), (10, 10, 32), (10, 50, 32)],
     "image size": [(10, 1, 32), (10, 1, 64), (10, 1, 128), (10, 1, 256)],
 }
-"""(classes, images a class, size) of each point."""
+"""(classes, images per class, size) of each point."""
 
 RANKS: dict[str, Method] = {
     "dm": DM(batch_real=64),
@@ -74,14 +74,14 @@ class Steps(Watcher):
 
 
 def seconds(method: Method, real: RealSet, ipc: int, network: str, steps: int) -> float:
-    """Seconds a step of a real run of the library."""
+    """Seconds per step of a real run of the library."""
     watcher = Steps()
     distill(real, method, ipc, steps=steps + 1, network=network, init="noise", watcher=watcher, machine=EAGER)
     return watcher.least
 
 
 def sweeps() -> dict[str, Any]:
-    """Seconds a step of each method at every point, and those by unit of work beside those of the first point."""
+    """Seconds per step of each method at every point, and those by unit of work beside those of the first point."""
     found: dict[str, Any] = {}
     known: dict[tuple[str, int, int, int], float] = {}
     for method in METHODS.values():
@@ -97,7 +97,8 @@ def sweeps() -> dict[str, Any]:
                     known[point] = seconds(method, real, ipc, NARROW, steps)
                 work = method.images_per_step(real, ipc) * size**2
                 rows.append({"classes": classes, "ipc": ipc, "size": size, "seconds": known[point], "work": work})
-                print(f"{sweep}: {name}, {classes} classes, {ipc} a class, {size}x{size}: {known[point]:.3g} s a step")
+                where = f"{classes} classes, {ipc} per class, {size}x{size}"
+                print(f"{sweep}: {name}, {where}: {known[point]:.3g} s per step")
             first = rows[0]["seconds"] / rows[0]["work"]
             for row in rows:
                 row["by_work"] = round(row["seconds"] / row["work"] / first, 3)
@@ -176,7 +177,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
             (line,) = axes.loglog(x, [row["seconds"] for row in rows], "o-", label=name)
             first = rows[0]["seconds"] / rows[0]["work"]
             axes.loglog(x, [first * row["work"] for row in rows], ":", color=line.get_color())
-        axes.set(xlabel=sweep, ylabel="seconds a step")
+        axes.set(xlabel=sweep, ylabel="seconds per step")
         axes.set_xticks(x, [str(value) for value in x], minor=False)
         axes.set_xticks([], minor=True)
         axes.legend()

@@ -1,4 +1,4 @@
-"""Learning classes as they arrive, with a memory of a few images a class: chosen at random, or distilled.
+"""Learning classes as they arrive, with a memory of a few images per class: chosen at random, or distilled.
 
     python examples/continual_learning.py
 

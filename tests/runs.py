@@ -43,7 +43,7 @@ class Recorder(Watcher):
 
 
 class Counting(Method):
-    """Known gradients: two updates a step, of three terms whose pixels have the gradients 1, 2 and 3."""
+    """Known gradients: two updates per step, of three terms whose pixels have the gradients 1, 2 and 3."""
 
     name = "counting"
     steps = 1

@@ -88,7 +88,7 @@ PATTERN_FILE = Form(_is_patterns, lambda path: _splits(str(path)), (".patterns",
 
 
 class Lines(Tracker):
-    """A line a step in a file of the run's folder."""
+    """A line per step in a file of the run's folder."""
 
     def step(self, step: int, steps: int, loss: float) -> None:
         with (self.out / "lines.txt").open("a") as file:

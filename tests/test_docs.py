@@ -52,7 +52,7 @@ def commands(text: str) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two images a class and split of what CIFAR-10 is shaped like."""
+    """Two images per class and split of what CIFAR-10 is shaped like."""
     folder = tmp_path_factory.mktemp("data")
     for part, seed in (("train", 0), ("test", 1)):
         real = toys.toy([2] * 10, (3, 32, 32), seed)

@@ -59,7 +59,7 @@ def test_one_kmeans_centre_is_the_mean() -> None:
 
 
 def test_kmeans_finds_the_clusters() -> None:
-    # Two tight clusters a class, at 40 and 200 in class 0, at 80 and 160 in class 1.
+    # Two tight clusters per class, at 40 and 200 in class 0, at 80 and 160 in class 1.
     values = torch.tensor([40] * 6 + [200] * 3 + [80] * 4 + [160] * 4)
     images = values.view(-1, 1, 1, 1).expand(-1, 1, 8, 8).to(torch.uint8)
     labels = torch.tensor([0] * 9 + [1] * 8)

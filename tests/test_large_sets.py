@@ -1,4 +1,4 @@
-"""Many classes, many images a class, large images: small versions of what `benchmarks` measures at full size."""
+"""Many classes, many images per class, large images: small versions of what `benchmarks` measures at full size."""
 
 import time
 from dataclasses import replace

@@ -56,7 +56,7 @@ class StopAt(Recorder):
 
 @pytest.mark.parametrize("call", [4, 5, 6])
 def test_a_run_stopped_within_an_episode_does_that_episode_again(tmp_path: Path, call: int) -> None:
-    """Three updates an episode: asked between them, and after the last. Calls 4 to 6 are in the second episode."""
+    """Three updates per episode: asked between them, and after the last. Calls 4 to 6 are in the second episode."""
     method = DSA(batch_real=6, outer=3, inner=1)
     distil(tmp_path / "whole", method=method)
     out, whole_episodes = tmp_path / "run", 2 if call == 6 else 1

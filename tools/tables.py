@@ -64,7 +64,7 @@ def _megabytes(row: Mapping[str, Any]) -> str:
 
 
 def ablated(folder: Path) -> str:
-    """The tables of ablations, a folder a row of presets: what each improvement adds to the published setting."""
+    """The tables of ablations, a folder per row of presets: what each improvement adds to the published setting."""
     told = []
     for row, preset in PRESETS.items():
         results, names = Results(folder / row), variants(preset, 1)

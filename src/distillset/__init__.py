@@ -1,4 +1,4 @@
-"""distillset: learn a few synthetic images a class, so that a network trained on them alone tests almost as well.
+"""distillset: learn a few synthetic images per class, so that a network trained on them alone tests almost as well.
 
 >>> import distillset as ds
 >>> data = ds.load("digits")  # doctest: +SKIP

@@ -55,7 +55,7 @@ def test_it_trains_what_is_needed_and_says_where(
 
 def test_only_reachable_epochs_are_kept_unless_asked(toy_npz: Path, tmp_path: Path) -> None:
     for more, last in (
-        (["--ipc", "1", "--epochs", "50"], 3),  # the setting of CIFAR-10 at 1 image a class: 4 states, not 51
+        (["--ipc", "1", "--epochs", "50"], 3),  # the setting of CIFAR-10 at 1 image per class: 4 states, not 51
         (["--ipc", "1"], 3),
         (["--ipc", "1", "--epochs", "2"], 2),
         (["--ipc", "1", "--epochs", "5", "--keep", "all"], 5),

@@ -58,7 +58,7 @@ def test_what_is_on_disk(whole: Path) -> None:
     assert card["fingerprint"] == small().fingerprint()
     assert set(card["versions"]) == {"distillset", "torch"}
     page = (whole / "README.md").read_text()
-    assert "method `dm`, 2 images a class, from `somewhere`" in page
+    assert "method `dm`, 2 images per class, from `somewhere`" in page
     assert "cat, dog" in page
 
 

@@ -148,7 +148,7 @@ def test_a_single_image_too_much_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("name", METHODS)
 def test_no_call_sees_more_images_than_the_budget_allows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With more synthetic images a class than that, too."""
+    """With more synthetic images per class than that, too."""
     expected = run(METHODS[name])
     thirst(monkeypatch, 10**9)
     each = (10 if name == "dm" else 32) * (3 * 512 + 128 + 3)

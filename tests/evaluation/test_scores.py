@@ -15,7 +15,7 @@ def row(artifact: str, mean: float, labels: str = "hard", augmentation: str = "c
 
 
 def test_published_figures_in_fractions() -> None:
-    """DM on CIFAR-10 at 10 images a class: whole 84.8, set 48.9, random 26.0 (hard labels throughout).
+    """DM on CIFAR-10 at 10 images per class: whole 84.8, set 48.9, random 26.0 (hard labels throughout).
 
     HLR 0.359, IOR 0.229, alpha (0.229 - 0.359) / 2 = -0.065, LRS (0.93707 - 0.36788) / 2.35040 = 0.24217.
     """

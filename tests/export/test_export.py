@@ -29,7 +29,7 @@ NAMES = ("cat", "a/../../b", "<script>dog `|`")
 
 
 def make(soft: bool = False, channels: int = 3, names: tuple[str, ...] = NAMES) -> SyntheticSet:
-    """Two images a class around the middle of what a picture holds, so that nothing is clipped."""
+    """Two images per class around the middle of what a picture holds, so that nothing is clipped."""
     spec = Spec("toy", channels, 8, 6, names, (0.5,) * channels, (0.25,) * channels)
     images = torch.rand(6, channels, 8, 6, generator=torch.Generator().manual_seed(3)) * 3 - 1.5
     labels = torch.arange(3).repeat_interleave(2)

@@ -130,7 +130,7 @@ def test_a_network_that_an_image_of_does_not_fit(few: Callable[..., None]) -> No
 
 
 def test_a_large_image_is_measured_by_its_shapes() -> None:
-    """The same numbers a pixel as of a small one, and no gigabyte is taken."""
+    """The same numbers per pixel as of a small one, and no gigabyte is taken."""
     small, large = toys.spec_of(3, 64, 64), toys.spec_of(3, 2048, 2048)
     with torch.device("meta"):
         found = measure(build("ConvNetD1W8", large), large.shape, 1.0)

@@ -217,7 +217,7 @@ def test_published_rates(ipc: int, lr: float) -> None:
 
 @pytest.mark.parametrize("ipc", [1, 10, 50, 100, 125])
 def test_the_published_rate_of_cifar100(ipc: int) -> None:
-    """The authors give 1 up to 125 images a class, where CIFAR-10 has 10 from 100 on."""
+    """The authors give 1 up to 125 images per class, where CIFAR-10 has 10 from 100 on."""
     assert DM().resolve(replace(toys.toy().spec, name="cifar100"), ipc).lr == 1.0
 
 
@@ -268,7 +268,7 @@ def test_other_networks_step_as_far_as_convnet(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_images_per_step_counts_what_is_drawn() -> None:
-    # min(count, 6) real images a class once, and three passes of every synthetic image.
+    # min(count, 6) real images per class once, and three passes of every synthetic image.
     assert DM(batch_real=6).images_per_step(toys.toy((12, 7, 5)), 4) == 6 + 6 + 5 + 3 * 4 * 3
 
 

@@ -22,7 +22,7 @@ from tests.oracles import mtt_oracle as oracle
 @pytest.mark.parametrize("segments", [1, 2])
 def test_a_step_is_the_equation(experts: str, batch_syn: int, segments: int) -> None:
     """Drawn here as the page says: an expert, a start below `max_start`, orders of the set cut into batches, one
-    operation a step with parameters for each image.
+    operation per step with parameters for each image.
     """
     matcher = matcher_of(experts, torch.float64, batch_syn=batch_syn, segments=segments, augment="color_crop_scale")
     images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of other settings, with one image a class and fewer snapshots."""
+    """A run of other settings, with one image per class and fewer snapshots."""
     folder = tmp_path_factory.mktemp("others") / "second"
     record, method = Record(snapshots=1), DM(batch_real=4)
     distill(toys.toy(), method, 1, steps=2, network=toys.NETWORK, out=folder, record=record, machine=toys.EAGER)

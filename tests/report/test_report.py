@@ -166,13 +166,13 @@ def test_channels_that_no_picture_has_are_averaged() -> None:
 
 
 def test_a_large_set_is_cut_to_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three classes of 192 bytes an image: 3 of 5 images fit into 2,000 bytes once, and no second snapshot."""
+    """Three classes of 192 bytes per image: 3 of 5 images fit into 2,000 bytes once, and no second snapshot."""
     synthetic = select(toys.toy(), "random", 5)
     monkeypatch.setattr("distillset.report.pictures.BUDGET", 2000)
     sheet, kept = plan(synthetic, 11)
     assert [len(rows) for rows in sheet.rows] == [3, 3, 3]
     assert kept == 1
-    assert sheet.notes == ("the first 3 of 5 images a class", "about 1 of 11 snapshots")
+    assert sheet.notes == ("the first 3 of 5 images per class", "about 1 of 11 snapshots")
 
 
 @pytest.mark.parametrize(("together", "columns"), [(1, 7), (2, 5)])

@@ -99,7 +99,7 @@ def test_a_row_that_is_done_costs_nothing(call: Any, tmp_path: Path, monkeypatch
 
 
 def test_slices_give_what_one_call_gives(call: Any, tmp_path: Path, shards: Path) -> None:
-    """At 100 seconds a step a budget of 400 stops after 3: of the 100 left the next would want 150 and a margin."""
+    """At 100 seconds per step a budget of 400 stops after 3: of the 100 left the next would want 150 and a margin."""
     clock, outcomes = Clock(), []
     for _ in range(10):
         watcher = Ticking(clock)
@@ -120,7 +120,7 @@ def test_slices_give_what_one_call_gives(call: Any, tmp_path: Path, shards: Path
 def test_networks_too_few_for_the_time_are_told_as_partial(
     call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At 100 seconds a network a budget of 240 has time for one: of the 140 left a second would want 150."""
+    """At 100 seconds per network a budget of 240 has time for one: of the 140 left a second would want 150."""
     clock, trained = Clock(), []
     add = Ledger.add
 
@@ -310,7 +310,7 @@ def test_trajectories_are_matched_in_slices_too(call: Any, tmp_path: Path, table
 
 
 def test_a_distillation_ends_early_where_that_is_asked_for(call: Any, tmp_path: Path, shards: Path) -> None:
-    """At 100 seconds a step 250 of them end it after 2, as after 2 more: of the 50 left a third would want 150."""
+    """At 100 seconds per step 250 of them end it after 2, as after 2 more: of the 50 left a third would want 150."""
     clock = Clock()
     (outcome,) = call(*plans("dm-mnist-2"), budget=Budget(6000.0, clock), watcher=Ticking(clock), distill_for=250.0)
     assert outcome.state == "partial"

@@ -172,7 +172,7 @@ def test_a_stale_page_is_found(tmp_path: Path) -> None:
 
 
 def trained(mean: float, **changes: Any) -> dict[str, Any]:
-    """MTT on CIFAR-10 at 1 image a class, 40 steps beside 2 experts, evaluated on 3 networks."""
+    """MTT on CIFAR-10 at 1 image per class, 40 steps beside 2 experts, evaluated on 3 networks."""
     row = {**made(mean)["rows"][0], "artifact": "mtt", "protocol": "mtt", "n": 3, "networks": 3}
     more = {"method": "mtt", "ipc": 1, "steps": 40, "steps_published": 5000, "settings": {"expert_count": 2}}
     return made(**{"rows": [row], "departures": [], **more, **changes})

@@ -30,7 +30,7 @@ def channels_first(pixels: Sequence[Pixels]) -> Pixels:
 
 
 def write_classes(folder: Path, classes: Mapping[str, Sequence[Pixels | bytes]]) -> Path:
-    """One sub-folder of PNG files a class."""
+    """One sub-folder of PNG files per class."""
     for name, images in classes.items():
         (folder / name).mkdir(parents=True)
         for number, image in enumerate(images):

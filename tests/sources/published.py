@@ -263,7 +263,7 @@ def stl10(folder: Path) -> tuple[Pixels, Pixels]:
 
 
 def synsets(folder: Path, wnids: Sequence[str], inner: str = "", val: str = "folders") -> Path:
-    """A train folder of two images a class, and two for validation in folders or flat, of the same classes in turn."""
+    """A train folder of two images per class, and two for validation, in folders or flat, of each class in turn."""
     for label, wnid in enumerate(wnids):
         (folder / "train" / wnid / inner).mkdir(parents=True)
         for number in range(2):

@@ -104,7 +104,7 @@ def test_floats_up_to_one(tmp_path: Path) -> None:
         (csv(TRAIN) + "1" + ",x" * 144 + "\n", r"column 'pixel0': a number is needed in every row"),
         (csv(TRAIN) + "1" + "," * 144 + "\n", r"column 'pixel0': a number is needed in every row"),
         (csv(TRAIN).splitlines()[0] + "\n", "a number is needed|it has no rows"),
-        ("\n".join(line.rsplit(",", 1)[0] for line in csv(TRAIN).splitlines()), "143 pixels a row, which is no square"),
+        ("\n".join(line.rsplit(",", 1)[0] for line in csv(TRAIN).splitlines()), "143 pixels per row, which is no"),
     ],
 )  # fmt: skip
 def test_tables_that_cannot_be_used_are_one_short_line(tmp_path: Path, content: str, told: str) -> None:

@@ -1,13 +1,13 @@
-"""Augmentation: a table of numbers, one row an image, drawn and applied where the images are.
+"""Augmentation: a table of numbers, one row per image, drawn and applied where the images are.
 
 How to use it in a step, for the ``k`` classes of a block, whatever the device::
 
-    words = fold(key.words(device), classes)  # int64 [k, 2], a stream a class
+    words = fold(key.words(device), classes)  # int64 [k, 2], a stream per class
     table = augmentation.draw(words, shape)  # k rows, each an operation with its parameters
     real = table.repeat(256).apply(real)  # [k * 256, C, H, W], class by class
     synthetic = table.repeat(ipc).apply(synthetic)
 
-Networks are trained with ``augmentation.draw(words, shape, count)``: one operation a stream, and ``count`` rows with
+Networks are trained with ``augmentation.draw(words, shape, count)``: one operation per stream, and ``count`` rows with
 parameters of their own. `augment(images, table.numbers)` is the bare function of tensors, to compile, to capture in a
 CUDA graph, and to transform by ``torch.func``; neither it nor a draw asks the host for anything. (A gradient that
 ``torch.func`` takes inside a compiled function is found in the compiler's cache by later processes; one taken outside,

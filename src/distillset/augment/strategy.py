@@ -77,7 +77,7 @@ class Augmentation:
         Args:
             words: int64 ``[2]`` or ``[k, 2]``, the streams: of classes (siamese), of images, or of batches.
             shape: (C, H, W) of the images.
-            count: images of a batch, of one operation with parameters of their own; None for one row a stream.
+            count: images of a batch, of one operation with parameters of their own; None for one row per stream.
             on_host: let the host read which operations were drawn, so that only those are made, here and (for words on
                 a CPU) in `Table.apply`; for words of a GPU the host would wait. Without, nothing asks the host, and
                 the number of tensor operations depends on the strategy alone. The table is the same.

@@ -1,4 +1,4 @@
-"""A table of numbers, one row an image, and the one function that augments by it.
+"""A table of numbers, one row per image, and the one function that augments by it.
 
 `augment` is made of tensor operations only, as many whatever the number of images, classes and operations: it runs
 eager, compiled, under ``torch.func`` and in a CUDA graph, never asks the host, and differentiates in the images. A

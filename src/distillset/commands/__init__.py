@@ -26,9 +26,9 @@ from distillset.tables import PluginWarning
 from distillset.watch import speaks
 
 VERBS = {
-    "distill": ("distill", "learn a few synthetic images a class"),
+    "distill": ("distill", "learn a few synthetic images per class"),
     "experts": ("experts", "train networks on the real set, for trajectory matching"),
-    "select": ("select", "choose a few real images a class"),
+    "select": ("select", "choose a few real images per class"),
     "evaluate": ("evaluate", "test accuracy of networks trained on a set"),
     "compare": ("compare", "several sets side by side, with the significance of their differences"),
     "continual": ("continual", "class-incremental learning with a memory that the run fills itself"),
@@ -64,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
 def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """The parser: with every command in full, or with ``chosen`` in full and the others by name."""
     top = _Parser(
-        prog="distillset", description="Distil a large labelled image set into a few synthetic images a class."
+        prog="distillset", description="Distil a large labelled image set into a few synthetic images per class."
     )
     top.add_argument("--version", action="version", version=f"distillset {_version()}")
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)

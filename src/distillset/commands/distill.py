@@ -22,7 +22,7 @@ from distillset.watch import Watcher
 
 def add(verbs: Any) -> None:
     """Add the verb, with a sub-command for every method, whose flags are its settings."""
-    top = verbs.add_parser("distill", help="learn a few synthetic images a class")
+    top = verbs.add_parser("distill", help="learn a few synthetic images per class")
     methods = top.add_subparsers(title="methods", metavar="METHOD", required=True)
     for name, method in METHODS.loaded().items():
         about = (method.__doc__ or name).strip().splitlines()[0].replace("%", "%%")

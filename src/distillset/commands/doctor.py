@@ -32,7 +32,7 @@ CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/
 TABLES: tuple[PluginTable[Any], ...] = (NETWORKS, SELECTORS, OPERATIONS, PROTOCOLS, KNOWN, FORMS, TRACKERS, METHODS)
 """What other packages can add to."""
 PUBLISHED = Work(flops=5.8e15, numbers=3.2e13)
-"""DM on CIFAR-10 at 10 images a class: 20,000 steps of 2,560 real and 100 synthetic images, 0.1 GFLOP each way."""
+"""DM on CIFAR-10 at 10 images per class: 20,000 steps of 2,560 real and 100 synthetic images, 0.1 GFLOP each way."""
 
 
 def add(verbs: Any) -> None:

@@ -27,7 +27,7 @@ def add(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser("evaluate", help="test accuracy of networks trained on a set")
     parser.add_argument(
-        "artifact", type=Path, metavar="DIR", help="folder of the artifact, or with a sub-folder of pictures a class"
+        "artifact", type=Path, metavar="DIR", help="folder of the artifact, or with a sub-folder of pictures per class"
     )
     add_data(parser, None)
     add_evaluation(parser)

@@ -21,7 +21,7 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(NETWORKS)} or a variant, timm/NAME, module:function, a pool ({', '.join(POOLS)}) or all "
         "(default convnet)",
     )
-    parser.add_argument("--repeats", type=int, default=5, help="fresh networks a row; a comparison needs 2 (default 5)")
+    parser.add_argument("--repeats", type=int, default=5, help="networks per set; a comparison needs 2 (default 5)")
     parser.add_argument(
         "--protocol", default="auto", help=f"auto (that of the first set's paper), {', '.join(PROTOCOLS)}"
     )

@@ -58,7 +58,7 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="FILE",
         help=".pt files with images, or with images and labels, one after the other; or a folder that export wrote, or "
-        "with one sub-folder of pictures a class",
+        "with one sub-folder of pictures per class",
     )
     parser.add_argument(
         "--labels", type=Path, nargs="+", metavar="FILE", help="labels, where they are in files of another name"

@@ -46,7 +46,7 @@ def keep_memory() -> bool:
     """Let glibc keep what is freed, up to 512 MB, for the rest of this process. Returns whether it does.
 
     By default the large tensors of every step are mapped anew and given back, and the system blanks their pages each
-    time. Measured: a step of DC on FashionMNIST (32 real images a class, fp32, one thread) 0.87 in place of 1.25 s.
+    time. Measured: a step of DC on FashionMNIST (32 real images per class, fp32, one thread) 0.87 in place of 1.25 s.
     Nothing is done where another C library has no ``mallopt``, or the user has set its variables.
     """
     if not sys.platform.startswith("linux") or any(name.startswith("MALLOC_") for name in os.environ):

@@ -55,7 +55,7 @@ def add(verbs: Any) -> None:
         help="end a distillation after this long and evaluate what is there, told as the steps it made",
     )
     parser.add_argument("--jobs", type=int, default=1, help="rows at a time, each in a process of its own (default 1)")
-    parser.add_argument("--networks", type=int, default=5, help="fresh networks a row (default 5)")
+    parser.add_argument("--networks", type=int, default=5, help="fresh networks per row (default 5)")
     parser.add_argument(
         "--beside",
         choices=("random", "none"),
@@ -109,7 +109,7 @@ SWITCHES = ("recommended", "improved", "quiet")
 
 
 def _side_by_side(options: argparse.Namespace, rows: Sequence[str], budget: Budget) -> int:
-    """A process a row, of this command with this row alone. Fails where all of them fail, as the first did."""
+    """A process per row, of this command with this row alone. Fails where all of them fail, as the first did."""
 
     def command(row: str, seconds: float) -> list[str]:
         given = [(name, getattr(options, name)) for name in PASSED_ON]
@@ -135,6 +135,6 @@ def _waiting(count: int) -> list[str]:
 
 
 def _told(outcomes: list[Outcome]) -> list[str]:
-    """A line a row that was tried, and one for those that wait."""
+    """A line per row that was tried, and one for those that wait."""
     lines = [f"{one.name}: {one.state}: {in_flags(one.told)}" for one in outcomes if one.state != "waiting"]
     return lines + _waiting(sum(one.state == "waiting" for one in outcomes))

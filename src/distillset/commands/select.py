@@ -19,7 +19,7 @@ from distillset.watch import speaks
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("select", help="choose a few real images a class")
+    parser = verbs.add_parser("select", help="choose a few real images per class")
     parser.add_argument("selector", metavar="SELECTOR", help=", ".join(SELECTORS))
     add_data(parser, "digits")
     parser.add_argument("--ipc", type=int, required=True, help="images per class")

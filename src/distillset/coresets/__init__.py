@@ -157,7 +157,7 @@ def select(
     cache: str | Path | None = None,
     watcher: Watcher | None = None,
 ) -> SyntheticSet:
-    """Choose ``ipc`` real images a class; ranks of `torchrun` share the classes, and all return the same.
+    """Choose ``ipc`` real images per class; ranks of `torchrun` share the classes, and all return the same.
 
     Args:
         data: `Data` or whatever `distillset.load` takes, of which the training set is meant; of a `RealSet` all of it.

@@ -1,4 +1,4 @@
-"""A picture of a set: one row a class."""
+"""A picture of a set: one row per class."""
 
 import io
 from pathlib import Path

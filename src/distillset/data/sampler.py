@@ -30,7 +30,7 @@ class Rows:
 
 
 class Sampler:
-    """Draws ``n`` rows a class without replacement; a class that has fewer is taken whole.
+    """Draws ``n`` rows per class without replacement; a class that has fewer is taken whole.
 
     Args:
         order: all rows sorted by class, int64 ``[N]``.

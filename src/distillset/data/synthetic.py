@@ -1,4 +1,4 @@
-"""SyntheticSet, the artifact: a few images a class and all that a stranger needs to use them."""
+"""SyntheticSet, the artifact: a few images per class and all that a stranger needs to use them."""
 
 import base64
 from collections.abc import Mapping
@@ -140,7 +140,7 @@ class SyntheticSet:
         return TensorDataset(found.images, found.labels)
 
     def _repr_png_(self) -> bytes | None:
-        """What a notebook shows: the images, a row a class."""
+        """What a notebook shows: the images, a row per class."""
         return png(grid(self.pixels, self.classes, self.spec.classes))
 
     def _repr_html_(self) -> str | None:
@@ -148,7 +148,7 @@ class SyntheticSet:
         picture = self._repr_png_()
         if picture is None:
             return None
-        told = f"{len(self)} images of {self.spec.classes} classes of {self.spec.name}, a row a class"
+        told = f"{len(self)} images of {self.spec.classes} classes of {self.spec.name}, a row per class"
         if "method" in self.card:
             told = f"{self.card['method']}: {told}"
         told = printable(told)
@@ -311,9 +311,9 @@ def _readme(card: dict[str, Any]) -> str:
 - Each holds {tiles} smaller images, to be enlarged for training (`SyntheticSet.unpacked`)"""
     return f"""# {card["images"][0]} images for {inline(spec["name"])}
 
-![the images, a row a class]({GRID})
+![the images, a row per class]({GRID})
 
-- Made by distillset {by}: method `{method}`, {card["ipc"]} images a class, from `{data}`
+- Made by distillset {by}: method `{method}`, {card["ipc"]} images per class, from `{data}`
 - Images: `float32 {card["images"]}` in `{TENSORS}`, {normalised}
 - Classes: {names}
 - Fingerprint: `{card["fingerprint"]}`

@@ -37,7 +37,7 @@ def from_noise(real: RealSet, ipc: int, key: Key) -> Tensor:
 
 
 def from_kmeans(real: RealSet, ipc: int, key: Key) -> Tensor:
-    """The centres of ``ipc`` clusters of pixels a class (scikit-learn's k-means, on at most 5,000 images of a class).
+    """The centres of ``ipc`` clusters of the pixels of each class (scikit-learn's k-means, on at most 5,000 images).
 
     A class with fewer images than ``ipc`` gives each of its images once; the rest are drawn as in `from_real`.
     """
@@ -60,7 +60,7 @@ def from_artifact(folder: str, real: RealSet, ipc: int) -> Tensor:
     """The images of an earlier artifact, normalised anew for ``real``; the first ``ipc`` of each class.
 
     Raises:
-        InputError: other classes or another image size, or fewer images a class.
+        InputError: other classes or another image size, or fewer images per class.
     """
     synthetic = SyntheticSet.load(folder).unpacked()
     if synthetic.canvas > 1:

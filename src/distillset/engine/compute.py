@@ -21,13 +21,13 @@ CPU_ACTIVATIONS = 64 * 131_072 * 2
 # On a GPU many images a call win; this many numbers in the widest layer stay under about 4 GB with all layers counted.
 GPU_ACTIVATIONS = 4096 * 131_072
 # Eager float32 networks, per thread: products at 0.12 TFLOP/s, and norms, activations and poolings at 4.5 ns for each
-# number that a layer puts out; measured on ConvNet-3 at 32x32 (3.4 ms an image) and ConvNet-1 at 8x8 (0.12 ms).
-# Compiling costs 12 to 22 s a function.
+# number that a layer puts out; measured on ConvNet-3 at 32x32 (3.4 ms per image) and ConvNet-1 at 8x8 (0.12 ms).
+# Compiling costs 12 to 22 s per function.
 EAGER_FLOPS = 0.12e12
 EAGER_NUMBERS = 1 / 4.5e-9
 WORTH_COMPILING = 90.0
 # On an H200 in bf16 the same network takes 2.2 ms eagerly and 0.5 ms compiled for the gradient of 100 images, 39 and 7
-# to 11 for that of 2,560. Compiling costs 13 to 20 s a function there.
+# to 11 for that of 2,560. Compiling costs 13 to 20 s per function there.
 EAGER_FLOPS_GPU = 14e12
 WORTH_COMPILING_GPU = 40.0
 # Bytes that an image takes in a call for each number that layers put out for it, by first and second derivatives.

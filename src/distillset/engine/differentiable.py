@@ -17,7 +17,7 @@ from distillset.engine.micro_batches import MicroBatches
 from distillset.engine.networks import Loss, State
 
 Several = Callable[[State, Tensor], Sequence[Tensor]]
-"""``(state, images [n, C, H, W])`` to tensors of one row an image, whatever the other images are."""
+"""``(state, images [n, C, H, W])`` to tensors of one row per image, whatever the other images are."""
 
 
 class Embeddings:

@@ -92,7 +92,7 @@ class _Embedding(nn.Module):
 class _OutputsOf(nn.Module):
     """A network up to its classifier, by a copy of its structure in which some layers keep what they put out.
 
-    Layers that are not called, or not with a row an image, give nothing.
+    Layers that are not called, or whose output has no row per image, give nothing.
     """
 
     def __init__(self, network: nn.Module, paths: Sequence[str]) -> None:

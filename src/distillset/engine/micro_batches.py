@@ -44,7 +44,7 @@ class MicroBatches:
         """``function(state, images)`` row by row, without gradients, in micro-batches.
 
         Args:
-            function: gives one result row an image, whatever the other images are.
+            function: gives one result row per image, whatever the other images are.
 
         Returns:
             A function ``(state, images, full=None) -> rows``; ``full`` as in `split`.
@@ -104,8 +104,8 @@ class MicroBatches:
         """``function(*fixed, *rows)`` in micro-batches, without gradients but those it takes itself.
 
         Args:
-            function: gives tensors that are sums over rows, and tensors of one row a row. Where a micro-batch is filled
-                up, the rows are zero.
+            function: gives tensors that are sums over rows, and tensors with one row for each row given. Where a
+                micro-batch is filled up, the rows are zero.
             mixes: whether an image's result depends on the others (batch norm in training); then all go in one call.
             second: whether it takes second derivatives.
 

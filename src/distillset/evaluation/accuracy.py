@@ -30,7 +30,7 @@ from distillset.sources.picture_sets import holds_pictures, read_pictures
 from distillset.watch import Watcher, watching
 
 MOST_REPEATS = 100_000
-"""Networks a row: what each of them found is kept until the last."""
+"""Networks per row: what each of them found is kept until the last."""
 
 
 def evaluate(
@@ -57,7 +57,7 @@ def evaluate(
             is tested on; its ``train``, the set that was distilled, is what stands beside.
         networks: published names, pools (M, B, W, D, A, P, N), ``all``, or your own: see ``network`` of
             `distillset.distill`.
-        repeats: networks a row, from 1 to 100,000.
+        repeats: networks per row, from 1 to 100,000.
         protocol: how they are trained: a published name, ``auto`` for that of the set's method, or a `Protocol` that
             changes epochs, augmentation or labels.
         beside: what is evaluated as well, in this order: ``random`` are real images of the same number, redrawn for

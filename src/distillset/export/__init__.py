@@ -31,7 +31,7 @@ def export(synthetic: SyntheticSet, to: str, out: str | Path, *, measured: dict[
 
     Args:
         synthetic: the set.
-        to: ``imagefolder`` (a PNG an image, a folder a class), ``parquet`` (a folder that `datasets.load_dataset`
+        to: ``imagefolder`` (a PNG per image, a folder per class), ``parquet`` (a folder that `datasets.load_dataset`
             opens) or ``pt`` (the files that the papers' code reads).
         out: a new or empty folder; for ``parquet`` also one that holds this artifact already.
         measured: for the card of ``parquet``, what `distillset.export.measure.measure` found.

@@ -1,4 +1,4 @@
-"""A PNG an image, a folder a class: what torchvision, Keras and many others open."""
+"""A PNG per image, a folder per class: what torchvision, Keras and many others open."""
 
 import re
 from collections.abc import Sequence

@@ -67,7 +67,7 @@ def dataset_card(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> st
 
     spec, card, count = synthetic.spec, without_paths(synthetic.card), len(synthetic)
     head = {
-        "pretty_name": f"{inline(spec.name)}, distilled to {synthetic.ipc} images a class",
+        "pretty_name": f"{inline(spec.name)}, distilled to {synthetic.ipc} images per class",
         "task_categories": ["image-classification"],
         "tags": ["dataset-distillation", "distillset"],
         "size_categories": ["n<1K" if count < 1000 else "1K<n<10K" if count < 10_000 else "10K<n<100K"],
@@ -82,7 +82,7 @@ def dataset_card(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> st
 
 # {count} images for {inline(spec.name)}
 
-![the images, a row a class]({GRID})
+![the images, a row per class]({GRID})
 
 {count} images, at most {synthetic.ipc} a class, made to stand in for a whole training set. Made by distillset
 {by}: method `{method}`, from `{source}`.

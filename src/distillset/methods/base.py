@@ -241,7 +241,7 @@ class Task:
         return self.real.sampler(IMAGES, self.device) if mixes_images(self.network) else None
 
     def calibrated(self, state: State, stream: Tensor) -> State:
-        """``state`` with the batch-norm statistics of 16 real images a class, drawn by a stream, not augmented."""
+        """``state`` with the batch-norm statistics of 16 real images per class, drawn by a stream, not augmented."""
         if self._calibration is None:
             return state
         chosen = self._calibration(fold(stream, self.classes))

@@ -24,7 +24,7 @@ class LossMatcher(ClassByClass):
         loss: of a block of classes.
         leaf: learning rate and momentum of the images.
         task: what it works on.
-        batch_real: real images a class.
+        batch_real: real images per class.
         augment: the siamese strategy.
         formation: tiles across and down a synthetic image.
     """

@@ -42,7 +42,7 @@ class ClassByClass(Matcher):
 
     Args:
         task: what it works on.
-        batch_real: real images a class.
+        batch_real: real images per class.
         augment: the strategy.
         formation: tiles across and down a synthetic image.
     """

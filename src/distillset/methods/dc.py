@@ -3,7 +3,7 @@ augmentation (Zhao and Bilen, ICML 2021).
 
 In every step a network is freshly drawn and lives through a short curriculum of ``outer`` updates. In each, the
 synthetic images are moved so that the gradient they give the network comes closer to that of real images, class by
-class (DC section 3.2; with the augmentation A_c, one draw a class and update, DSA section 3.2)::
+class (DC section 3.2; with the augmentation A_c, one draw per class and update, DSA section 3.2)::
 
     minimise over S   sum over classes c of D( grad_theta L(A_c(S_c)), grad_theta L(A_c(T_c)) )
 

@@ -9,7 +9,7 @@ with ``phi`` the features before the classifier and ``A_c`` one siamese augmenta
 
 Deviations from the authors' code: random numbers come from named streams, not from the clock; a class smaller than the
 real batch is used whole; any number of images per class is accepted; batch norm keeps the statistics of 16 real images
-a class, as in DC, where the authors' DM sends all classes through it in one batch, real and synthetic apart; on other
+per class, as in DC, where the authors' DM sends all classes through it in one batch, real and synthetic apart; on other
 networks than ConvNet the learning rate is scaled (`lr_scale`), as embeddings differ in size by orders of magnitude.
 """
 
@@ -34,7 +34,7 @@ from distillset.presets.papers import PAPERS, dm_lr
 
 PAPER = PAPERS["dm"].settings
 PROBED = 16
-"""Real images a class, at most, that tell the length of a first step."""
+"""Real images per class, at most, that tell the length of a first step."""
 
 
 class DM(Method):

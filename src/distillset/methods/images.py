@@ -58,7 +58,7 @@ class Images:
             yield images.flatten(0, 1), labels, weights.flatten(), self.usual * (run.stop - run.start)
 
     def apply(self, function: Callable[[Tensor, int], Iterable[Tensor]]) -> tuple[Tensor, ...]:
-        """``function(images [i, C, H, W], usual)``, whose results have one row an image; ``usual`` as in `labelled`.
+        """``function(images [i, C, H, W], usual)``, whose results have one row per image; ``usual`` as in `labelled`.
 
         Returns:
             The results of all images, each ``[k, n, ...]``; zeros where a class is filled up.

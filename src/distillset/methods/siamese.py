@@ -7,7 +7,7 @@ from distillset.augment import Augmentation, Table, augment
 from distillset.engine import Engine
 
 How = Table | Tensor
-"""Rows of a draw, one a class: with operations that the host knows, or only the numbers ``[k, 13]``."""
+"""Rows of a draw, one per class: with operations that the host knows, or only the numbers ``[k, 13]``."""
 
 
 class Siamese:

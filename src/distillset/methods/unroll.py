@@ -76,7 +76,7 @@ def unroll(
         rate: learning rate, ``[1]``, above 0.
         start: the student's first parameters.
         target: the expert's later ones.
-        batches: one a step, where the images are.
+        batches: one per step, where the images are.
         limit: above this loss, or where it is not finite, the way back is spared: the gradients are zero. None reads
             nothing from the device and always goes back.
     """

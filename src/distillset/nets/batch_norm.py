@@ -5,7 +5,7 @@ A method calibrates the freshly drawn network on real images and uses it in eval
 image's result depends on the others of its batch: sums over micro-batches and ranks stay exact. Networks that are
 trained on a set to test it are not of this rule; their batch norm works as PyTorch's does.
 
-Deviation from the published code, which sends 16 real images a class through the network once and leaves PyTorch's
+Deviation from the published code, which sends 16 real images per class through the network once and leaves PyTorch's
 momentum of 0.1 as it is, so that the running statistics keep nine tenths of their initial 0 and 1.
 """
 
@@ -24,13 +24,13 @@ from distillset.engine.networks import State
 from distillset.errors import InputError
 
 IMAGES = 16
-"""Real images a class that statistics are taken of, as published."""
+"""Real images per class that statistics are taken of, as published."""
 
 PIXELS = 256 * 64 * 64
 """Most pixels of one pass: half a gigabyte where a layer has 128 channels of that size."""
 
 ADVICE = (
-    "batch norm: its statistics are those of {count} real images a class, frozen while images are matched; instance "
+    "batch norm: its statistics are those of {count} real images per class, frozen while images are matched; instance "
     "norm, as in convnet, has none and is the advised default"
 )
 

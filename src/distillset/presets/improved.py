@@ -5,7 +5,7 @@ from typing import Any
 from distillset.presets.preset import Preset
 
 LABELS = {1: 5.0}
-"""Images a class to the learning rate of soft labels, where it is not 2: as DATM has it for CIFAR-10."""
+"""Images per class to the learning rate of soft labels, where it is not 2: as DATM has it for CIFAR-10."""
 
 PART = 5
 """Images are averaged over the last fifth of a run, in the first the range of starts grows."""

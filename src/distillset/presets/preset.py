@@ -31,7 +31,7 @@ class Ours:
 
 @dataclass(frozen=True)
 class Preset:
-    """A row: a method on a data set at some images a class, as published.
+    """A row: a method on a data set at some images per class, as published.
 
     Args:
         method: a name of `distillset.methods.METHODS`, or of `distillset.coresets.SELECTORS`.

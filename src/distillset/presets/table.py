@@ -17,7 +17,7 @@ DSA_PAPER, DC_AND_NCFM = "DSA (ICML 2021), as a later paper lists it", "DC (ICLR
 COUNTS = (1, 10, 50)
 CLASSES = {"mnist": 10, "fashion_mnist": 10, "svhn": 10, "cifar10": 10, "cifar100": 100, "tiny_imagenet": 200}
 
-# A row: accuracies at 1, 10 and 50 images a class as "mean std", then where they were read.
+# A row: accuracies at 1, 10 and 50 images per class as "mean std", then where they were read.
 PUBLISHED: dict[tuple[str, str], tuple[tuple[str, str, str], str]] = {
     ("dc", "mnist"): (("91.7 0.5", "97.4 0.2", "98.8 0.2"), DC_PAPER),
     ("dc", "fashion_mnist"): (("70.5 0.6", "82.3 0.4", "83.6 0.4"), DC_PAPER),

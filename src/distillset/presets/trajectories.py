@@ -1,7 +1,7 @@
 """The published settings of matching training trajectories.
 
 From the parameters that the authors gave to DC-BENCH (Cui et al., NeurIPS 2022, its folder ``methods/tm``). Known
-misprints elsewhere: the CIFAR-10 row of 10 images a class in the first table of the paper's own repository was
+misprints elsewhere: the CIFAR-10 row of 10 images per class in the first table of the paper's own repository was
 corrected by its author (a copy in circulation, with an image rate of 1e5, a rate of rates of 1e-4 and a first rate of
 1e-2, diverges); for the ImageNet subsets the sources disagree about the image rate and are left out.
 """
@@ -41,13 +41,13 @@ SETTINGS: dict[str, dict[int, Trajectories]] = {
         50: Trajectories(20, 2, 40, 300, 10_000.0, 1e-4, 0.01, "none"),
     },
 }
-"""Data set and images a class to setting. A batch of 0 is the whole synthetic set."""
+"""Data set and images per class to setting. A batch of 0 is the whole synthetic set."""
 
 
 def published(name: str, classes: int, ipc: int) -> tuple[Trajectories, bool]:
     """(the setting for a data set, whether it is the published one).
 
-    Data without one take that of the data set nearest in classes; numbers of images a class take the nearest in ratio.
+    A data set without one takes that of the data set nearest in classes, and of the nearest images per class by ratio.
     """
     sizes = {"cifar10": 10, "cifar100": 100, "tiny_imagenet": 200}
     family = name if name in SETTINGS else min(sizes, key=lambda known: abs(math.log(sizes[known] / classes)))

@@ -130,7 +130,7 @@ def _accuracy(row: dict[str, Any]) -> str:
 
 
 def _networks(runs: Sequence[Run]) -> dict[str, Any] | None:
-    """Accuracy across networks: a line a network and protocol, a column for each kind of set; None for one network."""
+    """Accuracy across networks: a row per network and protocol, a column per kind of set; None for one network."""
     rows = [(i, row) for i, run in enumerate(runs) for row in run.rows]
     if len({row["network"] for _, row in rows}) < 2:
         return None

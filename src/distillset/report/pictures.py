@@ -1,4 +1,4 @@
-"""Images as a page can hold them: a strip of pictures a class and snapshot, each a PNG inside the page."""
+"""Images as a page can hold them: a strip of pictures for each class and snapshot, each a PNG inside the page."""
 
 import base64
 import io
@@ -63,7 +63,7 @@ def plan(synthetic: SyntheticSet, snapshots: int, columns: int = ALONE) -> tuple
     if shown < spec.classes:
         notes.append(f"pictures of the first {shown} of {spec.classes} classes")
     if most < synthetic.ipc:
-        notes.append(f"the first {most} of {synthetic.ipc} images a class")
+        notes.append(f"the first {most} of {synthetic.ipc} images per class")
     if kept < snapshots:
         notes.append(f"about {kept} of {snapshots} snapshots")
     if spec.channels not in (1, 3, 4):

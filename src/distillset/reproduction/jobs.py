@@ -29,7 +29,7 @@ class Finished:
 def side_by_side(
     rows: Sequence[str], jobs: int, budget: Budget, command: Callable[[str, float], list[str]], watcher: Watcher
 ) -> tuple[list[Finished], list[str]]:
-    """Run a process a row, ``jobs`` at a time, in the order of ``rows`` while the budget lasts.
+    """Run a process per row, ``jobs`` at a time, in the order of ``rows`` while the budget lasts.
 
     Every process has its part of the processor's threads. What they write to stderr is noted, with the row's name.
     Where this process is interrupted they are asked to stop, and waited for while they save.

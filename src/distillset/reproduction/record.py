@@ -55,7 +55,7 @@ def result_of(
     Args:
         card: of the artifact.
         rows: as JSON; those that are not of ``random`` or the ``whole`` set are the artifact's.
-        preset: the row of the published table; by default the one of the card's method, data and images a class.
+        preset: the row of the published table; by default the one of the card's method, data and images per class.
         wanted: networks that were to be evaluated; with fewer in ``rows`` the result is told as partial.
         departures: settings that are not as published; by default those of the card that differ from the preset.
         note: what has to be known of how it was measured.

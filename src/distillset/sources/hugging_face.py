@@ -120,7 +120,7 @@ def _told(path: Path) -> Iterator[None]:
         raise InputError.about(
             path,
             f"cannot be opened as a data set ({_root_cause(error)}); needed are parquet or arrow files, or "
-            "one sub-folder of images a class",
+            "one sub-folder of images per class",
         ) from None
 
 

@@ -120,7 +120,7 @@ def load(
 
     Args:
         data: ``digits``, a known name (found under ``data_dir``, else on the Hugging Face hub), a folder that
-            `datasets` opens or with one sub-folder of images a class, a ``.safetensors`` or ``.npz`` file with the
+            `datasets` opens or with one sub-folder of images per class, a ``.safetensors`` or ``.npz`` file with the
             arrays ``images`` and ``labels`` (and ``test_images``, ``test_labels``); or in Python (images, labels), a
             `RealSet`, or a map-style `torch.utils.data.Dataset` of (image, label).
         data_dir: where known names are looked for first; ``DISTILLSET_DATA`` by default.

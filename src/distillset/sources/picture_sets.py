@@ -1,4 +1,4 @@
-"""A small set that lies in a folder as pictures, one sub-folder a class, as an export writes it and other code too."""
+"""A small set stored as pictures, one sub-folder per class, as `export` and other code write it."""
 
 import re
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def read_pictures(
     and a hyphen, as exports have it.
 
     Args:
-        folder: with one sub-folder of pictures a class.
+        folder: with one sub-folder of pictures per class.
         spec: of the data; the pictures must have its size and channels.
         watcher: hears how the folders were understood, and what was left out.
         method: what to call the method in the card.
@@ -49,7 +49,7 @@ def read_pictures(
     found = {inner: _pictures(inner) for inner in folders}
     folders = [inner for inner in folders if found[inner][0]]
     if not folders:
-        raise InputError.about(path, "no sub-folder with pictures; needed is one sub-folder of pictures a class")
+        raise InputError.about(path, "no sub-folder with pictures; needed is one sub-folder of pictures per class")
     numbers, how = _classes([inner.name for inner in folders], spec, path)
     order = sorted(range(len(folders)), key=lambda position: numbers[position])
     files = [file for position in order for file in found[folders[position]][0]]

@@ -158,7 +158,7 @@ def _pixels(path: Path, values: NDArray[Any]) -> NDArray[np.uint8]:
     if not side:
         raise InputError.about(
             path,
-            f"{values.shape[1]} pixels a row, which is no square; save images that are not square, or in "
+            f"{values.shape[1]} pixels per row, which is no square; save images that are not square, or in "
             "colour, as an .npz with images [N, H, W, C] and labels",
         )
     if not len(values):

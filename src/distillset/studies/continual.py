@@ -1,7 +1,7 @@
 """Class-incremental learning with a fixed memory a class, filled by any selector or distilled by the run itself.
 
 Classes arrive in steps. At each the new classes' images are there and everything earlier is gone but for its memory of
-``ipc`` images a class: the memory of the new classes is made of their own images alone, joined to what is kept, and a
+``ipc`` images per class: the memory of the new classes is made of their own images alone, joined to what is kept, and a
 network is trained from scratch on all of it (GDumb, ECCV 2020, as the DM paper, WACV 2023, uses it). Labels are global:
 every network has an output for every class of the data, and is tested on all classes seen so far.
 
@@ -308,5 +308,5 @@ def _keep(folder: Path, settings: dict[str, Any], points: Sequence[Point], watch
         name: [(p.classes, 100 * p.mean, 100 * p.std) for p in points if p.memory == name]
         for name in dict.fromkeys(p.memory for p in points)
     }
-    title = f"{points[0].steps} steps, {points[0].ipc} images a class, {points[0].n} class orders"
+    title = f"{points[0].steps} steps, {points[0].ipc} images per class, {points[0].n} class orders"
     curves(folder / PLOT, told, title, "classes seen", "accuracy % on them", watcher)

@@ -58,7 +58,7 @@ class Maker:
             Network.of(self.network, spec)
 
     def make(self, real: RealSet, ipc: int, seed: int, out: Path, watcher: Watcher) -> SyntheticSet:
-        """``ipc`` images a class of ``real``, kept as an artifact in ``out``; what is there already is not made again.
+        """``ipc`` images per class of ``real``, stored as an artifact in ``out``; one that is there is used again.
 
         Raises:
             InputError: the method cannot be used on ``real``.

@@ -33,7 +33,7 @@ def toy(
 
 
 def toy_data(counts: Sequence[int] = (12, 7, 5), noise: int = 40) -> Data:
-    """A training set, and a test set of ten images a class normalised like it."""
+    """A training set, and a test set of ten images per class normalised like it."""
     train = toy(counts, noise=noise)
     return Data(train, RealSet(*pixels([10] * len(counts), seed=1, noise=noise), train.spec), "toy")
 

@@ -106,7 +106,7 @@ class Numbers:
     """The random numbers of a training, drawn for many updates at once.
 
     Args:
-        sets: one a network, of one size.
+        sets: one per network, of one size.
         batch: most images of an update.
         epochs: in all.
         drawing: how.
