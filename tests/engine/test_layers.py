@@ -11,10 +11,11 @@ import distillset as ds
 from distillset.engine import BlockOutput, Embeddings, Engine, LossGradient, compiler, embeddings, layer_names
 from distillset.errors import InputError
 from distillset.keys import Key
-from distillset.methods import Images, Task
+from distillset.methods import Images, Matcher, Piece, Task
 from distillset.nets import NETWORKS, POOLS, build, fresh
 from distillset.training import cross_entropy
 from tests import toys
+from tests.methods.exact import update_of
 
 NAMES = sorted({*map(str.lower, NETWORKS), *(name for names in POOLS.values() for name in names), "ResNet18BN_AP"})
 SPEC = toys.spec_of(3, 32, 32)
@@ -73,7 +74,7 @@ def test_a_user_s_network_gives_its_convolutions_and_linear_layers() -> None:
     assert layer_names(network) == ["conv", "spare", "rows"]
     (found,) = embeddings(network, "all")(state, images)  # rows of pixels are no rows of images
     assert torch.equal(found, network.conv(images).flatten(1))
-    with pytest.raises(InputError, match="layers='cnv': network Mine has no such layer .did you mean conv"):
+    with pytest.raises(InputError, match=r"layers='cnv': network Mine has no such layer .did you mean conv"):
         embeddings(network, "cnv")
 
 
@@ -173,8 +174,6 @@ class ClassGradients(ds.Method):
 @pytest.mark.parametrize("most", [3, 64])
 def test_a_method_of_verbs_is_the_one_by_hand(most: int) -> None:
     """DC's first update, by its own code and by the verbs."""
-    from tests.methods.exact import update_of
-
     real = toys.toy()
     task = Task(real, 4, build(toys.NETWORK, real.spec), toys.engine(most))
     images = torch.randn(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -183,3 +182,42 @@ def test_a_method_of_verbs_is_the_one_by_hand(most: int) -> None:
     )
     torch.testing.assert_close(loss, other, rtol=1e-4, atol=0)
     torch.testing.assert_close(found["images"], wanted["images"], rtol=1e-2, atol=1e-4)
+
+
+class Drawing(Matcher):
+    """A method that draws for itself: DM's step by the task's verbs."""
+
+    streams = ("network", "calibrate", "real", "augment")
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.blocks = task.blocks(task.ipc, 4)
+
+    def draw(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        return inputs
+
+    def term(self, leaves: Any, state: dict[str, Tensor], numbers: dict[str, Tensor], block: slice) -> Piece:
+        task, rows = self.task, self.task.rows(block)
+        augment = task.draw_augmentation("crop_flip_scale", numbers["augment"], block)
+        real = augment(task.draw_real(numbers["real"], 4, block))
+        target = real.mean(task.embed(state, real))
+
+        def loss(images: Tensor) -> Tensor:
+            synthetic = augment(task.synthetic(images, block))
+            return (synthetic.mean(task.embed(state, synthetic)) - target).square().sum()
+
+        value, gradient = task.pixel_gradient(loss, leaves["images"][rows])
+        return Piece(value, {"images": (rows, gradient)})
+
+
+@pytest.mark.parametrize("network", [toys.NETWORK, "ConvNetD1W8BN"])
+def test_what_the_task_draws_is_what_dm_draws(network: str) -> None:
+    real = toys.toy()
+    task = Task(real, 4, build(network, real.spec), toys.engine())
+    images = torch.randn(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    method = ds.DM(batch_real=4, augment="crop_flip_scale").resolve(real.spec, 4)
+    (loss, found), (other, wanted) = (
+        update_of(matcher, {"images": images}) for matcher in (Drawing(task), method.prepare(task))
+    )
+    torch.testing.assert_close(loss, other)
+    torch.testing.assert_close(found["images"], wanted["images"])

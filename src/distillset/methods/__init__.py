@@ -3,13 +3,14 @@
 from typing import Any
 
 from distillset.errors import InputError
-from distillset.methods.base import Inputs, Leaf, Leaves, Matcher, Piece, Role, Task
+from distillset.methods.base import Inputs, Leaf, Leaves, Matcher, Piece, Role
 from distillset.methods.dc import DC, DSA
 from distillset.methods.dm import DM
 from distillset.methods.images import Images
 from distillset.methods.method import AUGMENT, BATCH_REAL, FORMATION, MOMENTUM, Method, Sizes, check_strategy, resolved
 from distillset.methods.mtt import MTT
 from distillset.methods.settings import Setting, read_setting, setting, settings_of
+from distillset.methods.task import Task
 from distillset.presets import PRESETS, Preset
 from distillset.tables import PluginTable
 

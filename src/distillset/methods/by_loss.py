@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from distillset.engine import State
-from distillset.methods.base import Leaf, Leaves, Piece, Role, Task
+from distillset.methods.base import Leaf, Leaves, Piece, Role
 from distillset.methods.class_by_class import ClassByClass, Shown
 from distillset.methods.images import Images
 from distillset.methods.siamese import How
+from distillset.methods.task import Task
 
 Loss = Callable[[Task, State, Images, Images], Tensor]
 """See `distillset.methods.Method.loss`."""
@@ -47,8 +47,5 @@ class LossMatcher(ClassByClass):
         return Piece(loss, {name: (rows, gradient)})
 
     def _of(self, state: State, real: Images, how: How, images: Tensor) -> Tensor:
-        count = len(real.classes)
-        seen = self.seen(images, how).unflatten(0, (count, self.shown))
-        weights = torch.full((count, self.shown), 1 / self.shown, device=images.device, dtype=images.dtype)
-        synthetic = Images(real.classes, weights, self.shown, lambda: [(slice(0, count), seen, weights)])
-        return self._loss(self.task, state, synthetic, real)
+        seen = self.seen(images, how).unflatten(0, (len(real.classes), self.shown))
+        return self._loss(self.task, state, Images.of(seen, real.classes), real)

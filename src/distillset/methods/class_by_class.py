@@ -10,8 +10,9 @@ from distillset.augment import unpacked
 from distillset.data.sampler import Rows, Sampler
 from distillset.engine import State
 from distillset.keys import Key, fold
-from distillset.methods.base import Inputs, Matcher, Task
-from distillset.methods.siamese import How, Siamese
+from distillset.methods.base import Inputs, Matcher
+from distillset.methods.siamese import How
+from distillset.methods.task import Task
 
 PIXELS = "pixels"
 READ_AHEAD = 2**31
@@ -54,8 +55,8 @@ class ClassByClass(Matcher):
         self.formation = formation
         self.shown = task.ipc * formation**2
         """Synthetic images that a class shows, tiles counted."""
-        self.siamese = Siamese(augment, task.spec.shape, task.engine)
-        self.sampler = task.real.sampler(batch_real, task.device)
+        self.siamese = task.siamese(augment)
+        self.sampler = task.sampler(batch_real)
         self.blocks = task.blocks(self.shown, self.sampler.n)
         self._draw = task.engine.draws(self._drawn)
         self.ahead = task.engine.ahead(task.spec.classes * self.sampler.n, task.fill.numbers)

@@ -25,13 +25,14 @@ from distillset.augment import unpacked
 from distillset.data.spec import Spec
 from distillset.engine import State, side_by_side
 from distillset.keys import Key
-from distillset.methods.base import Leaf, Leaves, Piece, Role, Task
+from distillset.methods.base import Leaf, Leaves, Piece, Role
 from distillset.methods.class_by_class import ClassByClass, Shown
 from distillset.methods.distance import DISTANCES
 from distillset.methods.gradients import GradientDistance
 from distillset.methods.method import AUGMENT, FORMATION, MOMENTUM, Method, Sizes, check_strategy
 from distillset.methods.settings import AUTO, setting
 from distillset.methods.siamese import How
+from distillset.methods.task import Task
 from distillset.presets.papers import PAPERS, loops
 from distillset.training import Recipe, Session, Trainer, TrainingSet, cross_entropy
 

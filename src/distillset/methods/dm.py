@@ -23,11 +23,12 @@ from torch import Tensor
 from distillset.data.spec import Spec
 from distillset.engine import Engine, Rowwise, State, embedding
 from distillset.errors import InputError
-from distillset.methods.base import Leaf, Leaves, Piece, Role, Task
+from distillset.methods.base import Leaf, Leaves, Piece, Role
 from distillset.methods.class_by_class import ClassByClass, Shown
 from distillset.methods.method import AUGMENT, BATCH_REAL, FORMATION, MOMENTUM, Method, check_strategy
 from distillset.methods.settings import AUTO, setting
 from distillset.methods.siamese import How
+from distillset.methods.task import Task
 from distillset.nets import build
 from distillset.nets.convnet import ConvNet
 from distillset.presets.papers import PAPERS, dm_lr

@@ -30,6 +30,13 @@ class Images:
     usual: int
     parts: Callable[[], Iterable[Part]]
 
+    @classmethod
+    def of(cls, pixels: Tensor, classes: Tensor) -> "Images":
+        """Those of a tensor ``[k, n, C, H, W]``, each counting the same."""
+        count, n = pixels.shape[:2]
+        weights = torch.full((count, n), 1 / n, device=pixels.device, dtype=pixels.dtype)
+        return cls(classes, weights, n, lambda: [(slice(0, count), pixels, weights)])
+
     @property
     def pixels(self) -> Tensor:
         """All of them at once, ``[k, n, C, H, W]``."""

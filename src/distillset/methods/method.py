@@ -11,10 +11,11 @@ from distillset.augment import Augmentation, check_formation, default_strategy
 from distillset.data.spec import Spec
 from distillset.engine import State
 from distillset.errors import InputError
-from distillset.methods.base import Matcher, Task
+from distillset.methods.base import Matcher
 from distillset.methods.by_loss import LossMatcher
 from distillset.methods.images import Images
 from distillset.methods.settings import AUTO, Setting, settings_of
+from distillset.methods.task import Task
 from distillset.nets.batch_norm import ADVICE, IMAGES
 from distillset.presets import Preset
 

@@ -29,10 +29,11 @@ from distillset.data.whiten import LARGEST
 from distillset.engine import GradientAndVJP, State
 from distillset.errors import InputError
 from distillset.keys import Key, fold, integers, permutation, words
-from distillset.methods.base import Inputs, Leaf, Leaves, Matcher, Piece, Role, Task
+from distillset.methods.base import Inputs, Leaf, Leaves, Matcher, Piece, Role
 from distillset.methods.method import Method, Sizes, check_strategy
 from distillset.methods.mtt_experts import Experts, Wanted, given, made, there
 from distillset.methods.settings import AUTO, setting
+from distillset.methods.task import Task
 from distillset.methods.unroll import Batch, unroll
 from distillset.nets import mixes_images
 from distillset.presets.papers import PAPERS

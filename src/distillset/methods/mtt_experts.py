@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from distillset.engine import logits
 from distillset.errors import InputError
-from distillset.methods.base import Task
+from distillset.methods.task import Task
 from distillset.nets import mixes_images
 from distillset.training import ExpertSetting, Layout, Trajectories, stateless, train_experts
 
