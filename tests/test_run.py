@@ -73,10 +73,10 @@ def test_rewind_drops_what_came_later(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "named"),
     [
-        ({"seed": 1, "lr": 1.0}, "--seed 1: .* started with 0"),
-        ({"seed": 0, "lr": 2.0}, "--lr 2.0: .* started with 1.0"),
-        ({"seed": 0}, "--lr None: .* started with 1.0"),
-        ({"seed": 0, "lr": 1.0, "batch_real": 3}, "--batch-real 3: .* started with None"),
+        ({"seed": 1, "lr": 1.0}, "seed=1: .* started with 0"),
+        ({"seed": 0, "lr": 2.0}, "lr=2.0: .* started with 1.0"),
+        ({"seed": 0}, "lr=None: .* started with 1.0"),
+        ({"seed": 0, "lr": 1.0, "batch_real": 3}, "batch_real=3: .* started with None"),
     ],
 )
 def test_the_first_difference_is_named(asked: dict[str, Any], named: str) -> None:

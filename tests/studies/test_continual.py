@@ -170,7 +170,7 @@ def test_orders_memories_and_repeats_may_be_added(tmp_path: Path) -> None:
         ({"steps": 0}, "steps=0: must be from 1 to 4"),
         ({"steps": 5}, "steps=5: must be from 1 to 4"),
         ({"ipc": 0}, "ipc=0: must be at least 1"),
-        ({"seeds": ()}, "--seeds: name at least one"),
+        ({"seeds": ()}, r"seeds=\[\]: name at least one"),
         ({"seeds": (0, -1)}, "seeds=-1: must be from 0"),
         ({"repeats": 0}, "repeats=0: must be at least 1"),
         ({"distill_steps": -1}, "distill_steps=-1: must be at least 0"),
