@@ -6,6 +6,7 @@ names lead to little stand-ins on the disk. What a page shows is that it runs; w
 
 import re
 import shlex
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 import distillset as ds
 from distillset.commands import main, parser
+from distillset.commands.doctor import TABLES
 from distillset.export import export
 from tests import toys
 
@@ -84,12 +86,15 @@ def reader(tmp_path: Path, stand_ins: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_every_block_runs(page: Path, reader: None) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     for language, text in blocks(page):
-        assert language in ("sh", "python", "text"), f"{page.name}: a block of {language or 'no language'}:\n{text}"
+        assert language in ("sh", "python", "text", "toml"), f"{page.name}: a block of {language or 'no language'}:\n{text}"
         if language == "python":
             exec(compile(text, str(page), "exec"), names)  # noqa: S102 (the page's own block)
         elif language == "sh":
             for words in commands(text):
                 run(words)
+        elif language == "toml":
+            groups = tomllib.loads(text)["project"]["entry-points"]
+            assert groups.keys() <= {table.group for table in TABLES}
 
 
 def run(words: list[str]) -> None:
