@@ -86,7 +86,7 @@ def reader(tmp_path: Path, stand_ins: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_every_block_runs(page: Path, reader: None) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     for language, text in blocks(page):
-        assert language in ("sh", "python", "text", "toml"), f"{page.name}: a block of {language or 'no language'}:\n{text}"
+        assert language in ("sh", "python", "text", "toml"), f"{page.name}: a block of {language or 'none'}:\n{text}"
         if language == "python":
             exec(compile(text, str(page), "exec"), names)  # noqa: S102 (the page's own block)
         elif language == "sh":

@@ -1,5 +1,6 @@
 """What someone adds is everywhere: by one line in a table, and by an entry point of another package."""
 
+import json
 import re
 from pathlib import Path
 
@@ -301,3 +302,38 @@ FORM = Form(lambda path: 1 / 0, lambda path: {})
     line = r"source 'zero' of package failing 1.0 .* fails on .*ZeroDivisionError"
     with pytest.warns(PluginWarning, match=line), pytest.raises(InputError, match="a file of this kind is not read"):
         ds.load(tmp_path / "some.other")
+
+
+def test_an_accuracy_is_remembered_with_the_version_of_a_package_that_augments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_all(tmp_path, monkeypatch)
+    data, ledger = toys.toy_data(), tmp_path / "ledger"
+    chosen = ds.select(data, "random", 1)
+    for augment, expected in (("slide_flip", {"slide": "stranger 1.0"}), ("flip", None)):
+        protocol = ds.Protocol(epochs=0, augment=augment)
+        evaluate(chosen, data, protocol=protocol, networks=[toys.NETWORK], repeats=1, beside=(), ledger=ledger)
+        entries = [json.loads(file.read_text()) for file in ledger.rglob("*.json")]
+        (entry,) = [entry for entry in entries if entry["recipe"]["augmentation"] == augment]
+        assert entry.get("packages") == expected
+
+
+@pytest.mark.parametrize(
+    ("page", "group"),
+    [
+        ("networks", "distillset.networks"),
+        ("coresets", "distillset.selectors"),
+        ("data", "distillset.datasets"),
+        ("evaluation", "distillset.protocols"),
+        ("evaluation", "distillset.augmentations"),
+        ("dependencies", "distillset.trackers"),
+    ],
+)
+def test_pages_name_every_row(page: str, group: str) -> None:
+    text = (Path(__file__).parents[1] / "docs" / f"{page}.md").read_text().lower()
+    assert [name for name in BY_GROUP[group].built_in if not re.search(rf"[`_]{re.escape(name)}[`_]", text)] == []
+
+
+def test_the_page_on_extending_names_every_table() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
+    assert [group for group in BY_GROUP if f"`{group}`" not in text] == []

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from distillset.coresets import SELECTORS
+from distillset.methods import METHODS
 from distillset.presets import PRESETS, Preset
 from distillset.reproduction import Results
 from distillset.reproduction.record import elsewhere, ours, percent
 
-DISTILLERS = ("dc", "dsa", "dm", "mtt")
-SELECTORS = ("random", "herding", "k-center", "forgetting")
-ORDER = (*DISTILLERS, *SELECTORS)
+ORDER = (*METHODS.built_in, *SELECTORS.built_in)
 
 
 def measured(results: Results) -> str:
@@ -44,7 +44,7 @@ def overview(results: Results) -> str:
     if not found:
         return ""
     rows = [PRESETS[name] for name in found]
-    methods = [method for method in (*SELECTORS, *DISTILLERS) if method in {row.method for row in rows}]
+    methods = [method for method in (*SELECTORS.built_in, *METHODS.built_in) if method in {row.method for row in rows}]
     lines = [f"| data, images per class | {' | '.join(methods)} |", "|---" * (1 + len(methods)) + "|"]
     for data, ipc in sorted({(row.data, row.ipc) for row in rows}):
         names = [f"{method}-{data}-{ipc}" for method in methods]

@@ -25,7 +25,7 @@ from distillset.augment.canvas import Crop, assembled
 from distillset.augment.dc import DC_AUGMENTATIONS, DCAugmentation, DCTable
 from distillset.augment.formation import check_formation, packed, unpacked
 from distillset.augment.operations import BOX, COLOR, GRID, NONE, OPERATIONS, Operation
-from distillset.augment.strategy import Augmentation, default_strategy
+from distillset.augment.strategy import Augmentation, default_strategy, packages
 from distillset.augment.table import Table, augment
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "augment",
     "check_formation",
     "default_strategy",
+    "packages",
     "packed",
     "unpacked",
 ]

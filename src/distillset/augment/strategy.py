@@ -121,6 +121,12 @@ class Augmentation:
         return columns
 
 
+def packages(strategy: str) -> dict[str, str]:
+    """The operations of a strategy that other packages bring, to these with their versions."""
+    named = ((name, OPERATIONS.package(name)) for name in strategy.split("_") if name in OPERATIONS)
+    return {name: package for name, package in named if package is not None}
+
+
 def default_strategy(flip: bool) -> str:
     """The strategy of the DSA, DM and MTT papers.
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distillset.augment import packages
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.engine import Compute, Engine, measure
@@ -180,7 +181,9 @@ class Evaluator:
 
     def _entry(self, candidate: Candidate, network: Network, compute: Compute, i: int) -> dict[str, Any]:
         """All that an accuracy depends on."""
-        purpose = {} if self.purpose == "evaluate" else {"purpose": self.purpose}
+        purpose: dict[str, Any] = {} if self.purpose == "evaluate" else {"purpose": self.purpose}
+        if brought := packages(candidate.protocol.recipe.augmentation):
+            purpose["packages"] = brought
         return {
             "set": candidate.fingerprint,
             "test": self.test.fingerprint(),
