@@ -103,7 +103,8 @@ Choose = Callable[[Tensor, int, ds.Key], Tensor]
 
 
 def far(features: Tensor, ipc: int, key: ds.Key) -> Tensor:
-    return features.norm(dim=1).topk(ipc).indices
+    lengths: Tensor = features.norm(dim=1)
+    return lengths.topk(ipc).indices
 
 
 def same(rows: Tensor, ipc: int, key: ds.Key) -> Tensor:
@@ -126,12 +127,12 @@ def by_chance(rows: Tensor, ipc: int, key: ds.Key) -> Tensor:
     return torch.randperm(len(rows))[:ipc]
 
 
+CALLS: list[int] = []
+
+
 def hashed(rows: Tensor, ipc: int, key: ds.Key) -> Tensor:
-    hashed.calls += 1  # type: ignore[attr-defined]
-    return (torch.arange(ipc) + hashed.calls) % len(rows)  # type: ignore[attr-defined]
-
-
-hashed.calls = 0  # type: ignore[attr-defined]
+    CALLS.append(ipc)
+    return (torch.arange(ipc) + len(CALLS)) % len(rows)
 
 
 def writing(rows: Tensor, ipc: int, key: ds.Key) -> Tensor:
