@@ -1,12 +1,15 @@
 """What is seen of a run: a bar on a terminal, lines elsewhere, and nothing when it is quiet."""
 
+import ast
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
 
+from distillset import commands
 from distillset.commands import _terminable
 from distillset.commands.progress import Terminal
 from distillset.errors import DiskError, InputError, InterruptedRun
@@ -98,3 +101,14 @@ def test_a_full_disk_after_an_interruption_is_still_told() -> None:
 
     with pytest.raises(DiskError), Terminal(quiet=True):
         save()
+
+
+@pytest.mark.parametrize("path", sorted(Path(commands.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+def test_every_command_says_who_watches(path: Path) -> None:
+    """Without a watcher the library would speak of arguments, where a command speaks of flags."""
+    long = {"load", "distill", "select", "evaluate", "compare", "continual", "nas", "reproduce", "read_pt", "measure"}
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    for call in calls:
+        function = call.args[0] if getattr(call.func, "id", None) == "partial" and call.args else call.func
+        if isinstance(function, ast.Name) and function.id in long:
+            assert "watcher" in [keyword.arg for keyword in call.keywords], f"line {call.lineno}"

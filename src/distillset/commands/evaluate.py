@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
         data,
         artifact=str(options.artifact),
         snapshots=_snapshots(options, synthetic),
+        watcher=CommandProgress(),
         **evaluation(options, options.save_networks),
     )
     random = "soft-random" if soft else "random"

@@ -95,6 +95,7 @@ def run_export(options: argparse.Namespace) -> int:
             repeats=options.repeats,
             protocol=Protocol(options.protocol, options.epochs),
             ledger=Ledger(cache_folder("accuracies")),
+            watcher=CommandProgress(),
             machine=machine(options),
         )
         exact, rounded = measured["rows"].values()

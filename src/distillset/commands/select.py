@@ -61,6 +61,7 @@ def _select(options: argparse.Namespace, out: Path) -> int:
         network=options.network,
         epochs=options.epochs,
         machine=machine(options),
+        watcher=CommandProgress(),
     )
     _check_same(out, found, {name: synthetic.card[name] for name in ("settings", "data")})
     if speaks():
