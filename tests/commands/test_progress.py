@@ -106,7 +106,7 @@ def test_a_full_disk_after_an_interruption_is_still_told() -> None:
 @pytest.mark.parametrize("path", sorted(Path(commands.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
 def test_every_command_says_who_watches(path: Path) -> None:
     """Without a watcher the library would speak of arguments, where a command speaks of flags."""
-    long = {"load", "distill", "select", "evaluate", "compare", "continual", "nas", "reproduce", "read_pt", "measure"}
+    long = {"load", "distill", "select", "evaluate", "compare", "continual", "nas", "reproduce", "read_pt"}
     calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     for call in calls:
         function = call.args[0] if getattr(call.func, "id", None) == "partial" and call.args else call.func
