@@ -29,19 +29,19 @@ VERBS = {
     "distill": ("distill", "learn a few synthetic images per class"),
     "experts": ("experts", "train networks on the real set, for trajectory matching"),
     "select": ("select", "choose a few real images per class"),
-    "evaluate": ("evaluate", "test accuracy of networks trained on a set"),
-    "compare": ("compare", "several sets side by side, with the significance of their differences"),
-    "continual": ("continual", "class-incremental learning with a memory that the run fills itself"),
-    "nas": ("nas", "how well a small set ranks networks for the whole one"),
-    "report": ("report", "one page: images through time, curves, accuracies, settings"),
+    "evaluate": ("evaluate", "train networks on a set, and measure their test accuracy"),
+    "compare": ("compare", "evaluate several sets, and test whether they differ"),
+    "continual": ("continual", "learn classes step by step with a small memory"),
+    "nas": ("nas", "rank networks by training them on a small set"),
+    "report": ("report", "write a page of images through time, curves, accuracies and settings"),
     "export": ("export", "write a set as pictures, parquet or .pt files"),
-    "import": ("export", "take a set from a .pt file of other code"),
+    "import": ("export", "make an artifact from a .pt file or a folder of pictures"),
     "push": ("export", "upload a set to the Hugging Face hub"),
-    "presets": ("presets", "published settings, with published and measured accuracies"),
-    "reproduce": ("reproduce", "run published settings for a while, and keep what was measured"),
-    "verify": ("verify", "whether artifacts are what their cards say"),
-    "doctor": ("doctor", "versions, devices and what auto will choose"),
-    "completion": ("completion", "what the shell needs to complete these commands"),
+    "presets": ("presets", "list published settings, with published and measured accuracies"),
+    "reproduce": ("reproduce", "run published settings within a time limit, and store the results"),
+    "verify": ("verify", "check artifacts against their cards"),
+    "doctor": ("doctor", "show versions, devices, and what auto chooses"),
+    "completion": ("completion", "print a script that completes these commands in a shell"),
 }
 """Command to its module, imported only when it is asked for (most take PyTorch's seconds), and what it does."""
 
@@ -72,6 +72,9 @@ def parser(chosen: str | None = None) -> argparse.ArgumentParser:
         names = {name: about for name, (_, about) in group}
         if chosen is None or chosen in names:
             import_module(f"{__name__}.{module}").add(verbs)
+            for name, about in names.items():
+                verb = verbs.choices[name]
+                verb.description = verb.description or f"{about[:1].upper()}{about[1:]}."
         else:
             for name, about in names.items():
                 verbs.add_parser(name, help=about)

@@ -16,11 +16,13 @@ from distillset.studies.plot import check_plot, plot_rows
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("compare", help="several sets side by side, with the significance of their differences")
+    parser = verbs.add_parser("compare", help="evaluate several sets, and test whether they differ")
     parser.add_argument("artifacts", type=Path, nargs="+", metavar="DIR", help="folders of the artifacts")
     add_data(parser, None)
     add_evaluation(parser)
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw all accuracies: .png, .svg or .pdf")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the accuracies into this file: .png, .svg or .pdf"
+    )
     parser.set_defaults(run=run)
 
 

@@ -12,9 +12,11 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("completion", help="what the shell needs to complete these commands")
+    parser = verbs.add_parser("completion", help="print a script that completes these commands in a shell")
     parser.add_argument(
-        "shell", choices=SHELLS, help="e.g. distillset completion bash > DIR/distillset, DIR the shell's"
+        "shell",
+        choices=SHELLS,
+        help="the shell; save the output where it looks for completions, or load it with source <(...)",
     )
     parser.set_defaults(run=run)
 

@@ -16,7 +16,7 @@ from distillset.studies.continual import PLOT, RESULT
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("continual", help="class-incremental learning with a memory that the run fills itself")
+    parser = verbs.add_parser("continual", help="learn classes step by step with a small memory")
     add_data(parser, "digits")
     parser.add_argument(
         "--memory",
@@ -24,19 +24,28 @@ def add(verbs: Any) -> None:
         required=True,
         dest="memories",
         metavar="NAME",
-        help=", ".join([*SELECTORS, *METHODS]) + "; several too",
+        help=f"what fills the memory; several are compared: {', '.join([*SELECTORS, *METHODS])}",
     )
-    parser.add_argument("--steps", type=int, default=5, help="steps in which the classes arrive (default 5)")
-    parser.add_argument("--ipc", type=int, default=20, help="images remembered of a class (default 20)")
+    parser.add_argument("--steps", type=int, default=5, help="number of steps in which new classes arrive (default 5)")
+    parser.add_argument("--ipc", type=int, default=20, help="images per class in the memory (default 20)")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="S", help="class orders (default 0 to 4)"
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2, 3, 4],
+        metavar="S",
+        help="random seeds, one for each order of the classes (default 0 to 4)",
     )
-    parser.add_argument("--network", default="convnet", help="distils, and is trained at each step (default convnet)")
-    parser.add_argument("--repeats", type=int, default=3, help="networks at each step of each order (default 3)")
     parser.add_argument(
-        "--protocol", default="dm", help=f"{', '.join(PROTOCOLS)} (default dm), the same for all memories"
+        "--network", default="convnet", help="network that distils, and that is trained at each step (default convnet)"
     )
-    parser.add_argument("--epochs", type=int, help="instead of the protocol's; the protocol's name then says so")
+    parser.add_argument("--repeats", type=int, default=3, help="networks to train per step and order (default 3)")
+    parser.add_argument(
+        "--protocol",
+        default="dm",
+        help=f"how networks are trained, whatever the memory: {', '.join(PROTOCOLS)} (default dm)",
+    )
+    parser.add_argument("--epochs", type=int, help="training epochs in place of the protocol's; its name then says so")
     add_study(parser, memory=False)
     parser.set_defaults(run=run)
 

@@ -31,9 +31,9 @@ def add(verbs: Any) -> None:
         run_flags(parser, method)
         group = parser.add_argument_group(f"settings of {name}")
         for setting in settings_of(method):
-            told = setting.told().partition(": ")[2].replace("%", "%%")
+            text = setting.line().partition(": ")[2].replace("%", "%%")
             flag = f"--{setting.name.replace('_', '-')}"
-            group.add_argument(flag, type=_reader(setting), default=setting.default, metavar="X", help=told)
+            group.add_argument(flag, type=_reader(setting), default=setting.default, metavar="X", help=text)
         add_machine(parser)
         parser.set_defaults(run=run, method=name)
 
@@ -52,25 +52,34 @@ def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
     """What every method's run takes."""
     parser.add_argument("--ipc", type=int, required=True, help="images per class")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the run; the same command goes on where it stopped"
+        "--out", type=Path, required=True, help="folder of the run; run the same command again to resume it"
     )
-    parser.add_argument("--steps", type=int, default=method.steps, help=f"the default is the published {method.steps}")
-    parser.add_argument("--seed", type=int, default=0, help="names all random numbers of the run (default 0)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=method.steps,
+        help=f"steps of the distillation (default: the published {method.steps})",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
     parser.add_argument(
         "--network",
         default="convnet",
-        help=f"the distilling network: {', '.join(NETWORKS)} or a variant, timm/NAME or module:function (default "
+        help=f"network to distil with: {', '.join(NETWORKS)} or a variant, timm/NAME or module:function (default "
         "convnet)",
     )
     parser.add_argument(
         "--init",
         default=method.init,
-        help=f"real, noise, kmeans, or the folder of an earlier artifact (default {method.init})",
+        help=f"where the images start: real, noise, kmeans, or an artifact's folder (default {method.init})",
     )
     add_whiten(parser, "auto: as published for the method and data")
-    parser.add_argument("--snapshots", type=int, default=10, help="intermediate sets to keep (default 10)")
+    parser.add_argument("--snapshots", type=int, default=10, help="number of intermediate sets to store (default 10)")
     parser.add_argument(
-        "--evaluate-every", type=int, default=0, metavar="K", help="log the test accuracy of one network every K steps"
+        "--evaluate-every",
+        type=int,
+        default=0,
+        metavar="K",
+        help="every K steps, train a network and log its test accuracy (default 0: never)",
     )
     parser.add_argument(
         "--log",
@@ -78,9 +87,9 @@ def run_flags(parser: argparse.ArgumentParser, method: Any) -> None:
         action="append",
         default=[],
         choices=list(TRACKERS),
-        help="log the run there as well; may be given twice",
+        help="also send the log of the run to this tracker; may be repeated",
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def run(options: argparse.Namespace) -> int:

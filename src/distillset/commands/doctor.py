@@ -37,7 +37,7 @@ PUBLISHED = Work(flops=5.8e15, numbers=3.2e13)
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("doctor", help="versions, devices and what auto will choose")
+    parser = verbs.add_parser("doctor", help="show versions, devices, and what auto chooses")
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
     parser.set_defaults(run=run)
 

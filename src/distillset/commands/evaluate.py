@@ -25,30 +25,40 @@ from distillset.watch import write_note
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("evaluate", help="test accuracy of networks trained on a set")
+    parser = verbs.add_parser("evaluate", help="train networks on a set, and measure their test accuracy")
     parser.add_argument(
-        "artifact", type=Path, metavar="DIR", help="folder of the artifact, or with a sub-folder of pictures per class"
+        "artifact",
+        type=Path,
+        metavar="DIR",
+        help="folder of the artifact, or of pictures with one sub-folder per class",
     )
     add_data(parser, None)
     add_evaluation(parser)
-    parser.add_argument("--hard-labels", action="store_true", help="the most probable class instead of soft labels")
+    parser.add_argument(
+        "--hard-labels", action="store_true", help="train on the most probable class in place of soft labels"
+    )
     parser.add_argument(
         "--select",
         choices=("last", "validation"),
         default="last",
-        help="last: the artifact (default); validation: the snapshot that is best on a split of the training data",
+        help="images to evaluate: last (the artifact's) or validation (the snapshot that is best on held-out training "
+        "images) (default last)",
     )
     parser.add_argument(
-        "--best-on-test", action="store_true", help="also the snapshot that is best on the test set, under that name"
+        "--best-on-test",
+        action="store_true",
+        help="also evaluate the snapshot that is best on the test set; its row says so",
     )
     parser.add_argument(
         "--scores",
         action="store_true",
-        help="also the label and augmentation scores with all their parts, and the rows they are made of",
+        help="also compute the label and augmentation scores, with their parts and the accuracies behind them",
     )
-    parser.add_argument("--save-networks", type=Path, metavar="DIR", help="keep the trained networks as safetensors")
     parser.add_argument(
-        "--save", action="store_true", help=f"also keep the rows in the artifact's folder ({ACCURACY}), for the report"
+        "--save-networks", type=Path, metavar="DIR", help="store the trained networks in this folder, as safetensors"
+    )
+    parser.add_argument(
+        "--save", action="store_true", help=f"also store the rows in the artifact's folder ({ACCURACY}), for the report"
     )
     parser.set_defaults(run=run)
 

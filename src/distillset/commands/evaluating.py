@@ -18,30 +18,37 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["convnet"],
         metavar="NAME",
-        help=f"{', '.join(NETWORKS)} or a variant, timm/NAME, module:function, a pool ({', '.join(POOLS)}) or all "
-        "(default convnet)",
+        help=f"networks to train: {', '.join(NETWORKS)} or a variant, timm/NAME, module:function, a pool "
+        f"({', '.join(POOLS)}) or all (default convnet)",
     )
-    parser.add_argument("--repeats", type=int, default=5, help="networks per set; a comparison needs 2 (default 5)")
     parser.add_argument(
-        "--protocol", default="auto", help=f"auto (that of the first set's paper), {', '.join(PROTOCOLS)}"
+        "--repeats",
+        type=int,
+        default=5,
+        help="networks of each name per set; a comparison needs at least 2 (default 5)",
     )
-    parser.add_argument("--epochs", type=int, help="instead of the protocol's; the protocol's name then says so")
+    parser.add_argument(
+        "--protocol",
+        default="auto",
+        help=f"how networks are trained: {', '.join(PROTOCOLS)} or auto (default auto: as in the set's paper)",
+    )
+    parser.add_argument("--epochs", type=int, help="training epochs in place of the protocol's; its name then says so")
     parser.add_argument(
         "--augment",
         metavar="STRATEGY",
-        help=f"none, or operations joined by _, instead of the protocol's augmentation: {', '.join(OPERATIONS)}",
+        help=f"augmentation in place of the protocol's: none, or operations joined by _: {', '.join(OPERATIONS)}",
     )
     parser.add_argument(
         "--beside",
         nargs="+",
         default=["random"],
         metavar="WHAT",
-        help="what is evaluated as well: random (real images of the same number), whole (the whole real set), "
-        "soft-random (random images with the soft labels of a network trained on all), or none (default random)",
+        help="what to evaluate as well: random (as many random real images), whole (the whole real set), "
+        "soft-random (random images, with the soft labels of a network trained on all), or none (default random)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="names all random numbers")
-    parser.add_argument("--no-cache", action="store_true", help="train anew what was measured before")
-    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
+    parser.add_argument("--no-cache", action="store_true", help="train again even if the result is in the cache")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
     add_machine(parser)
 
 

@@ -28,27 +28,34 @@ PAPER = PAPERS["mtt"].settings
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    about = "train networks on the real set and record them epoch by epoch, for distill mtt --experts"
+    about = "Train networks on the real set and store their weights after every epoch, for distill mtt --experts."
     parser = verbs.add_parser(
         "experts", help="train networks on the real set, for trajectory matching", description=about
     )
     add_data(parser, "digits")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of these experts; the same command goes on where it stopped"
+        "--out", type=Path, required=True, help="folder of the experts; run the same command again to resume it"
     )
     parser.add_argument(
-        "--count", type=int, default=PAPER["expert_count"], help="experts (default: the published %(default)s)"
+        "--count",
+        type=int,
+        default=PAPER["expert_count"],
+        help="number of experts (default: the published %(default)s)",
     )
-    parser.add_argument("--ipc", type=int, help="images per class that they are for: how many epochs can be reached")
     parser.add_argument(
-        "--epochs", type=int, help=f"default: those that can be reached, {EXPERT_EPOCHS} with --keep all"
+        "--ipc", type=int, help="images per class of the later distillation, which decides how many epochs it reaches"
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        help=f"training epochs (default: those that a distillation reaches, {EXPERT_EPOCHS} with --keep all)",
     )
     parser.add_argument(
         "--keep",
         default="reachable",
-        help="reachable or all: epochs beyond those that a published setting reaches are left out (default reachable)",
+        help="epochs to store: reachable (those that a published setting reaches) or all (default reachable)",
     )
-    parser.add_argument("--network", default="convnet", help="default convnet")
+    parser.add_argument("--network", default="convnet", help="network to train (default convnet)")
     parser.add_argument(
         "--lr", type=float, default=PAPER["expert_lr"], help="learning rate of SGD (default: the published %(default)s)"
     )
@@ -56,15 +63,19 @@ def add(verbs: Any) -> None:
         "--batch",
         type=int,
         default=PAPER["expert_batch"],
-        help="images of an update (default: the published %(default)s)",
+        help="images per update (default: the published %(default)s)",
     )
-    parser.add_argument("--augment", default="auto", help="strategy, none, or auto: the published one (default auto)")
+    parser.add_argument(
+        "--augment",
+        default="auto",
+        help="augmentation: operations joined by _, none, or auto (default auto: the published one)",
+    )
     parser.add_argument(
         "--sam", type=float, default=0.0, help="radius of sharpness-aware minimisation (default 0: off)"
     )
     add_whiten(parser, "auto: as published for the data and --ipc")
-    parser.add_argument("--seed", type=int, default=0, help="names all random numbers (default 0)")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_machine(parser)
     parser.set_defaults(run=run)
 

@@ -24,28 +24,32 @@ from distillset.watch import write_note
 def add(verbs: Any) -> None:
     """Add the verbs."""
     _add_export(verbs.add_parser("export", help="write a set as pictures, parquet or .pt files"))
-    _add_import(verbs.add_parser("import", help="take a set from a .pt file of other code"))
+    _add_import(verbs.add_parser("import", help="make an artifact from a .pt file or a folder of pictures"))
     parser = verbs.add_parser("push", help="upload a set to the Hugging Face hub")
     parser.add_argument("artifact", type=Path, metavar="DIR", help="folder of the artifact")
-    parser.add_argument("--repo", required=True, metavar="OWNER/NAME", help="dataset repository, made if not there")
-    parser.add_argument("--private", action="store_true", help="a new repository is private")
+    parser.add_argument(
+        "--repo", required=True, metavar="OWNER/NAME", help="dataset repository; it is created if it does not exist"
+    )
+    parser.add_argument("--private", action="store_true", help="if the repository is created, make it private")
     parser.set_defaults(run=run_push)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artifact", type=Path, metavar="DIR", help="folder of the artifact")
-    parser.add_argument("--to", required=True, choices=list(EXPORTERS), help="the form")
+    parser.add_argument("--to", required=True, choices=list(EXPORTERS), help="file format")
     parser.add_argument(
-        "--out", type=Path, required=True, help="a new folder; for parquet the artifact's own will do as well"
+        "--out", type=Path, required=True, help="a new folder; for parquet, the artifact's folder is allowed too"
     )
     parser.add_argument(
-        "--measure", action="store_true", help="parquet: train on the 8-bit pictures too, and tell the loss in the card"
+        "--measure",
+        action="store_true",
+        help="with --to parquet: measure what accuracy the 8-bit pictures lose, and state it in the card",
     )
     group = parser.add_argument_group("with --measure")
-    group.add_argument("--network", default="convnet", help="default convnet")
-    group.add_argument("--repeats", type=int, default=5, help="fresh networks (default 5)")
-    group.add_argument("--protocol", default="auto", help="default auto, that of the set's paper")
-    group.add_argument("--epochs", type=int, help="instead of the protocol's; the protocol's name then says so")
+    group.add_argument("--network", default="convnet", help="network to train (default convnet)")
+    group.add_argument("--repeats", type=int, default=5, help="networks to train on each form (default 5)")
+    group.add_argument("--protocol", default="auto", help="how they are trained (default auto: as in the set's paper)")
+    group.add_argument("--epochs", type=int, help="training epochs in place of the protocol's; its name then says so")
     add_data(parser, None)
     add_machine(parser)
     parser.set_defaults(run=run_export)
@@ -57,25 +61,28 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help=".pt files with images, or with images and labels, one after the other; or a folder that export wrote, or "
+        help=".pt files of images, or of images and labels, which are joined; or a folder that export wrote, or "
         "with one sub-folder of pictures per class",
     )
     parser.add_argument(
-        "--labels", type=Path, nargs="+", metavar="FILE", help="labels, where they are in files of another name"
+        "--labels", type=Path, nargs="+", metavar="FILE", help="files of labels, if they are not in the files of images"
     )
     parser.add_argument(
         "--values",
         choices=VALUES,
         default="auto",
-        help="what floating-point images are: normalised, or pixels between 0 and 1 (unit); auto (default) takes them "
-        "for pixels where all lie between 0 and 1",
+        help="what floating-point images hold: normalised values, or pixels between 0 and 1 (unit); auto takes them "
+        "as pixels if all lie between 0 and 1 (default auto)",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the new artifact")
-    parser.add_argument("--method", default="imported", help="what to call the method in the card")
+    parser.add_argument("--method", default="imported", help="name of the method in the card (default imported)")
     parser.add_argument(
-        "--mean", type=float, nargs="+", help="normalisation of the images, a number a channel (default: the data's)"
+        "--mean",
+        type=float,
+        nargs="+",
+        help="mean of each channel that the images were normalised with (default: the data's)",
     )
-    parser.add_argument("--std", type=float, nargs="+", help="the same")
+    parser.add_argument("--std", type=float, nargs="+", help="standard deviation of each channel, likewise")
     add_data(parser, "digits")
     parser.set_defaults(run=run_import)
 

@@ -13,7 +13,7 @@ from distillset.studies.nas import PLOT, RESULT, Sample
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("nas", help="how well a small set ranks networks for the whole one")
+    parser = verbs.add_parser("nas", help="rank networks by training them on a small set")
     add_data(parser, "digits")
     parser.add_argument(
         "--proxy",
@@ -21,23 +21,33 @@ def add(verbs: Any) -> None:
         nargs="+",
         required=True,
         metavar="P",
-        help="selectors, methods, or folders of artifacts",
+        help="small sets to train on: selectors, methods, or folders of artifacts",
     )
     parser.add_argument(
-        "--sample", dest="networks", type=int, default=24, help="networks, of the 720 of the space (default 24)"
+        "--sample",
+        dest="networks",
+        type=int,
+        default=24,
+        help="number of networks to rank, drawn from the 720 of the search space (default 24)",
     )
-    parser.add_argument("--ipc", type=int, default=10, help="images per class of proxies that are made (default 10)")
-    parser.add_argument("--images", type=int, help="use about so many training images (default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="names all random numbers (default 0)")
-    parser.add_argument("--epochs", type=int, default=10, help="on the whole set (default 10)")
-    parser.add_argument("--proxy-epochs", type=int, default=200, help="on a proxy (default 200)")
-    parser.add_argument("--protocol", default="dm", help=f"of the proxies: {', '.join(PROTOCOLS)} (default dm)")
-    parser.add_argument("--repeats", type=int, default=1, help="networks of each kind on each set (default 1)")
+    parser.add_argument(
+        "--ipc", type=int, default=10, help="images per class of proxies that are not artifacts (default 10)"
+    )
+    parser.add_argument("--images", type=int, help="use about this many training images (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
+    parser.add_argument("--epochs", type=int, default=10, help="training epochs on the whole set (default 10)")
+    parser.add_argument("--proxy-epochs", type=int, default=200, help="training epochs on a proxy (default 200)")
+    parser.add_argument(
+        "--protocol", default="dm", help=f"how networks are trained on proxies: {', '.join(PROTOCOLS)} (default dm)"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=1, help="times that each network is trained on each set (default 1)"
+    )
     parser.add_argument(
         "--top",
         type=float,
         default=0.25,
-        help="the best by the whole set, 4 at least, told apart (default 0.25)",
+        help="also report how the best networks alone are ranked: this share of all, at least 4 (default 0.25)",
     )
     add_study(parser)
     parser.set_defaults(run=run)

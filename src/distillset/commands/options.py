@@ -26,33 +26,34 @@ def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
         "--data",
         default=default,
         metavar="D",
-        help=f"digits, a known name ({names}), a folder, or a .safetensors/.npz file of arrays ({told})",
+        help=f"the data set: a known name ({names}), a folder, or a .safetensors or .npz file of arrays ({told})",
     )
     group.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="where known names are looked for first (or DISTILLSET_DATA)"
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder to search first for a known name (default: the environment variable DISTILLSET_DATA)",
     )
-    group.add_argument("--test", metavar="D", help="the test set, where --data has no test split")
+    group.add_argument("--test", metavar="D", help="the test set, if --data has no test split")
     group.add_argument(
         "--classes",
         nargs="+",
         metavar="C",
-        help="the classes to take, by name or number, in the order of their labels (default: all)",
+        help="use only these classes, by name or number; they are labelled in this order (default: all)",
     )
     group.add_argument(
         "--channels",
         type=int,
         metavar="N",
-        help="1, 3 or 4: take every image as grey, RGB or RGBA (default: as the widest image is)",
+        help="channels of every image: 1 (grey), 3 (RGB) or 4 (RGBA) (default: the most that an image has)",
     )
     group.add_argument(
-        "--allow-outside", action="store_true", help="read images that a table names outside the folder of the data"
+        "--allow-outside", action="store_true", help="allow a table to name images outside the folder of the data"
     )
     group.add_argument(
-        "--resize", type=size, metavar="HxW", help="resize every image: bilinear, antialiased, each side by itself"
+        "--resize", type=size, metavar="HxW", help="resize every image to this height and width (bilinear, antialiased)"
     )
-    group.add_argument(
-        "--crop", action="store_true", help="with --resize: keep the proportions and cut the centre out instead"
-    )
+    group.add_argument("--crop", action="store_true", help="with --resize: keep the proportions and cut out the centre")
 
 
 def add_machine(parser: argparse.ArgumentParser, memory: bool = True) -> None:
@@ -60,17 +61,23 @@ def add_machine(parser: argparse.ArgumentParser, memory: bool = True) -> None:
     that name.
     """
     group = parser.add_argument_group("compute")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
     group.add_argument(
-        "--precision", default="auto", help="auto, fp32 or bf16 (default auto: bf16 where the hardware has it)"
+        "--device", default="auto", help="cpu, cuda, cuda:N or auto (default auto: a GPU if there is one)"
     )
-    group.add_argument("--compile", default="auto", help="auto, on or off (default auto: where the run is long enough)")
+    group.add_argument(
+        "--precision", default="auto", help="fp32, bf16 or auto (default auto: bf16 if the hardware supports it)"
+    )
+    group.add_argument(
+        "--compile",
+        default="auto",
+        help="compile networks: on, off or auto (default auto: if the run is long enough to gain)",
+    )
     if memory:
         group.add_argument(
             "--memory",
             default="auto",
             metavar="SIZE",
-            help="memory limit, such as 500M or 2G; batches are split to fit (default auto: what is fast)",
+            help="memory limit, such as 500M or 2G; batches are split to fit (default auto: the fastest size)",
         )
 
 
@@ -85,13 +92,13 @@ def add_study(parser: argparse.ArgumentParser, memory: bool = True) -> None:
     ``memory`` as in `add_machine`.
     """
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the study; the same command goes on where it stopped"
+        "--out", type=Path, required=True, help="folder of the study; run the same command again to resume it"
     )
     parser.add_argument(
-        "--distill-steps", type=int, help="of each distillation (default: the method's published number)"
+        "--distill-steps", type=int, help="steps of each distillation (default: the method's published number)"
     )
-    parser.add_argument("--json", action="store_true", help="print a list of rows as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON, a list of rows")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_machine(parser, memory)
 
 
@@ -100,8 +107,8 @@ def add_whiten(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--whiten",
         default="auto",
-        help="auto, none or zca: whitening in place of mean and std; zca-large takes images above 32x32x3, too "
-        f"(default {default})",
+        help="normalisation of pixels: none (mean and std of each channel), zca (ZCA whitening), zca-large (ZCA "
+        f"whitening of images above 32x32x3, too) or auto (default {default})",
     )
 
 

@@ -20,11 +20,15 @@ NETWORKS = 5
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("presets", help="published settings, with published and measured accuracies")
-    parser.add_argument("--method", help=f"only of this method: {', '.join(_values('method'))}")
-    parser.add_argument("--data", help=f"only on this data set: {', '.join(_values('data'))}")
+    parser = verbs.add_parser("presets", help="list published settings, with published and measured accuracies")
+    parser.add_argument("--method", help=f"show only this method: {', '.join(_values('method'))}")
+    parser.add_argument("--data", help=f"show only this data set: {', '.join(_values('data'))}")
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="measured results (default results)"
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of measured results (default results)",
     )
     parser.add_argument("--json", action="store_true", help="print a list of rows as JSON, with all settings")
     parser.set_defaults(run=run)

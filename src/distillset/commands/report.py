@@ -9,7 +9,7 @@ from distillset.report import ACCURACY, report
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("report", help="one page: images through time, curves, accuracies, settings")
+    parser = verbs.add_parser("report", help="write a page of images through time, curves, accuracies and settings")
     parser.add_argument("artifacts", type=Path, nargs="+", metavar="DIR", help="folders of artifacts, side by side")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the HTML file to write")
     parser.add_argument(
@@ -18,7 +18,7 @@ def add(verbs: Any) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help=f"what evaluate --json printed; a folder's own {ACCURACY} (evaluate --save) is read without being named",
+        help=f"files printed by evaluate --json; what evaluate --save stored ({ACCURACY}) is read in any case",
     )
     parser.set_defaults(run=run)
 

@@ -15,61 +15,71 @@ from distillset.watch import write_note
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("reproduce", help="run published settings for a while, and keep what was measured")
+    parser = verbs.add_parser("reproduce", help="run published settings within a time limit, and store the results")
     parser.add_argument(
         "rows",
         nargs="*",
         metavar="ROW",
-        help="such as dm-cifar10-10, in this order (default: all; with a published number first, then the cheapest)",
+        help="rows to run, such as dm-cifar10-10, in this order (default: all, published ones first, then cheap ones)",
     )
-    parser.add_argument("--budget", default="25m", help="wall time of this call: 90s, 25m, 1.5h (default 25m)")
+    parser.add_argument("--budget", default="25m", help="time limit, such as 90s, 25m or 1.5h (default 25m)")
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="where results go (default results)"
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="folder of the results (default results)"
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("runs/reproduce"),
         metavar="DIR",
-        help="run folders; the same command goes on where it stopped (default runs/reproduce)",
+        help="folder of the runs; run the same command again to resume them (default runs/reproduce)",
     )
-    parser.add_argument("--steps", type=int, help="instead of the published number; told wherever the result is shown")
+    parser.add_argument("--steps", type=int, help="steps in place of the published number; shown with the result")
     parser.add_argument(
-        "--recommended", action="store_true", help="this library's steps and settings, where it recommends others"
+        "--recommended",
+        action="store_true",
+        help="use the steps and settings that this library recommends, if they differ",
     )
-    parser.add_argument(
-        "--improved", action="store_true", help="with the improvements of this library's own preset, where it has any"
-    )
+    parser.add_argument("--improved", action="store_true", help="use this library's improved preset, if there is one")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         dest="given",
         metavar="NAME=VALUE",
-        help="a setting of the method in place of the row's, such as batch_real=32; told wherever the result is shown; "
-        "may be given more than once",
+        help="use another value of a setting of the method, such as batch_real=32; shown with the result; "
+        "may be repeated",
     )
     parser.add_argument(
         "--distill-for",
         metavar="TIME",
-        help="end a distillation after this long and evaluate what is there, told as the steps it made",
+        help="end a distillation after this time and evaluate its images; its steps are shown with the result",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="rows at a time, each in a process of its own (default 1)")
-    parser.add_argument("--networks", type=int, default=5, help="fresh networks per row (default 5)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="number of rows to run at the same time, each in its own process (default 1)",
+    )
+    parser.add_argument("--networks", type=int, default=5, help="networks to train per row (default 5)")
     parser.add_argument(
         "--beside",
         choices=("random", "none"),
         default="random",
-        help="random: evaluate random images beside rows that are done when time is left (default); none: do not",
+        help="what to evaluate as well when time is left: random (random real images) or none (default random)",
     )
-    parser.add_argument("--why", default="", help="reason to keep with results that fall short of their paper")
-    parser.add_argument("--commit", metavar="HASH", help="of the source, to keep with the results")
-    parser.add_argument("--seed", type=int, default=0, help="names all random numbers")
+    parser.add_argument("--why", default="", help="reason to store with results that fall short of their paper")
+    parser.add_argument("--commit", metavar="HASH", help="commit of the source, stored with the results")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
     parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="where known names are looked for first (or DISTILLSET_DATA)"
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder to search first for a known name (default: the environment variable DISTILLSET_DATA)",
     )
-    parser.add_argument("--list", action="store_true", help="only print the rows in the order they would run in")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument(
+        "--list", action="store_true", help="print the rows in the order in which they would run, and stop"
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_machine(parser)
     parser.set_defaults(run=run)
 

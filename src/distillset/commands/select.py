@@ -20,14 +20,16 @@ from distillset.watch import speaks
 def add(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser("select", help="choose a few real images per class")
-    parser.add_argument("selector", metavar="SELECTOR", help=", ".join(SELECTORS))
+    parser.add_argument("selector", metavar="SELECTOR", help=f"how to choose: {', '.join(SELECTORS)}")
     add_data(parser, "digits")
     parser.add_argument("--ipc", type=int, required=True, help="images per class")
     parser.add_argument("--out", type=Path, required=True, help="folder of the artifact")
-    parser.add_argument("--seed", type=int, default=0, help="names the random numbers")
-    group = parser.add_argument_group("expert", "the network that a selector sees with, trained on the whole set")
-    group.add_argument("--network", default=NETWORK, help=f"default {NETWORK}; kept in the cache once it is trained")
-    group.add_argument("--epochs", type=int, help="passes, less one (default: 4, more for small sets)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
+    group = parser.add_argument_group(
+        "expert", "a network trained on the whole set; most selectors choose by its embeddings or predictions"
+    )
+    group.add_argument("--network", default=NETWORK, help=f"network to train; it is cached (default {NETWORK})")
+    group.add_argument("--epochs", type=int, help="training epochs (default 4, more for small sets)")
     add_machine(parser)
     parser.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-"""``distillset verify DIR...``: whether artifacts are what their cards say."""
+"""``distillset verify DIR...``: check artifacts against their cards."""
 
 import argparse
 import json
@@ -23,12 +23,14 @@ SIGNS = {True: "ok", False: "FAILED", None: "-"}
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    about = "compute every checksum and fingerprint anew, and check artifacts against their cards"
-    parser = verbs.add_parser("verify", help="whether artifacts are what their cards say", description=about)
+    about = "Compute every checksum and fingerprint again, and compare them with the cards of the artifacts."
+    parser = verbs.add_parser("verify", help="check artifacts against their cards", description=about)
     parser.add_argument("artifacts", type=Path, nargs="+", metavar="DIR", help="folders of the artifacts")
     add_data(parser, None)
     parser.add_argument(
-        "--real", action="store_true", help="also the training set, decoded anew: --data, else what the card says"
+        "--real",
+        action="store_true",
+        help="also check the training set, which is decoded again: --data, or else the one that the card names",
     )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
     parser.set_defaults(run=run)

@@ -53,14 +53,14 @@ class DC(Method):
     batch_real: int = setting(PAPER["batch_real"], "real images per class and update", least=1)
     distance: str = setting(
         "layerwise",
-        "distance between two gradients: layerwise adds up 1 - cos of every output row, as published; cos and mse "
-        "compare all numbers as one vector",
+        "distance between two gradients: layerwise (the sum of 1 - cos over output rows, as published), or cos or mse "
+        "of all numbers as one vector",
         choices=tuple(DISTANCES),
     )
     match: str = setting(
         "class",
-        "what is matched: class the gradient of each class by itself, as published; all the sum of the gradients of "
-        "all classes (DCC, Lee et al., ICML 2022)",
+        "gradients to match: class (of each class by itself, as published) or all (their sum over all classes; DCC, "
+        "Lee et al., ICML 2022)",
         choices=MATCHES,
     )
     outer: int | None = setting(
@@ -68,12 +68,12 @@ class DC(Method):
     )
     inner: int | None = setting(
         None,
-        "epochs that the network is trained on the synthetic set after every update of the images but the last; auto "
-        "takes the published number for the images per class",
+        "training epochs of the network on the synthetic set after each update of the images but the last; auto takes "
+        "the published number for the images per class",
         least=1,
     )
     lr_net: float = setting(PAPER["lr_net"], "learning rate of the network", above=0)
-    batch_train: int = setting(256, "images in an update of the network", least=1)
+    batch_train: int = setting(256, "images per update of the network", least=1)
     augment: str = setting(
         "none", f"{AUGMENT}; the network is trained with the same one, drawn for each image", check=check_strategy
     )

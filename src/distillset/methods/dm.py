@@ -53,8 +53,8 @@ class DM(Method):
     )
     lr_scale: float = setting(
         0.0,
-        "factor on lr; 0 chooses it: 1 for every ConvNet, and for another network what makes the pixels move as far in "
-        "the first step as they do with a ConvNet",
+        "factor of the learning rate; 0 chooses it: 1 for ConvNets, and for other networks the factor that moves the "
+        "pixels as far in the first step as with a ConvNet",
         least=0,
     )
     momentum: float = setting(PAPER["momentum"], MOMENTUM, least=0, below=1)

@@ -23,13 +23,12 @@ from distillset.presets import Preset
 MOMENTUM = "momentum of the images' SGD"
 BATCH_REAL = "real images per class and step"
 AUGMENT = (
-    "siamese augmentation, the same for the real and synthetic images of a class: operations joined by _, such as "
-    "crop_flip, of which each class and step draws one; none; or auto, which is color_crop_cutout_flip_scale_rotate, "
-    "without the flip for digits"
+    "siamese augmentation of real and synthetic images: operations joined by _, such as crop_flip (a step draws one "
+    "for each class); none; or auto, which is color_crop_cutout_flip_scale_rotate, without flip for digits"
 )
 FORMATION = (
-    "tiles across and down each image, which are enlarged and trained on as images of their own: 2 shows four times as "
-    "many in the same bytes (IDC, ICML 2022); 1 is an ordinary image, as published"
+    "tiles across and down each image; each tile is enlarged and used as an image: 2 stores four times as many images "
+    "in the same bytes (IDC, ICML 2022); 1 is an ordinary image, as published"
 )
 
 
@@ -250,5 +249,5 @@ def _documented(kind: type[Method], about: str | None) -> str:
         settings: Sequence[Setting] = settings_of(kind)
     except (InputError, NameError):  # said when the method is made
         return text
-    lines = ["", "", "Args:", *(f"    {setting.told()}" for setting in settings)] if settings else []
+    lines = ["", "", "Args:", *(f"    {setting.line()}" for setting in settings)] if settings else []
     return "\n".join([text, *lines, "", "Raises:", "    InputError: a setting has a value that is not allowed."])

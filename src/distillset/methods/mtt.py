@@ -68,67 +68,67 @@ class MTT(Method):
     )
 
     lr: float | None = setting(None, f"learning rate of the images; {PUBLISHED}", above=0)
-    momentum: float = setting(PAPER["momentum"], "momentum of the SGD of all that is learned", least=0, below=1)
+    momentum: float = setting(PAPER["momentum"], "momentum of SGD, for all that is learned", least=0, below=1)
     lr_start: float | None = setting(None, f"first value of the learned learning rate; {PUBLISHED}", above=0)
     lr_lr: float | None = setting(None, f"learning rate of the learned learning rate; {PUBLISHED}", above=0)
     syn_steps: int | None = setting(
-        None, "N, the steps that a student trains on synthetic images; auto takes the published number", least=1
+        None, "N: training steps of a student on synthetic images; auto takes the published number", least=1
     )
     expert_epochs: int | None = setting(
-        None, "M, the epochs of an expert that those steps are to match; auto takes the published number", least=1
+        None, "M: epochs of an expert that these steps match; auto takes the published number", least=1
     )
     max_start: int | None = setting(
-        None, "students start at an expert's epoch below this one; auto takes the published one (T+ in later papers)",
+        None, "students start below this epoch of an expert (T+ in later papers); auto takes the published one",
         least=1,
     )  # fmt: skip
     batch_syn: int | None = setting(
-        None, "synthetic images in a student's step; 0 is all of them; auto takes the published number", least=0
+        None, "synthetic images per step of a student; 0 takes all; auto takes the published number", least=0
     )
     canvas: int = setting(
         1,
-        "learn textures: each image is a torus of this many images across and down, of which every step sees a new "
-        "crop; 1 is an ordinary image. Images that are whitened cannot be textures",
+        "learn textures: each is this many images wide and high, its edges join, and each step takes a new crop; "
+        "1 is an ordinary image; not for whitened images",
         least=1,
         below=17,
     )
     augment: str = setting(
         AUTO,
-        "augmentation of students and experts, its parameters drawn for each image: operations joined by _, such as "
-        "crop_flip; none; or auto, which is the published one, without the flip for digits",
+        "augmentation of students and experts, drawn for each image: operations joined by _, such as crop_flip; none; "
+        "or auto, which is the published one, without flip for digits",
         check=check_strategy,
     )
-    segments: int = setting(1, "students per step, whose gradients are averaged", least=1)
+    segments: int = setting(1, "students per step; their gradients are averaged", least=1)
     limit: float = setting(
-        10.0, "steps with a larger loss are skipped; 1 is a student that came no nearer (DATM skips those)", above=0
+        10.0, "skip steps with a larger loss; at 1 a student came no nearer to its expert (DATM skips those)", above=0
     )
-    experts: str = setting("", "folder of experts; without one, experts are trained first, in the folder of the run")
+    experts: str = setting("", "folder of experts; if empty, experts are trained first, in the folder of the run")
     expert_count: int | None = setting(
         None,
-        "experts to train, or to use of the folder; auto is the published 100, or all that are in the folder",
+        "number of experts to train, or to use from the folder; auto is the published 100, or all in the folder",
         least=1,
     )
-    expert_lr: float = setting(PAPER["expert_lr"], "learning rate of experts that are trained first", above=0)
-    expert_batch: int = setting(PAPER["expert_batch"], "images in an update of these experts", least=1)
+    expert_lr: float = setting(PAPER["expert_lr"], "learning rate of the experts that are trained first", above=0)
+    expert_batch: int = setting(PAPER["expert_batch"], "images per update of these experts", least=1)
     sam: float = setting(
         0.0, "radius of sharpness-aware minimisation of these experts; 0 is plain SGD (FTD uses 0.01)", least=0
     )
-    min_start: int = setting(0, "students start at an expert's epoch from this one on (T- of DATM)", least=0)
+    min_start: int = setting(0, "students start at this epoch of an expert or later (T- of DATM)", least=0)
     grow: int = setting(
-        0, "steps over which the range of starts grows evenly to max_start; 0 is all of it at once", least=0
+        0, "steps in which the range of starts grows evenly to max_start; 0 uses all of it at once", least=0
     )
     average: float = setting(
         0.0,
-        "decay of a moving average of the images, which then is the result; 0 is none (FTD uses 0.999 to 0.9999)",
+        "decay of a moving average of the images, which becomes the result; 0 is off (FTD uses 0.999 to 0.9999)",
         least=0,
         below=1,
     )
     lr_labels: float = setting(
         0.0,
-        "learning rate of soft labels, which are learned as logits; 0 keeps labels hard (DATM uses 2 to 10)",
+        "learning rate of soft labels, learned as logits; 0 keeps hard labels (DATM uses 2 to 10)",
         least=0,
     )
     correct: int = setting(
-        0, "start from real images that this many experts, at their last epoch, classify correctly; 0 is any", least=0
+        0, "start from real images that this many experts classify correctly at their last epoch; 0 takes any", least=0
     )
 
     def check(self) -> None:

@@ -4,7 +4,7 @@
 >>> class Example(Method):
 ...     name = "example"
 ...     lr: float = setting(1.0, "learning rate of the images", above=0)
->>> [declared.told() for declared in settings_of(Example)]
+>>> [declared.line() for declared in settings_of(Example)]
 ['lr: learning rate of the images; must be a finite number above 0 (default 1.0)']
 """
 
@@ -163,7 +163,7 @@ class Setting:
             return text.lower() == "true"
         return self.kind(text)
 
-    def told(self) -> str:
+    def line(self) -> str:
         """A line of documentation."""
         default = AUTO if self.default is None else repr(self.default) if self.default == "" else self.default
         limits = f"; must be {self.allowed}" if self.allowed else ""
