@@ -16,6 +16,7 @@ from distillset.errors import InputError
 from distillset.evaluation import evaluate
 from distillset.keys import Key, fold
 from distillset.nets import Network, canonical
+from distillset.reproduction.plan import plan
 from distillset.tables import PluginTable, PluginWarning
 from distillset.testing import check_method, check_network, check_selector
 from distillset.training import Recipe
@@ -98,8 +99,11 @@ def test_the_doctor_lists_it(added: str) -> None:
 
 
 @pytest.mark.usefixtures("added")
-def test_a_selector(tmp_path: Path, toy_npz: Path) -> None:
+def test_a_selector(tmp_path: Path, toy_npz: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check_selector("outermost")
+    assert main(["presets", "--method", "outermost"]) == 0
+    assert "outermost-cifar10-1  20.0 +- 1.0" in capsys.readouterr().out
+    assert plan(stranger.PUBLISHED, 2).name == "outermost-cifar10-1"
     out = tmp_path / "chosen"
     few = ["--ipc", "2", "--network", toys.NETWORK, "--epochs", "1", *EAGER]
     assert main(["select", "Outermost", "--data", str(toy_npz), "--out", str(out), *few]) == 0

@@ -8,10 +8,10 @@ from typing import Any
 
 from distillset.errors import InputError
 from distillset.evaluation import PROTOCOLS
-from distillset.methods import known_presets
 from distillset.presets import Preset, improvements
 from distillset.reproduction import Results
 from distillset.reproduction.cost import passes
+from distillset.reproduction.known import known_presets
 from distillset.reproduction.record import ours, percent
 
 NETWORKS = 5

@@ -28,6 +28,7 @@ from distillset.keys import Key
 from distillset.machine import Machine
 from distillset.mesh import Mesh, Solo, join
 from distillset.nets import Source
+from distillset.presets import Preset
 from distillset.sources.load import given
 from distillset.tables import PluginTable, instance_of
 from distillset.watch import Watcher, watching
@@ -43,10 +44,12 @@ class Selector:
         choose: what it sees of the ``n`` images of a class, ``ipc`` (at most n) and a key to positions ``int64 [ipc]``.
         sees: ``rows`` (their numbers ``int64 [n]``), ``features`` (an expert's embeddings ``float32 [n, d]``) or
             ``events`` (how often it forgot them, ``int64 [n]``).
+        presets: published accuracies that come with it, beside those of `distillset.presets.PRESETS`.
     """
 
     choose: Callable[[Tensor, int, Key], Tensor]
     sees: str = "rows"
+    presets: tuple[Preset, ...] = ()
 
     def __post_init__(self) -> None:
         function("choose", self.choose)

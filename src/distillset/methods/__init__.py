@@ -11,7 +11,6 @@ from distillset.methods.method import AUGMENT, BATCH_REAL, FORMATION, MOMENTUM, 
 from distillset.methods.mtt import MTT
 from distillset.methods.settings import Setting, read_setting, setting, settings_of
 from distillset.methods.task import Task
-from distillset.presets import PRESETS, Preset
 from distillset.tables import PluginTable
 
 
@@ -30,12 +29,6 @@ METHODS: PluginTable[type[Method]] = PluginTable(
     "method", "distillset.methods", {"dc": DC, "dsa": DSA, "dm": DM, "mtt": MTT}, _check_row
 )
 """Name to class; other packages add theirs by an entry point."""
-
-
-def known_presets() -> dict[str, Preset]:
-    """The presets of the library, and those that methods of other packages bring."""
-    brought = [preset for method in METHODS.loaded().values() for preset in method.presets]
-    return {**PRESETS, **{preset.name: preset for preset in brought}}
 
 
 def method_of(value: Any) -> Method:
@@ -79,7 +72,6 @@ __all__ = [
     "Sizes",
     "Task",
     "check_strategy",
-    "known_presets",
     "method_of",
     "read_setting",
     "resolved",

@@ -8,9 +8,10 @@ from typing import Any
 from distillset.coresets import SELECTORS
 from distillset.errors import InputError, nearest
 from distillset.evaluation import PROTOCOLS
-from distillset.methods import METHODS, known_presets, read_setting, settings_of
+from distillset.methods import METHODS, read_setting, settings_of
 from distillset.presets import Preset, improvements
 from distillset.reproduction.cost import passes
+from distillset.reproduction.known import known_presets
 
 
 @dataclass(frozen=True)

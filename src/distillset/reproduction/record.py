@@ -9,8 +9,9 @@ from distillset.data.card import COUNT, OBJECT, POSITIVE, SECONDS, TEXT, TRUTH, 
 from distillset.data.rows import check_rows
 from distillset.data.synthetic import versions
 from distillset.errors import InputError, shown
-from distillset.methods import METHODS, known_presets, settings_of
+from distillset.methods import METHODS, settings_of
 from distillset.presets import Preset
+from distillset.reproduction.known import known_presets
 from distillset.store import read_json, write_sealed
 
 PUBLISHED = "convnet"
