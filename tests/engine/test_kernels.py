@@ -87,5 +87,5 @@ def test_a_run_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: value for name, value in begun.items() if name != "kernels"}
     assert not resolve_compute(Machine(), Work(), {"compute": before}).kernels
     monkeypatch.setattr("distillset.engine.compute.available", lambda: False)
-    with pytest.raises(InputError, match="the run was started with kernels that need"):
+    with pytest.raises(InputError, match="the run was started with kernels, which need"):
         resolve_compute(Machine(), Work(), {"compute": begun})

@@ -39,7 +39,7 @@ def test_sizes(told: str, size: int | None) -> None:
 
 @pytest.mark.parametrize("told", ["", "0", "0G", "-1G", "2Q", "G", "much", "1e9", "1,5G", "²G", "9" * 400, "nan"])
 def test_what_is_no_size_is_named(told: str) -> None:
-    with pytest.raises(InputError, match=r"memory='.*': choose auto, or a size above 0 such as 500M or 2G"):
+    with pytest.raises(InputError, match=r"memory=.*: choose auto, or a size above 0 such as 500M or 2G"):
         bytes_of(told)
 
 

@@ -122,13 +122,13 @@ def test_gaps_in_the_numbers_are_no_matter_where_classes_are_chosen() -> None:
 @pytest.mark.parametrize(
     ("classes", "told"),
     [
-        (["cat", "hem"], r"--classes hem: no such class in .*pets \(did you mean hen\?\); allowed are names or numbers "
+        (["cat", "hem"], r"classes='hem': no such class in .*pets \(did you mean hen\?\); allowed are names or numbers "
          "from 0 to 3 of: Great Dane, cat, dog, hen"),
-        (["cat", "4"], "--classes 4: no such class"),
-        (["cat", -1], "--classes -1: no such class"),
-        (["cat", "1"], "--classes 1: class cat is named twice"),
-        (["cat"], r"--classes: 1 class\(es\) named; at least two"),
-        ([], r"--classes: 0 class\(es\) named"),
+        (["cat", "4"], "classes='4': no such class"),
+        (["cat", -1], "classes=-1: no such class"),
+        (["cat", "1"], "classes='1': class cat is named twice"),
+        (["cat"], r"at least two classes are needed"),
+        ([], r"at least two classes are needed"),
     ],
 )  # fmt: skip
 def test_classes_that_cannot_be_chosen(tmp_path: Path, classes: list[Any], told: str) -> None:

@@ -183,7 +183,7 @@ def test_a_subset_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     imagenet(tmp_path / "imagenet", classes)
     with pytest.raises(
         InputError,
-        match=r"imagewoof: class Old English sheepdog \(n02105641\) is not among the 9 classes of .*imagenet",
+        match=r"data='imagewoof': class Old English sheepdog \(n02105641\) is not among the 9 classes of .*imagenet",
     ):
         quietly("imagewoof", data_dir=tmp_path)
 

@@ -46,7 +46,7 @@ def test_one_transparent_picture_is_named_and_channels_are_offered(tmp_path: Pat
     data = quietly(transparent(tmp_path / "d"))
     assert data.train.spec.channels == 4
     assert data.notes[-1].endswith("images were converted to RGBA, as "
-                                   f"{tmp_path}/d/cat/shot.png (row 6) is; --channels 3 takes all as RGB")  # fmt: skip
+                                   f"{tmp_path}/d/cat/shot.png (row 6) is; `channels=3` takes all as RGB")  # fmt: skip
     three = quietly(tmp_path / "d", channels=3)
     assert three.train.spec.channels == three.test.spec.channels == 3
     assert three.train.images.tolist() == data.train.images[:, :3].tolist()

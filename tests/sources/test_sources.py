@@ -300,7 +300,7 @@ def test_in_python_other_kinds_are_refused() -> None:
         (3, None, "int found"),
         ([1, 2], None, "list found"),
         ((good[0],), None, "a tuple of 1"),
-        (good, "digits", "digits is a name"),
+        (good, "digits", "digits': is a name"),
         ("digits", good, "tuple found"),
         (good, (good[0], [0, 1, 2, 1]), "label 2; allowed are 0 to 1"),
         (Pairs([good[0][0]], [0.5]), None, "row 0: label 0.5"),

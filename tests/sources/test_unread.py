@@ -21,7 +21,7 @@ from tests.sources.arrays import quietly
         ("train.csv.gz", r"unpack it \(gunzip train\.csv\.gz\)"),
         ("mnist.pkl", r"pickles run code when they are loaded; save arrays: numpy\.savez"),
         ("mnist.pkl.gz", r"unpack it|pickles run code"),
-        ("images.pt", r"save real images as arrays: numpy\.savez; synthetic ones: distillset import"),
+        ("images.pt", r"save real images as arrays: numpy\.savez; synthetic ones: `read_pt"),
         ("a.tfrecord", r"save arrays with numpy\.savez"),
         ("a.beton", r"write its images to a folder for each class"),
         (

@@ -86,7 +86,7 @@ def _index(item: str | int, names: Sequence[str], where: str) -> int:
     text = str(item).strip()
     if isinstance(item, str):
         if names.count(text) > 1:
-            raise InputError("classes", text, f"{names.count(text)} classes of {where} are called so; give the number")
+            raise InputError("classes", item, f"{names.count(text)} classes of {where} are called so; give the number")
         if text in names:
             return names.index(text)
         # Words alone: "-1" without its hyphen would be class 1.
@@ -98,7 +98,7 @@ def _index(item: str | int, names: Sequence[str], where: str) -> int:
     hint = nearest(text, names)
     raise InputError(
         "classes",
-        text,
+        item,
         f"no such class in {where}{hint}; allowed are names or numbers from 0 to {len(names) - 1} of: {few(names)}",
     )
 

@@ -219,7 +219,7 @@ def _load_placed(
     decoded: str | Path | None,
 ) -> Data:
     if test is not None and not isinstance(test, str | os.PathLike):
-        raise InputError("test", test, "must be a name or path, as the data are")
+        raise InputError.about("test", f"{type(test).__name__} found; it must be a name or path, as the data are")
     place = find(data, data_dir)
     test_place = None if test is None else find(test, data_dir, "test")
     test_identity = None if test_place is None else test_place.identity()
