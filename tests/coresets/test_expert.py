@@ -130,6 +130,6 @@ def test_five_passes_and_a_thousand_updates(images: int, passes: int) -> None:
 
 
 def test_bad_input(tmp_path: Path) -> None:
-    for changes, told in (({"network": "perceptron"}, "'perceptron'"), ({"epochs": -1}, "epochs -1")):
+    for changes, told in (({"network": "perceptron"}, "'perceptron'"), ({"epochs": -1}, "epochs=-1")):
         with pytest.raises(InputError, match=told):
             taught(tmp_path, **changes)

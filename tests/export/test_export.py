@@ -255,7 +255,7 @@ def test_a_hub_that_refuses_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["export", "ARTIFACT", "--to", "pt", "--out", "OUT", "--measure"], "--measure: with --to parquet only"),
+        (["export", "ARTIFACT", "--to", "pt", "--out", "OUT", "--measure"], "--measure: needs --to parquet"),
         (["export", "ARTIFACT", "--to", "zip", "--out", "OUT"], "invalid choice: 'zip'"),
         (["export", "./nowhere", "--to", "pt", "--out", "OUT"], "no such folder"),
         (["push", "./nowhere", "--repo", "me/toy"], "no such folder"),

@@ -52,7 +52,7 @@ def test_learned_pixels_a_little_outside_are_warned_of_and_can_be_named(tmp_path
     found, notes = read([images, SET.labels], tmp_path)
     assert torch.equal(found.images, images)
     assert re.search(
-        "warning: .*does not look normalised so: .*if they are pixels, say --values unit", "\n".join(notes)
+        "warning: .*does not look normalised so: .*if they are pixels, say `values='unit'`", "\n".join(notes)
     )
     named, notes = read([images, SET.labels], tmp_path, values="unit")
     assert not [note for note in notes if note.startswith("warning")]
@@ -62,7 +62,7 @@ def test_learned_pixels_a_little_outside_are_warned_of_and_can_be_named(tmp_path
 @pytest.mark.parametrize(
     ("images", "told"),
     [
-        (unit() * 2 - 1, "all values lie between -.* and .*; pixels mapped to -1 to 1 need --mean 0.5 --std 0.5"),
+        (unit() * 2 - 1, "all values lie between -.* and .*; pixels mapped to -1 to 1 need `mean=0.5` and `std=0.5`"),
         (unit() * 255 - 100, "mean .*, deviation .* .about 0 and 1 expected"),
         (SET.images + 4, "mean .* .about 0 and 1 expected"),
     ],
@@ -77,7 +77,7 @@ def test_what_is_assumed_is_told(tmp_path: Path) -> None:
     found, notes = read(SET.images, tmp_path)
     assert found.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert f"{tmp_path / 'x.pt'}: no labels; taken as the 3 classes in their order, 2 images each" in notes
-    normalised = "taken as normalised with mean 0.4, 0.5, 0.6 and std 0.2, 0.25, 0.3; --mean and --std give others"
+    normalised = "taken as normalised with mean 0.4, 0.5, 0.6 and std 0.2, 0.25, 0.3; `mean` and `std` give others"
     assert f"{tmp_path / 'x.pt'}: {normalised}" in notes
     assert not [note for note in notes if note.startswith("warning")]
     _, notes = read([SET.pixels, SET.labels], tmp_path)

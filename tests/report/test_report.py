@@ -121,8 +121,8 @@ def test_rows_from_a_file(other: Path, tmp_path: Path) -> None:
     [
         ([row("stranger", 0.7)], "a row of stranger, which is not"),
         ([{**row("second", 0.7), "mean": "high"}], "row 1: field mean is 'high'"),
-        ({"rows": []}, "not a list of rows"),
-        ([3], "not a list of rows"),
+        ({"rows": []}, "not a list of the rows"),
+        ([3], "not a list of the rows"),
     ],
 )
 def test_rows_that_do_not_fit(other: Path, tmp_path: Path, rows: Any, told: str) -> None:

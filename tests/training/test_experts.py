@@ -234,7 +234,7 @@ def test_a_folder_in_use_or_of_others_is_refused(tmp_path: Path) -> None:
 
 def test_divergence_is_told(tmp_path: Path) -> None:
     setting = replace(SETTING, lr=1e30, network=f"{toys.NETWORK}nn")
-    with pytest.raises(DivergedError, match=r"expert 0 diverged in epoch 1: .*try a smaller rate") as caught:
+    with pytest.raises(DivergedError, match=r"expert 0 diverged in epoch 1: .*try a smaller learning rate") as caught:
         train(tmp_path / "out", setting=setting, module=build(f"{toys.NETWORK}NN", REAL.spec))
     assert caught.value.exit_code == 3
     assert Trajectories.open(tmp_path / "out").last(0) == 0

@@ -152,7 +152,7 @@ def test_examples_are_asked_for_by_row() -> None:
     ("field", "value"), [("epochs", -1), ("batch", 0), ("rate", 0.0), ("rate", float("nan")), ("rate", -1.0)]
 )
 def test_bad_recipes_are_named(field: str, value: float) -> None:
-    with pytest.raises(InputError, match=f"{field} {value}"):
+    with pytest.raises(InputError, match=f"{field}={value}"):
         Recipe(**{field: value})  # type: ignore[arg-type]
 
 

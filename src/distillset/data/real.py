@@ -48,8 +48,8 @@ class RealSet:
     ) -> None:
         of_kind("spec", spec, Spec, "a Spec")
         name = spec.name
-        of_kind(f"{name}: images", images, Tensor, "a tensor, uint8 [N, C, H, W]")
-        of_kind(f"{name}: labels", labels, Tensor, "a tensor, int64 [N]")
+        of_kind("images", images, Tensor, "a tensor, uint8 [N, C, H, W]")
+        of_kind("labels", labels, Tensor, "a tensor, int64 [N]")
         images, labels = arrays.plain(images, f"{name}: images"), arrays.plain(labels, f"{name}: labels")
         if images.dtype != torch.uint8 or images.ndim != 4:
             found = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
@@ -125,7 +125,7 @@ class RealSet:
             raise InputError.about(
                 name, f"{len(data)} images but {len(numbers)} labels; there must be one label per image"
             )
-        given = None if class_names is None else tuple(several(f"{name}: class_names", class_names))
+        given = None if class_names is None else tuple(several("class_names", class_names))
         names = given if given is not None else found or numbered_classes(numbers, name)
         if mean is None or std is None:
             measured_mean, measured_std = statistics(data)

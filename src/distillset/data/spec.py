@@ -47,9 +47,9 @@ class Spec:
         for what in ("channels", "height", "width"):
             object.__setattr__(self, what, self._side(what, getattr(self, what)))
         for what in ("class_names", "mean", "std"):
-            object.__setattr__(self, what, tuple(several(f"spec of {self.name}: {what}", getattr(self, what))))
+            object.__setattr__(self, what, tuple(several(what, getattr(self, what))))
         for what in ("mean", "std"):
-            values = tuple(float(number(f"spec of {self.name}: {what}", value)) for value in getattr(self, what))
+            values = tuple(float(number(what, value)) for value in getattr(self, what))
             object.__setattr__(self, what, values)
         if len(self.class_names) < 2:
             raise InputError.about(

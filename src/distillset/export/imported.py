@@ -221,8 +221,11 @@ def _rate(path: Path) -> float | None:
     rate = path.with_name("lr.pt")
     if path.name not in LABELS_BESIDE or not rate.is_file():
         return None
-    value, what = load_plain(rate), f"{rate}: the learned rate"
-    return number(what, arrays.plain(value, what) if isinstance(value, Tensor) else value)
+    value = load_plain(rate)
+    try:
+        return number("lr", arrays.plain(value, "the learned rate") if isinstance(value, Tensor) else value)
+    except InputError as error:
+        raise InputError.about(rate, f"the learned rate is {shown(value)}; it {error.allowed}") from None
 
 
 def _unpack(value: Any, path: Path, depth: int = 0) -> tuple[Tensor, Any]:
