@@ -148,7 +148,7 @@ def test_a_learned_rate_of_numpy_is_a_number(tmp_path: Path) -> None:
         (np.zeros(3), r"numpy\._core\.multiarray\._reconstruct"),
         (np.datetime64("2020-01-01"), "damaged, or another kind of file"),
         (Path("x"), "it holds pathlib"),
-        (toys.toy, "it holds tests.toys.toy, an object"),
+        (toys.toy, "it holds distillset.testing.toys.toy, an object"),
     ],
 )
 def test_objects_are_named_without_pytorch_s_advice(value: Any, named: str, tmp_path: Path) -> None:
