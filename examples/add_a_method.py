@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 import distillset as ds
-from distillset.engine import State
-from distillset.methods import AUGMENT, Images, Task, check_strategy, setting
+from distillset.methods import AUGMENT, Images, Task, check_strategy
+from distillset.testing import check_method
 
 
 class Features(ds.Method):
@@ -24,13 +24,13 @@ class Features(ds.Method):
     steps = 2000
     second_order = False
 
-    lr: float = setting(0.2, "learning rate of the images", above=0)
-    momentum: float = setting(0.5, "momentum of the images' SGD", least=0, below=1)
-    batch_real: int = setting(128, "real images per class and step", least=1)
-    augment: str = setting("auto", AUGMENT, check=check_strategy)
-    depth_weight: float = setting(1.0, "weight of a layer relative to the one before it", above=0)
+    lr: float = ds.setting(0.2, "learning rate of the images", above=0)
+    momentum: float = ds.setting(0.5, "momentum of the images' SGD", least=0, below=1)
+    batch_real: int = ds.setting(128, "real images per class and step", least=1)
+    augment: str = ds.setting("auto", AUGMENT, check=check_strategy)
+    depth_weight: float = ds.setting(1.0, "weight of a layer relative to the one before it", above=0)
 
-    def loss(self, task: Task, network: State, synthetic: Images, real: Images) -> Tensor:
+    def loss(self, task: Task, network: dict[str, Tensor], synthetic: Images, real: Images) -> Tensor:
         """The squared distance of mean features, of each layer relative to their size in the real images."""
         layers = zip(task.embed(network, synthetic, "all"), task.embed(network, real, "all"), strict=True)
         distances = []
@@ -47,6 +47,7 @@ def main() -> list[float]:
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--network", default="convnet", help="any network of the library, such as resnet18")
     options = parser.parse_args()
+    check_method(Features(batch_real=4))
     data = ds.load("digits")
     accuracies = []
     methods: list[ds.Method] = [Features(), ds.DM()]
