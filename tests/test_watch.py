@@ -2,11 +2,13 @@
 
 import inspect
 import sys
+import types
 from typing import Any
 
 import pytest
 
 import distillset as ds
+from distillset import watch
 from distillset.watch import Callback, Progress, Relay, Watcher, watching
 from tests import toys
 from tests.watchers import Notes, StopWhen
@@ -112,3 +114,14 @@ def test_an_evaluation_stops_after_a_network() -> None:
             machine=toys.EAGER,
         )
     assert watcher.notes == [note for note in watcher.notes if ": network " in note]
+
+
+def test_in_a_notebook_the_bar_is_the_one_for_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tqdm.auto import tqdm as widget
+
+    class ZMQInteractiveShell:
+        """What runs the cells of a notebook is called."""
+
+    assert watch._bar() is None  # no terminal either
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=ZMQInteractiveShell))
+    assert watch._bar() is widget
