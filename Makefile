@@ -41,13 +41,13 @@ format: $(READY) ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-bench: $(READY) ## Time the fast path beside the textbook loop (ARGS goes to the benchmark)
+bench: $(READY) ## Time the fast path and the textbook loop (ARGS goes to the benchmark)
 	$(BIN)/python -m benchmarks --out results/benchmarks.json $(ARGS)
 
-faults: $(READY) ## Kill every long command again and again, attack every reader, and look at what comes out (ARGS="--kills 400")
+faults: $(READY) ## Kill every long command many times, attack everything that reads input, check the results (ARGS="--kills 400")
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults --out results/faults.json $(ARGS)
 
-soak: $(READY) ## Half an hour of everything in one process: memory and open files stay flat
+soak: $(READY) ## Run everything for half an hour in one process; memory and open files must not grow
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.soak --out results/soak.json $(ARGS)
 
 docs: $(READY) ## Build the documentation into site/
@@ -55,7 +55,7 @@ docs: $(READY) ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The documentation: site/index.html"
 
-package: $(READY) ## Build wheel and sdist, install the wheel in a clean environment elsewhere, and use it there
+package: $(READY) ## Build wheel and sdist, install the wheel in a clean environment and use it there
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
 	tools/try_package.sh dist/*.whl $(CONSTRAINTS)
