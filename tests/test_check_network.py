@@ -1,6 +1,8 @@
 """What `check_network` and `check_selector` find: networks and selectors with a fault each."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -63,6 +65,11 @@ class Detached(Right):
 class TooMany(Right):
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images)[:, :-1]
+
+
+def test_they_need_no_pytest() -> None:
+    script = "import distillset.testing, sys; assert 'pytest' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_a_network_keeps_the_contract() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -341,3 +342,15 @@ def test_pages_name_every_row(page: str, group: str) -> None:
 def test_the_page_on_extending_names_every_table() -> None:
     text = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
     assert [group for group in BY_GROUP if f"`{group}`" not in text] == []
+
+
+@pytest.mark.usefixtures("added")
+def test_the_contract_tests_try_it() -> None:
+    folder = Path(__file__).parent / "contract"
+    assert "outermost" in runpy.run_path(str(folder / "test_selectors.py"))["every"].args[1]
+    networks = runpy.run_path(str(folder / "test_networks.py"))
+    assert "flat" in networks["every"].args[1]
+    assert {"Flat", "FlatAT", "FlatAS"} <= set(networks["every_form"].args[1])
+    methods = runpy.run_path(str(folder / "test_methods.py"))
+    tried = [mark.args for test in methods.values() for mark in getattr(test, "pytestmark", [])]
+    assert "means" in next(values for name, values in tried if name == "name")
