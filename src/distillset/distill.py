@@ -66,8 +66,8 @@ def distill(
         data: `Data` or whatever `distillset.load` takes, of which the training set is meant; of a `RealSet` all of it.
         method: such as ``DM()``, or ``"dm"`` for one as published; its ``auto`` fields are resolved for the data.
         ipc: images per class, at least 1.
-        steps: episodes; None is the method's published number.
-        seed: names all random streams.
+        steps: episodes, at least 0; None is the method's published number.
+        seed: random seed, a whole number; it names all random streams.
         network: the distilling network: a published name (``convnet``, ``ResNet18BN``), ``timm/NAME``,
             ``module:function``, an `nn.Module` of your own, or a function of channels, height, width and classes that
             makes one.

@@ -165,8 +165,8 @@ def select(
     Args:
         data: `Data` or whatever `distillset.load` takes, of which the training set is meant; of a `RealSet` all of it.
         selector: a name in `SELECTORS`, or a `Selector` of your own, called in the card as its function.
-        ipc: images per class.
-        seed: names all random streams.
+        ipc: images per class, at least 1.
+        seed: random seed, a whole number; it names all random streams.
         network, epochs, cache: of the expert, where the selector needs one; see `distillset.coresets.expert.expert`.
         machine: what to compute on, as in `distillset.distill`.
         watcher: hears how the expert comes on and how long things took, and may ask to stop; see `distillset.Watcher`.

@@ -64,7 +64,7 @@ def evaluate(
             every network; ``soft-random`` the same with the soft labels of an expert (`distillset.coresets.expert`);
             ``whole`` is the whole real set, under its own protocol. ``()`` is nothing.
         snapshots: other states of the same set to choose among; None chooses none.
-        seed: names all random streams.
+        seed: random seed, a whole number; it names all random streams.
         artifact: what to call ``synthetic`` in its rows; None is its folder, or ``synthetic``.
         machine: what to compute on, as in `distillset.distill`; CPU threads are those that PyTorch has.
         ledger: what is kept of the networks: a `Ledger`, or a folder of accuracies, so that nothing is trained twice;

@@ -167,11 +167,11 @@ def continual(
         out: keeps every memory as an artifact, every accuracy, the curves and a plot. The same call goes on where it
             stopped; memories, seeds and repeats may be added.
         steps: from 1 to the number of classes.
-        ipc: images remembered of a class. A smaller class is remembered as `RealSet.draw_rows` draws it.
+        ipc: images remembered of a class, at least 1. A smaller class is remembered as `RealSet.draw_rows` draws it.
         seeds: of the class orders, the memories and the networks.
-        distill_steps: of each distillation; None is the method's published number.
+        distill_steps: of each distillation, at least 0; None is the method's published number.
         network: that distils and that is trained on the memory.
-        repeats: networks trained for every step of every order.
+        repeats: networks trained for every step of every order, at least 1.
         protocol: as in `distillset.evaluate`, the same for every memory.
         machine: what to compute on, as in `distillset.distill`.
         watcher: hears of progress, and may ask to stop.

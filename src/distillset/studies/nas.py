@@ -103,11 +103,11 @@ def nas(
         out: keeps proxies, the accuracy of every network, the result and a plot. The same call goes on where it
             stopped; networks, ``repeats`` and ``proxies`` may grow.
         sample: which networks and images are taken, see `Sample`.
-        ipc: images per class of the proxies that are made.
-        distill_steps: of each distillation; None is the method's published number.
-        epochs: on the whole set: the budget of the ranking that is taken for the truth.
+        ipc: images per class of the proxies that are made, at least 1.
+        distill_steps: of each distillation, at least 0; None is the method's published number.
+        epochs: on the whole set, at least 0: the budget of the ranking that is taken for the truth.
         protocol: of the proxies, as in `distillset.evaluate`; by default DM's with 200 epochs.
-        repeats: networks of each kind on each set; their accuracies are averaged.
+        repeats: networks of each kind on each set, at least 1; their accuracies are averaged.
         seed: names all random streams: sample, subset, proxies, networks.
         machine: what to compute on, as in `distillset.distill`.
         watcher: hears of progress, and may ask to stop.
