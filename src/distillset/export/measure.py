@@ -8,6 +8,7 @@ from distillset.evaluation import Ledger, Protocol, evaluate
 from distillset.export.pixels import eight_bit
 from distillset.machine import Machine
 from distillset.sources.load import Data
+from distillset.watch import Watcher
 
 
 def measure(
@@ -19,8 +20,15 @@ def measure(
     protocol: Protocol | str = "auto",
     ledger: Ledger | str | Path | None = None,
     machine: Machine | str = "auto",
+    watcher: Watcher | None = None,
 ) -> dict[str, Any]:
     """Evaluate a set as it is and as pictures, with the same initial networks and the same order of batches.
+
+    Args:
+        synthetic: the set.
+        data: what it was made from, with its test set.
+        network: that is trained, a published name.
+        repeats, protocol, ledger, machine, watcher: as in `distillset.evaluate`.
 
     Returns:
         ``rows`` (``as learned`` and ``8-bit``, with ``mean`` and ``std`` as fractions), ``lost`` (the difference of
@@ -38,6 +46,7 @@ def measure(
             beside=(),
             ledger=ledger,
             machine=machine,
+            watcher=watcher,
         )
         rows[name] = row.to_json()
     exact = rows["as learned"]
