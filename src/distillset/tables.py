@@ -12,10 +12,10 @@ it is asked for. What a package gets wrong costs its own row only.
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import EntryPoint, distributions, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, distributions, entry_points
 from typing import Any, Generic, TypeVar, cast
 
 from distillset.errors import InputError, nearest, reason, shown
@@ -191,20 +191,25 @@ def _package(point: EntryPoint) -> str:
         return "?"
 
 
-@cache
-def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+def _entry_points(group: str, path: tuple[str, ...]) -> list[EntryPoint]:
     """The entry points of a group in the packages that are installed on ``path``, which is `sys.path`."""
+    points = _installed(path)(group=group)
+    return list({(point.name, point.value): point for point in reversed(list(points))}.values())
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> Callable[..., Iterable[EntryPoint]]:
+    """What selects among all entry points on ``path``; they are read once, for all tables."""
     try:
-        points = list(entry_points(group=group))
+        return entry_points().select
     except Exception:  # the metadata of one package, which may be any, cannot be read
-        points = _readable(group)
-    return tuple({(point.name, point.value): point for point in reversed(points)}.values())
+        return EntryPoints(_readable()).select
 
 
-def _readable(group: str) -> list[EntryPoint]:
-    """The entry points of a group in all packages whose metadata can be read."""
+def _readable() -> list[EntryPoint]:
+    """The entry points of all packages whose metadata can be read."""
     points: list[EntryPoint] = []
     for package in distributions():
         with suppress(Exception):  # whatever a malformed file makes the parser raise
-            points += package.entry_points.select(group=group)
+            points += package.entry_points
     return points
