@@ -15,6 +15,8 @@ from distillset.methods import Method
 from distillset.nets import build, fresh
 from distillset.training import Layout, Recipe, Trainer, TrainingSet, cross_entropy, flat_loss
 from tests import toys
+from tests.engine.test_layers import ClassGradients
+from tests.test_check_method import Right
 from tests.watchers import Notes
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
@@ -120,7 +122,7 @@ def test_second_derivatives_equal_float64(compiled: bool) -> None:
 
 METHODS = [
     DM(), DM(formation=2), DC(), DC(match="all"), DSA(outer=2, inner=3),
-    MTT(expert_count=2, max_start=2, expert_epochs=1, syn_steps=3, lr=10.0),
+    MTT(expert_count=2, max_start=2, expert_epochs=1, syn_steps=3, lr=10.0), Right(), ClassGradients(),
 ]  # fmt: skip
 
 

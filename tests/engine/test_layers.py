@@ -78,6 +78,7 @@ def test_a_user_s_network_gives_its_convolutions_and_linear_layers() -> None:
         embeddings(network, "cnv")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, in the modules of its compiler
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("layers", ["last", "all"])
 def test_gradients_in_micro_batches_and_compiled(layers: str, compiled: bool) -> None:
