@@ -219,12 +219,12 @@ def test_names_of_others_are_refused() -> None:
         return torch.arange(ipc)
 
     data = toys.toy_data()
-    with pytest.raises(InputError, match="another one has this name"):
+    with pytest.raises(InputError, match="this name is taken"):
         ds.select(data, Selector(herding), 1)
     with pytest.raises(InputError, match="has no name for the artifact's card"):
         ds.select(data, Selector(lambda rows, ipc, key: torch.arange(ipc)), 1)
     chosen = ds.select(data, "random", 1)
-    with pytest.raises(InputError, match="another one has this name"):
+    with pytest.raises(InputError, match="this name is taken"):
         ds.evaluate(chosen, data, protocol=ds.Protocol("dm", recipe=Recipe(epochs=1)))
 
 

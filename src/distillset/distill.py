@@ -141,7 +141,7 @@ def distill(
             keep(real, place)
             if stored:
                 loop.restore(stored)
-                watcher.note(f"going on from step {stored.step} of {steps}")
+                watcher.note(f"resuming at step {stored.step} of {steps}")
                 stored = None  # nor is their checkpoint
             loop.meet()
             loop.run(steps, record)
@@ -168,7 +168,7 @@ def _begun(
     if stored and stored.step < steps and stored.settings.get("streams", FIRST_STREAMS) != STREAMS:
         raise InputError.about(
             "the folder of the run",
-            "holds a run that an earlier version began, whose random numbers were others; finish it with that version, "
+            "holds a run that an earlier version began, which drew other random numbers; finish it with that version, "
             "or choose another `out`",
         )
     return stored

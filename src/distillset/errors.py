@@ -114,7 +114,7 @@ def unwritable(path: object, error: OSError, field: str = "", advice: str = "") 
         error = error.__cause__
     fault = f"cannot be written ({error.strerror or error})"
     if error.errno in FULL:
-        return DiskError(f"{path}: {fault}; what was whole is kept")
+        return DiskError(f"{path}: {fault}; files that were complete are unchanged")
     return InputError(field, path, fault + advice) if field else InputError.about(path, fault + advice)
 
 

@@ -145,7 +145,7 @@ class Torch:
             said = str(error).splitlines()[0][:200]
             raise LostRankError(
                 f"rank {self.rank} of {self.size}: another rank has stopped or does not answer; the last checkpoint is "
-                f"whole, and the same command goes on from it ({said})"
+                f"whole, and run the same command again to resume from it ({said})"
             ) from error
 
 

@@ -48,7 +48,7 @@ def test_again_says_so(toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "finished already, 3 steps" in shown.err
     assert "6 images of 3 classes" in shown.out
     assert main(command(toy_npz, out, "--steps", "4")) == 0
-    assert "going on from step 3 of 4" in capsys.readouterr().err
+    assert "resuming at step 3 of 4" in capsys.readouterr().err
 
 
 def test_quiet_is_quiet(toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,7 +87,7 @@ def test_an_interruption_that_other_code_loses_is_one_all_the_same() -> None:
         except ValueError as error:
             raise InputError.about("a.npz", f"damaged ({error})") from None
 
-    with pytest.raises(InterruptedRun, match="the same command goes on"), Terminal(quiet=True):
+    with pytest.raises(InterruptedRun, match="run the same command again to resume"), Terminal(quiet=True):
         read()
     with pytest.raises(KeyboardInterrupt), _terminable():
         read()

@@ -87,7 +87,7 @@ def test_the_expert_is_trained_once_and_told_of(
     toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command("herding", toy_npz, tmp_path / "a", "--seed", "77")) == 0
-    assert "expert: pass 5 of 5" in capsys.readouterr().err
+    assert "expert: epoch 5 of 5" in capsys.readouterr().err
     assert main(command("k-center", toy_npz, tmp_path / "b", "--seed", "77")) == 0
     told = capsys.readouterr().err
     assert "trained before" in told

@@ -184,7 +184,7 @@ def test_a_folder_that_is_no_artifact(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder; expected an artifact"):
         SyntheticSet.load(tmp_path / "nowhere")
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(InputError, match="the run is not finished, give its command again"):
+    with pytest.raises(InputError, match="the run is not finished; run its command again"):
         SyntheticSet.load(tmp_path)
 
 

@@ -37,7 +37,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, uninterrupted: Path, 
             SyntheticSet.load(out)
     watcher = Recorder()
     distil(out, watcher=watcher)
-    assert watcher.told(f"going on from step {done} of {STEPS}")
+    assert watcher.told(f"resuming at step {done} of {STEPS}")
     assert steps_logged(out) == list(range(1, STEPS + 1))
     assert_same_end(out, uninterrupted)
 
@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, uninterrupted: Path
     distil(out, watcher=watcher)
     assert watcher.told("step-4.safetensors")
     assert watcher.told("passed over")
-    assert watcher.told(f"going on from step 3 of {STEPS}")
+    assert watcher.told(f"resuming at step 3 of {STEPS}")
     assert_same_end(out, uninterrupted)
 
 

@@ -78,7 +78,7 @@ def flipped_metric(folder: Path) -> None:
         (flipped_metric, "card", "checksum does not match"),
         (sealed_lie, "set", "ipc is 7; the set has 2"),
         (artifacts.cut("grid.png"), "picture", "not a readable picture"),
-        (other_picture, "picture", "shows something else than the set"),
+        (other_picture, "picture", "does not show the images of the set"),
         (artifacts.cut("snapshots/step-1.safetensors"), "snapshots", r"step-1\.safetensors: damaged"),
         (other_snapshot, "snapshots", "its images are not those of the set"),
         (artifacts.cut(f"checkpoints/step-{STEPS}.safetensors"), "checkpoints", "damaged.*passed over"),

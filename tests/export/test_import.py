@@ -52,7 +52,8 @@ def test_learned_pixels_a_little_outside_are_warned_of_and_can_be_named(tmp_path
     found, notes = read([images, SET.labels], tmp_path)
     assert torch.equal(found.images, images)
     assert re.search(
-        "warning: .*does not look normalised so: .*if they are pixels, say `values='unit'`", "\n".join(notes)
+        "warning: .*does not look normalised with these numbers: .*if they are pixels, say `values='unit'`",
+        "\n".join(notes),
     )
     named, notes = read([images, SET.labels], tmp_path, values="unit")
     assert not [note for note in notes if note.startswith("warning")]
@@ -70,7 +71,7 @@ def test_learned_pixels_a_little_outside_are_warned_of_and_can_be_named(tmp_path
 def test_what_does_not_look_normalised_is_warned_of(images: torch.Tensor, told: str, tmp_path: Path) -> None:
     found, notes = read([images, SET.labels], tmp_path)
     assert torch.equal(found.images, images)
-    assert re.search(f"warning: .*x.pt: does not look normalised so: {told}", "\n".join(notes))
+    assert re.search(f"warning: .*x.pt: does not look normalised with these numbers: {told}", "\n".join(notes))
 
 
 def test_what_is_assumed_is_told(tmp_path: Path) -> None:

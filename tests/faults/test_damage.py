@@ -67,7 +67,7 @@ def test_a_damaged_checkpoint_and_a_damaged_artifact(tmp_path: Path, uninterrupt
     watcher = Recorder()
     distil(out, watcher=watcher)
     assert watcher.told(f"step-{STEPS}.safetensors")
-    assert watcher.told(f"going on from step 3 of {STEPS}")
+    assert watcher.told(f"resuming at step 3 of {STEPS}")
     assert_same_end(out, uninterrupted)
 
 
@@ -165,7 +165,7 @@ def test_a_damaged_card_of_experts_is_named(tmp_path: Path, damage: Damage) -> N
     [
         (torch.zeros(3), {}, r"parameters are torch\.float32 \[3\]; float32 \[\d+\] is needed"),
         (torch.zeros(3, dtype=torch.int64), {}, r"parameters are torch\.int64 \[3\]"),
-        (None, {"epoch": 9}, "not the state that its name says"),
+        (None, {"epoch": 9}, "it is of another expert or epoch than its name says"),
     ],
 )
 def test_a_state_of_other_numbers_is_named(

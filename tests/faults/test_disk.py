@@ -84,7 +84,9 @@ def test_any_write_that_fails(
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", fail)
-        with pytest.raises(DiskError, match=f"cannot be written \\({os.strerror(number)}\\); what was whole is kept"):
+        with pytest.raises(
+            DiskError, match=f"cannot be written \\({os.strerror(number)}\\); files that were complete are unchanged"
+        ):
             distil(out, record=KEEP_ALL)
     assert half_written(tmp_path) == []
     assert temporaries(out) == []

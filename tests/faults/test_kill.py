@@ -141,7 +141,7 @@ def test_a_terminated_run_saves_and_goes_on(runs: Run, untouched: Path, capsys: 
     assert f"stopped after step {stopped} of {runs.steps}" in told.splitlines()[-1]
     assert (out / "checkpoints" / f"step-{stopped}.safetensors").is_file()
     runs.finish(out)
-    assert f"going on from step {stopped} of {runs.steps}" in capsys.readouterr().err
+    assert f"resuming at step {stopped} of {runs.steps}" in capsys.readouterr().err
     assert_same(out, untouched, runs.steps)
 
 

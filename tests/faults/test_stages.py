@@ -138,7 +138,7 @@ def test_foreign_pixels_are_not_gone_on_from(source: Path, stage: Path, cache: P
         pixels += bytes(1000)  # torn: what came after the last record is cut off
     file.write_bytes(pixels)
     assert_right(source, cache, expected, notes)
-    assert any("going on after" in note for note in notes) == (how == "grown")
+    assert any("resuming after" in note for note in notes) == (how == "grown")
 
 
 HOSTILE: list[object] = [
@@ -180,7 +180,7 @@ def test_progress_without_its_seal(source: Path, stage: Path, cache: Path, expec
     write_json(stage / "progress.json", found)
     notes: list[str] = []
     assert_right(source, cache, expected, notes)
-    assert not any("going on after" in note for note in notes)
+    assert not any("resuming after" in note for note in notes)
 
 
 @pytest.mark.parametrize("what", ["card.json", "train.bin", "labels.safetensors", "."])

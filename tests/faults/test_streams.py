@@ -142,7 +142,7 @@ def test_any_disk_is_one_line_with_its_exit_code(
 
 def test_whose_fault_it_is() -> None:
     full, shut = OSError(errno.ENOSPC, "No space"), OSError(errno.EACCES, "Permission denied")
-    assert str(unwritable("x", full)) == "x: cannot be written (No space); what was whole is kept"
+    assert str(unwritable("x", full)) == "x: cannot be written (No space); files that were complete are unchanged"
     assert isinstance(unwritable("x", full, "out"), DiskError)
     assert str(unwritable("x", shut, "out", "; try y")) == "out='x': cannot be written (Permission denied); try y"
     assert isinstance(unwritable("x", shut), InputError)

@@ -305,4 +305,4 @@ def test_a_whitening_that_cannot_be_kept_ends_no_run(tmp_path: Path, monkeypatch
     (tmp_path / "cache" / "whitenings").write_text("a file in its place")
     recorder = Recorder()
     distil(steps=1, whiten="zca", watcher=recorder)
-    assert recorder.told("the whitening is not kept")
+    assert recorder.told("the whitening is not stored")

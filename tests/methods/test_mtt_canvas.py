@@ -136,7 +136,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     assert MTT(canvas=2).whitening(dataclasses.replace(REAL.spec, name="cifar10"), 1) == "none"
     distil(tmp_path / "texture", method=TEXTURE, steps=0)
-    with pytest.raises(InputError, match="holds canvases of 2x2 images, and a start needs images"):
+    with pytest.raises(InputError, match="holds canvases of 2x2 images, but a run starts from ordinary images"):
         distil(method=METHOD, init=str(tmp_path / "texture"))
     for shape in ((6, 3, 16, 24), (6, 3, 17, 17), (6, 3, 20, 16), (6, 3, 4, 4)):
         with pytest.raises(InputError, match="expected float32"):

@@ -180,7 +180,7 @@ class Mine(nn.Module):
         (lambda: None, "cannot be made for 3 classes of (3, 8, 8): TypeError"),
         (own.too_many, "network too_many: forward gives [2, 4] for 2 images; [n, 3] is needed"),
         (own.wrong_size, "network wrong_size: fails on images of [2, 3, 8, 8]: RuntimeError"),
-        (own.unruly, "head.weight differs between two draws from one seed; draw with torch alone"),
+        (own.unruly, "head.weight differs between two draws from one seed; draw all random numbers with torch"),
         (own.statistics, "layer 0 is BatchNorm2d without running statistics"),
         (own.Mixing, "network Mixing: the logits of an image depend on the other images"),
         (own.Pair, "network Pair: forward gives tuple; a tensor [n, 3] is needed"),

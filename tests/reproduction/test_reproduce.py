@@ -213,7 +213,7 @@ def test_fewer_steps_have_a_result_of_their_own_and_can_grow(call: Any, tmp_path
     assert result(tmp_path, "dm-mnist-2-3-steps")["steps"] == 3
     watcher = Recorder()
     call(*plans("dm-mnist-2"), watcher=watcher, beside=())
-    assert watcher.told("going on from step 3 of 6")
+    assert watcher.told("resuming at step 3 of 6")
     assert result(tmp_path, "dm-mnist-2")["steps"] == 6
     assert result(tmp_path, "dm-mnist-2-3-steps")["steps"] == 3
 

@@ -61,7 +61,9 @@ def test_decoding_goes_on_where_it_was_interrupted(
     whole = len(read)
     for stop in (1, 3):
         monkeypatch.setenv("DISTILLSET_CACHE", str(tmp_path / f"cache-{stop}"))
-        with pytest.raises(InterruptedRun, match=r"stopped after decoding \d of 9 images; the same command goes on"):
+        with pytest.raises(
+            InterruptedRun, match=r"stopped after decoding \d of 9 images; run the same command again to resume"
+        ):
             loaded(source, stop)
         read.clear()
         found = loaded(source)
@@ -105,7 +107,7 @@ def test_decoding_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.Monke
     assert subprocess.run([sys.executable, "-c", KILLED, str(source)], check=False).returncode == -9
     notes: list[str] = []
     found = load(source, watcher=Notes(notes))
-    assert "source: going on after 4 of 9 images" in notes
+    assert "source: resuming after 4 of 9 images" in notes
     assert found.train.fingerprint() == expected
     assert RealSet(found.train.images, found.train.labels, found.train.spec).fingerprint() == expected
 
@@ -130,7 +132,7 @@ def test_the_command_line_stops_while_it_decodes(
     command = ["distill", "dm", "--data", str(source), "--ipc", "1", "--out", str(tmp_path / "out")]
     monkeypatch.setattr(decode, "BLOCK_IMAGES", 2)
     assert main(command) == 130
-    assert "stopped after decoding 2 of 9 images; the same command goes on" in capsys.readouterr().err
+    assert "stopped after decoding 2 of 9 images; run the same command again to resume" in capsys.readouterr().err
 
 
 CLASSES, EACH, SIZE = 200, 2000, 64

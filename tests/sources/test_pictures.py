@@ -126,7 +126,7 @@ def test_pipes_and_devices_beside_images_are_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["/", "~", "~root", "/home", str(Path.home()), "/usr", str(Path.home() / ".")])
 def test_no_card_has_a_home_looked_through(source: str) -> None:
-    with pytest.raises(InputError, match=r"data\.source of the card is .*: a home, or .*; .*say so with `data`"):
+    with pytest.raises(InputError, match=r"data\.source of the card is .*: a home folder, or .*; .*say so with `data`"):
         check_named_by_card(source, "source")
     assert check_named_by_card("cifar10", "source") == "cifar10"
 

@@ -140,7 +140,7 @@ class Impatient(Recorder):
 def test_it_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(tmp_path / "whole", "random", "dm")
     out = tmp_path / "stopped"
-    with pytest.raises(InterruptedRun, match="the same command goes on"):
+    with pytest.raises(InterruptedRun, match="run the same command again to resume"):
         run(out, "random", "dm", watcher=Impatient(6))
     trained = list((out / "accuracies").iterdir())
     assert len(trained) == 6

@@ -130,7 +130,7 @@ class Impatient(Recorder):
 
 def test_it_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(tmp_path / "whole")
-    with pytest.raises(InterruptedRun, match="the same command goes on"):
+    with pytest.raises(InterruptedRun, match="run the same command again to resume"):
         run(tmp_path / "stopped", watcher=Impatient())
     assert len(list((tmp_path / "stopped" / "accuracies").iterdir())) == 3
     run(tmp_path / "stopped")

@@ -137,7 +137,7 @@ def test_experts_learn(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stops", [[1], [2, 1], [3], [5]])
 def test_stopped_experts_go_on_bit_for_bit(experts: Trajectories, tmp_path: Path, stops: list[int]) -> None:
     for count in stops:
-        with pytest.raises(InterruptedRun, match="the same command goes on"):
+        with pytest.raises(InterruptedRun, match="run the same command again to resume"):
             train(tmp_path / "out", watcher=Counting(count))
     watcher = Counting()
     assert_same(train(tmp_path / "out", watcher=watcher), experts)

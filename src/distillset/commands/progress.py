@@ -10,7 +10,7 @@ from distillset.commands.wording import in_flags
 from distillset.errors import DiskError, InterruptedRun
 from distillset.watch import Progress, Watcher, write_note
 
-STOPPED = "stopped; what is whole is kept, and the same command goes on"
+STOPPED = "stopped; complete files stay; run the same command again to resume"
 
 
 class CommandProgress(Progress):
@@ -58,7 +58,7 @@ class Terminal(CommandProgress):
         if not self._patient:
             self._ended = True
             raise InterruptedRun(STOPPED)
-        write_note("stopping after this update; once more to stop at once")
+        write_note("stopping after this update; press Ctrl-C again to stop at once")
 
     def patience(self) -> AbstractContextManager[object]:
         return self._in_mood(True)

@@ -141,7 +141,7 @@ def _side_by_side(options: argparse.Namespace, rows: Sequence[str], budget: Budg
 
 
 def _waiting(count: int) -> list[str]:
-    return [f"{count} rows wait for more time; the same command goes on"] if count else []
+    return [f"{count} rows wait for more time; run the same command again to resume"] if count else []
 
 
 def _told(outcomes: list[Outcome]) -> list[str]:

@@ -84,7 +84,7 @@ def named(selector: str | Selector) -> tuple[str, Selector]:
     if not name.replace("-", "").isalnum():  # that of a lambda is <lambda>
         raise InputError("selector", selector.choose, "has no name for the artifact's card; write it with def")
     if name in SELECTORS and SELECTORS[name] != selector:
-        raise InputError("selector", name, "another one has this name; give your function another")
+        raise InputError("selector", name, "this name is taken; choose another for your function")
     return name, selector
 
 
@@ -208,7 +208,9 @@ def select(
     rows = choose_rows(selector, real, ipc, Key(seed)("select", name), taught, mesh)
     metrics |= {"seconds": round(time.monotonic() - start, 2), "memory": peak(place)}
     if taught:
-        watcher.note(f"{name}: {len(rows)} of {len(real)} images in {metrics['seconds']:.1f} s, the expert apart")
+        watcher.note(
+            f"{name}: {len(rows)} of {len(real)} images in {metrics['seconds']:.1f} s, without the expert's training"
+        )
     card = {"method": name, "settings": settings, "data": data.origin(), "metrics": metrics}
     card["real"] = real_images(rows.tolist(), data.named(rows.tolist()))
     return SyntheticSet(real.rows(rows), real.labels[rows].clone(), real.spec, card)

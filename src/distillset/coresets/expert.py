@@ -171,13 +171,13 @@ def _train(
         nonlocal accuracy, told
         beat()
         if watcher.stop():
-            raise InterruptedRun("stopped while the expert was trained; nothing of it is kept")
+            raise InterruptedRun("stopped while the expert was trained; it starts again next time")
         right = trainer.predict(state, examples, len(real)).argmax(1) == real.labels
         forgotten.add(right)
         accuracy, now = float(right.float().mean()), time.monotonic()
         if now - told > 5 or epoch + 1 == passes:
             told = now
-            watcher.note(f"expert: pass {epoch + 1} of {passes}, {accuracy:.2%} of the set right, {now - start:.0f} s")
+            watcher.note(f"expert: epoch {epoch + 1} of {passes}, {accuracy:.2%} of the set right, {now - start:.0f} s")
 
     state = fresh(trainer.module, key("network"), device)
     trainer.train(state, TrainingSet(examples, real.labels, key, real.resident(device)), after)
@@ -213,4 +213,4 @@ def _write(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any], watcher
         write_tensors(path, tensors, meta)
         shut(path)
     except OSError as error:
-        watcher.note(f"the expert is not kept: {path.parent} cannot be written ({error.strerror or error})")
+        watcher.note(f"the expert is not stored: {path.parent} cannot be written ({error.strerror or error})")

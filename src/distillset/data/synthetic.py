@@ -234,7 +234,7 @@ class SyntheticSet:
         if not folder.is_dir():
             raise InputError.about(folder, "no such folder; expected an artifact made by distillset")
         if not (folder / CARD).is_file():
-            hint = "; the run is not finished, give its command again" if (folder / "checkpoints").is_dir() else ""
+            hint = "; the run is not finished; run its command again" if (folder / "checkpoints").is_dir() else ""
             raise InputError.about(folder, f"no {CARD}, so not a finished artifact{hint}")
         card = check_card(read_json(folder / CARD), folder / CARD)
         tensors, _ = read_tensors(folder / TENSORS)

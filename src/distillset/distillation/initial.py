@@ -65,7 +65,9 @@ def from_artifact(folder: str, real: RealSet, ipc: int) -> Tensor:
     synthetic = SyntheticSet.load(folder).unpacked()
     if synthetic.canvas > 1:
         raise InputError(
-            "init", folder, f"holds canvases of {synthetic.canvas}x{synthetic.canvas} images, and a start needs images"
+            "init",
+            folder,
+            f"holds canvases of {synthetic.canvas}x{synthetic.canvas} images, but a run starts from ordinary images",
         )
     if synthetic.spec.shape != real.spec.shape or synthetic.spec.class_names != real.spec.class_names:
         raise InputError(

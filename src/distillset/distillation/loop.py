@@ -171,7 +171,11 @@ class Loop:
         return self.matcher.diagnosis(self.learned.leaves, self.done, key)
 
     def _stopped(self, steps: int) -> InterruptedRun:
-        where = f"{self.folder.folder}; the same command goes on" if self.folder else "nowhere (there is no `out`)"
+        where = (
+            f"{self.folder.folder}; run the same command again to resume"
+            if self.folder
+            else "nowhere (there is no `out`)"
+        )
         return InterruptedRun(f"stopped after step {self.done} of {steps}; state saved in {where}")
 
     def _pilot(self, steps: int) -> None:

@@ -228,9 +228,7 @@ def resolve_compute(machine: Machine, work: Work, stored: dict[str, Any] | None)
         return Compute.resolve(machine, work)
     before = stored.get("compute")
     if not isinstance(before, dict) or not all(fits(before.get(name)) for name, fits in COMPUTE.items()):
-        raise InputError.about(
-            "settings of what was begun", f"compute is {shown(before)}; needed are {', '.join(COMPUTE)}"
-        )
+        raise InputError.about("settings of the run", f"compute is {shown(before)}; needed are {', '.join(COMPUTE)}")
     if machine.precision not in ("auto", before["precision"]):
         raise InputError(
             "precision",

@@ -95,7 +95,7 @@ def _picture(folder: Path, synthetic: SyntheticSet) -> str | None:
         return None
     wanted = png(grid(synthetic.pixels, synthetic.classes, synthetic.spec.classes))
     if wanted is None or _pixels(path) != _pixels(wanted):
-        raise InputError.about(path, "shows something else than the set")
+        raise InputError.about(path, "does not show the images of the set")
     return f"{GRID} shows the set"
 
 
@@ -123,7 +123,7 @@ def _snapshots(folder: Path, synthetic: SyntheticSet) -> str | None:
         for name in tensors.keys() & own.keys():
             # The rate is one number in a snapshot, as a leaf of the run, and a scalar in the set.
             if not torch.equal(tensors[name].to(own[name].dtype).flatten(), own[name].flatten()):
-                raise InputError.about(last, f"its {name} are not those of the set, which has as many steps")
+                raise InputError.about(last, f"its {name} differ from those of the set, which is of the same step")
     return f"{len(paths)} whole" if paths else None
 
 
@@ -140,7 +140,7 @@ def _checkpoints(folder: Path, synthetic: SyntheticSet) -> str | None:
         raise InputError.about(
             folder,
             f"the last checkpoint is of step {checkpoint.step}, the set of step "
-            f"{synthetic.card.get('steps')}; the run is not finished, give its command again",
+            f"{synthetic.card.get('steps')}; the run is not finished; run its command again",
         )
     return f"whole, the last of step {checkpoint.step}"
 

@@ -50,7 +50,7 @@ def _found(real: RealSet, folder: Path | None, watcher: Watcher) -> Whitening:
             whitening.save(cached, real.fingerprint())
             shut(cached)
         except OSError as error:
-            watcher.note(str(unwritable(f"the whitening is not kept: {cached}", error)))
+            watcher.note(str(unwritable(f"the whitening is not stored: {cached}", error)))
     return whitening
 
 

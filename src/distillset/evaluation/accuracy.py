@@ -113,7 +113,9 @@ class Evaluation:
             check_fit("training", data.train, synthetic)
         if "soft-random" in self.beside and synthetic.whitening is not None:
             raise InputError(
-                "beside", "soft-random", "its labels come from a network that knows no whitened images; leave it out"
+                "beside",
+                "soft-random",
+                "its labels come from a network trained on unwhitened images, and this set is whitened; leave it out",
             )
         self.fingerprint = synthetic.fingerprint()
         if self.protocol.labels == "hard":

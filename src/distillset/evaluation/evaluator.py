@@ -81,7 +81,9 @@ class Evaluator:
                     self.watcher.network(candidate.artifact, i + 1, repeats, known["accuracy"])
                 found[i] = known
             if self.watcher.stop():
-                raise InterruptedRun(f"stopped between two networks of {candidate.artifact}; what a ledger has is kept")
+                raise InterruptedRun(
+                    f"stopped between two networks of {candidate.artifact}; what is in the ledger stays there"
+                )
         found = self._everywhere(found)
         accuracies = tuple(known["accuracy"] for known in found if not known["diverged"])
         if not accuracies:

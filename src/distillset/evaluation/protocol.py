@@ -79,7 +79,7 @@ class Protocol:
             return cls(text("protocol", protocol))
         plain = replace(protocol, epochs=None, augment=None, labels="own")
         if protocol.recipe is not None and protocol.name in PROTOCOLS and plain != PROTOCOLS[protocol.name]:
-            raise InputError("protocol", protocol.name, "another one has this name; give yours another")
+            raise InputError("protocol", protocol.name, "this name is taken; choose another")
         return protocol
 
     def of_method(self, method: str) -> "Protocol":

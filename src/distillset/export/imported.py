@@ -181,7 +181,7 @@ def _normalised(images: Tensor, spec: Spec, values: str, path: Path, watcher: Wa
     by = f"mean {_list(spec.mean)} and std {_list(spec.std)}"
     watcher.note(f"{path}: taken as normalised with {by}; `mean` and `std` give others")
     if odd := _oddity(images, spec, low, high):
-        watcher.note(f"warning: {path}: does not look normalised so: {odd}")
+        watcher.note(f"warning: {path}: does not look normalised with these numbers: {odd}")
     return images
 
 

@@ -23,9 +23,7 @@ def broadcast(one: Sequence[int], other: Sequence[int]) -> list[int]:
     pairs = zip([1] * (length - len(one)) + list(one), [1] * (length - len(other)) + list(other), strict=True)
     sides = list(pairs)
     if any(a != b and 1 not in (a, b) for a, b in sides):
-        raise InputError.about(
-            f"shapes {list(one)} and {list(other)}", "a batch of streams and what it meets must broadcast"
-        )
+        raise InputError.about(f"shapes {list(one)} and {list(other)}", "they must broadcast")
     return [b if a == 1 else a for a, b in sides]
 
 

@@ -135,7 +135,7 @@ def check(module: nn.Module, draw: Callable[[], State], spec: Spec, title: str) 
     state, again = draw(), draw()
     if unlike := next((name for name in state if not torch.equal(state[name], again[name])), None):
         raise InputError.about(
-            f"network {title}", f"{unlike} differs between two draws from one seed; draw with torch alone"
+            f"network {title}", f"{unlike} differs between two draws from one seed; draw all random numbers with torch"
         )
     images = torch.randn(2, *spec.shape, generator=torch.Generator().manual_seed(0))
     called: list[tuple[str, Tensor]] = []

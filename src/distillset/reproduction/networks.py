@@ -91,6 +91,6 @@ class _TimeLimitedNetworks(Relay):
         self.done = network
         self.watcher.note(f"{self.row}: {artifact}, network {network} of {networks}, {accuracy:.2%}")
         if self.watcher.stop():
-            raise InterruptedRun("stopped between two networks; the same command goes on")
+            raise InterruptedRun("stopped between two networks; run the same command again to resume")
         if network < networks and not self.budget.allows(took):
             raise OutOfTime

@@ -79,7 +79,7 @@ def reproduce(
     """
     watcher = watching(watcher)
     if set(names_beside(beside)) - {"random"}:
-        raise InputError("beside", beside, "random images alone can stand beside rows")
+        raise InputError("beside", beside, "choose random or none; nothing else can be evaluated beside rows")
     desk = _Desk(budget, results, out, data_dir, Machine.of(machine), seed, watcher, why, commit, distill_for)
     outcomes: list[Outcome] = []
     for plan in plans:

@@ -275,7 +275,7 @@ def _empty(stage: Path) -> None:
             _remove(path)
     shut(stage / LOCK)
     if not sound(stage):
-        raise InputError.about(stage, f"{doubt(stage) or f'its {LOCK} has another name elsewhere'}; remove it")
+        raise InputError.about(stage, f"{doubt(stage) or f'its {LOCK} has a second name, a hard link'}; remove it")
 
 
 def _remove(path: Path) -> None:

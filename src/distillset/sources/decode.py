@@ -225,7 +225,7 @@ class _Writer:
             files = {part: stack.enter_context(_open(self.folder / f"{part}.bin")) for part in cache.PARTS}
             self._take_up(files, done, total)
             if done.rows:
-                watcher.note(f"{self.plan.name}: going on after {done.rows} of {total} images")
+                watcher.note(f"{self.plan.name}: resuming after {done.rows} of {total} images")
             watcher.images(f"decoding {self.plan.name}", done.rows, total)
             kept = time.monotonic()
             for split in splits:
@@ -244,7 +244,8 @@ class _Writer:
                         kept = time.monotonic()
                     if asked:
                         raise InterruptedRun(
-                            f"stopped after decoding {done.rows} of {total} images; the same command goes on"
+                            f"stopped after decoding {done.rows} of {total} images; run the same command again to "
+                            "resume"
                         )
                 offset += len(split)
             done.write(self.folder, files.values())

@@ -142,7 +142,7 @@ def open_hub(name: str, known: Known, looked: Path | None = None) -> dict[str, S
     if "datasets" not in sys.modules and "huggingface_hub" not in sys.modules and not reachable():
         if not _cached(str(known.hub)):
             raise InputError.about(
-                name, f"{told}(it is out of reach, and nothing of this set is in its cache){instead}"
+                name, f"{told}(it cannot be reached, and nothing of this set is in its cache){instead}"
             )
         # Otherwise half a minute of retries passes where there is no network.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")

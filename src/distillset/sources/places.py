@@ -136,7 +136,7 @@ def check_named_by_card(source: str, field: str) -> str:
     if source.startswith("~") or any(home.is_relative_to(place) for home in homes):
         raise InputError.about(
             f"data.{field} of the card is {source[:200]!r}",
-            "a home, or what homes lie in; if the data are there, say so with `data`",
+            "a home folder, or one that holds home folders, is not read; if the data are there, say so with `data`",
         )
     return source
 

@@ -112,9 +112,11 @@ def writing(path: Path) -> Iterator[None]:
     except DiskError:
         raise
     except OSError as error:
-        raise DiskError(f"{path}: cannot be written ({error.strerror or error}); what was whole is kept") from error
+        raise DiskError(
+            f"{path}: cannot be written ({error.strerror or error}); files that were complete are unchanged"
+        ) from error
     except SafetensorError as error:
-        raise DiskError(f"{path}: cannot be written ({error}); what was whole is kept") from error
+        raise DiskError(f"{path}: cannot be written ({error}); files that were complete are unchanged") from error
 
 
 def _temporary(path: Path) -> Path:

@@ -67,4 +67,6 @@ class Networks(Relay):
         if self.what is not None:
             self.watcher.note(f"{self.what}: network {network} of {networks}, {accuracy:.2%}")
         if self.watcher.stop():
-            raise InterruptedRun(f"stopped; what is done is kept in {self.folder}, the same command goes on")
+            raise InterruptedRun(
+                f"stopped; what is done is stored in {self.folder}; run the same command again to resume"
+            )

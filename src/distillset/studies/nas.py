@@ -251,7 +251,9 @@ def _given(folder: str, whole: RealSet) -> SyntheticSet:
     synthetic = SyntheticSet.load(folder)
     check_fit("training", whole, synthetic)
     if synthetic.whitening is not None:
-        raise InputError("proxies", folder, "is whitened, and the networks of a search see unwhitened images")
+        raise InputError(
+            "proxies", folder, "is whitened, but the networks of a search are trained on unwhitened images"
+        )
     if (synthetic.spec.mean, synthetic.spec.std) != (whole.spec.mean, whole.spec.std):
         raise InputError(
             "proxies",

@@ -252,12 +252,13 @@ def _together(
         watcher.epoch(done, total, loss)
         if turn == 0 and done < total:
             watcher.note(
-                f"estimate: {total - done} more epochs of experts at {took:.3g} s (the first, with warming up), at "
+                f"estimate: {total - done} more epochs of experts at {took:.3g} s (as long as the first), at "
                 f"most {took * (total - done) / mesh.size / 60:.1f} min"
             )
         if mesh.any(watcher.stop()) and done < total:
             raise InterruptedRun(
-                f"stopped after epoch {epoch} of expert {expert}; kept in {folder}; the same command goes on"
+                f"stopped after epoch {epoch} of expert {expert}; stored in {folder}; run the same command again to "
+                "resume"
             )
 
 

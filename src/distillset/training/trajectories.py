@@ -173,10 +173,10 @@ class Trajectories:
             tensors, meta = read_tensors(path)
         except InputError as error:
             raise InputError.about(
-                error.field, f"{error.allowed}; without it, what trained these experts trains it again"
+                error.field, f"{error.allowed}; delete it, and run the command that trained these experts again"
             ) from None
         if (meta.get("expert"), meta.get("epoch")) != (expert, epoch) or "parameters" not in tensors:
-            raise InputError.about(path, "not the state that its name says")
+            raise InputError.about(path, "it is of another expert or epoch than its name says")
         vector = tensors["parameters"]
         size = sum(math.prod(shape) for _, shape in self.card.get("parameters", ()))
         if vector.shape != (size,) or vector.dtype != torch.float32:
