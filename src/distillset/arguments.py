@@ -30,12 +30,12 @@ def whole(field: str, value: Any, least: int | None = None) -> int:
     try:
         if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool"):
             raise TypeError
-        found = operator.index(value)
+        integer = operator.index(value)
     except (TypeError, ValueError, RuntimeError, NotImplementedError):
         raise InputError(field, value, "must be a whole number") from None
-    if least is not None and found < least:
-        raise InputError(field, found, f"must be at least {least}")
-    return found
+    if least is not None and integer < least:
+        raise InputError(field, integer, f"must be at least {least}")
+    return integer
 
 
 def number(field: str, value: Any) -> float:

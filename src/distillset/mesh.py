@@ -116,18 +116,18 @@ class Torch:
         return json.loads(bytes(text.cpu().tolist()))
 
     def any(self, flag: bool) -> bool:
-        found = torch.tensor([float(flag)], device=self.device)
-        self._call(dist.all_reduce, found)
-        return bool(found.item())
+        total = torch.tensor([float(flag)], device=self.device)
+        self._call(dist.all_reduce, total)
+        return bool(total.item())
 
     def lead(self, work: Callable[[Callable[[], object]], T]) -> T | None:
         if not self.writes:
             while self.any(False):
                 pass
             return None
-        found = work(lambda: self.any(True))
+        result = work(lambda: self.any(True))
         self.any(False)
-        return found
+        return result
 
     def _together(self, tensors: Sequence[Tensor], operation: Callable[[Tensor], object]) -> None:
         """One message for all tensors of a type."""

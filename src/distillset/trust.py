@@ -52,14 +52,14 @@ def own_folder(folder: Path, variable: str = "DISTILLSET_CACHE") -> Path:
         real = folder.resolve(strict=True)
     except (OSError, RuntimeError):  # whoever writes there says it
         return folder
-    found = doubt(real)
-    if found is None:
+    doubtful = doubt(real)
+    if doubtful is None:
         above = next((above for above in real.parents if _open_to_all(above)), None)
-        found = f"others can write in {above} and replace it" if above else None
-    if found:
+        doubtful = f"others can write in {above} and replace it" if above else None
+    if doubtful:
         raise InputError.about(
             folder,
-            f"{found}, so what lies there may be theirs; keep others out (chown, chmod go-w), or name "
+            f"{doubtful}, so what lies there may be theirs; keep others out (chown, chmod go-w), or name "
             f"another folder with {variable}",
         )
     return folder
@@ -91,8 +91,8 @@ def read_own(path: Path) -> bytes:
         OSError: there is none, or others could have changed it.
     """
     with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
-        if found := doubt_of(file.fileno()):
-            raise PermissionError(errno.EPERM, found, str(path))
+        if doubtful := doubt_of(file.fileno()):
+            raise PermissionError(errno.EPERM, doubtful, str(path))
         return file.read()
 
 

@@ -25,7 +25,7 @@ class Stream(TextIOBase):
         """Why it failed."""
 
     def write(self, text: str) -> int:
-        shown = printable(text, kept="\n\t") if self.escaped else text
+        shown = printable(text, allowed="\n\t") if self.escaped else text
         try:
             self._pass(lambda: self.stream.write(shown))
         except UnicodeEncodeError:  # a stream of ASCII, say

@@ -130,29 +130,29 @@ def expert(
     name = hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:32]
     path = (cache or cache_folder("experts")) / f"{name}.safetensors"
     trainer = Trainer(Engine(compute, watcher), asked.module, recipe)
-    found = _read(path, entry, trainer, len(real)) if mesh.writes else None
-    known = bool(mesh.agree(found is not None))
+    trained = _read(path, entry, trainer, len(real)) if mesh.writes else None
+    known = bool(mesh.agree(trained is not None))
     if known:
-        took = f", in {found[1]['seconds']:.0f} s" if found else ""
+        took = f", in {trained[1]['seconds']:.0f} s" if trained else ""
         watcher.note(f"expert {asked.title}: trained before{took}; kept in {path}")
     else:
-        found = mesh.lead(lambda beat: _train(trainer, real, Key(seed)("expert"), watcher, beat))
-        if found:
-            _write(path, found[0], {**found[1], **entry}, watcher)
-    tensors, meta = _everywhere(found, trainer, len(real), mesh)
+        trained = mesh.lead(lambda beat: _train(trainer, real, Key(seed)("expert"), watcher, beat))
+        if trained:
+            _write(path, trained[0], {**trained[1], **entry}, watcher)
+    tensors, meta = _everywhere(trained, trainer, len(real), mesh)
     state = {name[6:]: value.to(compute.device) for name, value in tensors.items() if name.startswith("state.")}
     return Expert(asked.title, trainer, state, tensors["events"], meta["accuracy"], meta["seconds"], known)
 
 
 def _everywhere(
-    found: tuple[dict[str, Tensor], dict[str, Any]] | None, trainer: Trainer, images: int, mesh: Mesh
+    trained: tuple[dict[str, Tensor], dict[str, Any]] | None, trainer: Trainer, images: int, mesh: Mesh
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and figures of the writing rank, on every rank."""
-    if found is None:
+    if trained is None:
         blank = fresh(trainer.module, Key(0))
         events = torch.zeros(images, dtype=torch.int64)
-        found = {**{f"state.{name}": value for name, value in blank.items()}, "events": events}, {}
-    tensors, meta = found
+        trained = {**{f"state.{name}": value for name, value in blank.items()}, "events": events}, {}
+    tensors, meta = trained
     mesh.copy([tensors[name] for name in sorted(tensors)])
     return tensors, mesh.agree({name: meta.get(name) for name in ("accuracy", "seconds")})
 
@@ -162,21 +162,21 @@ def _train(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and figures to keep: the state, and the forgetting events on the way."""
     start, device, passes = time.monotonic(), trainer.engine.device, trainer.recipe.epochs + 1
-    forgotten, accuracy, told = Forgotten(len(real)), 0.0, start
+    forgotten, accuracy, noted = Forgotten(len(real)), 0.0, start
 
     def examples(rows: Tensor) -> Tensor:
         return real.rows(rows, device)
 
     def after(epoch: int, state: State) -> None:
-        nonlocal accuracy, told
+        nonlocal accuracy, noted
         beat()
         if watcher.stop():
             raise InterruptedRun("stopped while the expert was trained; it starts again next time")
         right = trainer.predict(state, examples, len(real)).argmax(1) == real.labels
         forgotten.add(right)
         accuracy, now = float(right.float().mean()), time.monotonic()
-        if now - told > 5 or epoch + 1 == passes:
-            told = now
+        if now - noted > 5 or epoch + 1 == passes:
+            noted = now
             watcher.note(f"expert: epoch {epoch + 1} of {passes}, {accuracy:.2%} of the set right, {now - start:.0f} s")
 
     state = fresh(trainer.module, key("network"), device)

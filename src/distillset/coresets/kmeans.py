@@ -27,9 +27,9 @@ def kmeans(features: Tensor, ipc: int, key: Key) -> Tensor:
     with warnings.catch_warnings():
         # Fewer different images than clusters: what is left is chosen among equals.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = KMeans(ipc, n_init=1, random_state=key.integer() % 2**32).fit(features.numpy())
-    sizes = torch.bincount(torch.from_numpy(found.labels_).long(), minlength=ipc)
-    centres = torch.from_numpy(found.cluster_centers_).to(features.dtype)
+        clusters = KMeans(ipc, n_init=1, random_state=key.integer() % 2**32).fit(features.numpy())
+    sizes = torch.bincount(torch.from_numpy(clusters.labels_).long(), minlength=ipc)
+    centres = torch.from_numpy(clusters.cluster_centers_).to(features.dtype)
     chosen: list[int] = []
     centre = features.mean(0)
     centred, norms = features - centre, (features - centre).square().sum(1)

@@ -75,13 +75,13 @@ def labels(values: Any, what: str = "labels") -> tuple[Tensor, tuple[str, ...] |
     """
     if not isinstance(values, Tensor):
         values = _columns(values, what)
-        given = values if isinstance(values, np.ndarray) else None
-        if given is not None and given.dtype.kind in "US" and (given.ndim == 1 or given.shape[1:] == (1,)):
-            texts, order = np.unique(given.reshape(-1), return_inverse=True)
+        ndarray = values if isinstance(values, np.ndarray) else None
+        if ndarray is not None and ndarray.dtype.kind in "US" and (ndarray.ndim == 1 or ndarray.shape[1:] == (1,)):
+            texts, order = np.unique(ndarray.reshape(-1), return_inverse=True)
             return torch.from_numpy(order.reshape(-1)), _texts(texts.tolist(), what)
-        if given is None or given.dtype == object:
-            numbers, found = from_values(list(values), None, lambda row: f"{what}: row {row}")
-            return numbers if found else from_array(numbers, what), found
+        if ndarray is None or ndarray.dtype == object:
+            numbers, names = from_values(list(values), None, lambda row: f"{what}: row {row}")
+            return numbers if names else from_array(numbers, what), names
     array = tensor(values, what)
     truths = array.dtype == torch.bool and list(array.shape[1:]) in ([], [1])
     return from_array(array, what), TRUTHS if truths else None

@@ -53,11 +53,11 @@ def from_values(
         except InputError as error:
             raise InputError.about(row(number), f"{error}{of}") from None
         if isinstance(plain[-1], str) != isinstance(plain[0], str) or isinstance(value, bool) != truths:
-            told = f"label {shown(value)}, but row 0 has {shown(values[0])}"
-            raise InputError.about(row(number), f"{told}; all must be of one kind{of}")
+            fault = f"label {shown(value)}, but row 0 has {shown(values[0])}"
+            raise InputError.about(row(number), f"{fault}; all must be of one kind{of}")
     if plain and isinstance(plain[0], str):
-        found = {str(value) for value in plain}
-        names = names if names is not None and found <= set(names) else sorted(found)
+        present = {str(value) for value in plain}
+        names = names if names is not None and present <= set(names) else sorted(present)
         numbers = {name: number for number, name in enumerate(names)}
         plain = [numbers[str(value)] for value in plain]
     return torch.tensor(plain, dtype=torch.int64), None if names is None else tuple(names)
@@ -74,11 +74,11 @@ def from_array(array: Tensor, what: str) -> Tensor:
         inside = ((array == 0) | (array == 1)).all(1) & ((array == 1).sum(1) == 1)
         if not bool(inside.all()):
             row = int((~inside).nonzero()[0])
-            found = ", ".join(f"{value:g}" for value in array[row, :8].tolist())
+            first = ", ".join(f"{value:g}" for value in array[row, :8].tolist())
             more = ", ..." if array.shape[1] > 8 else ""
             raise InputError.about(
                 what,
-                f"row {row} is [{found}{more}]; allowed are class numbers [N], or one-hot rows: a single 1 among zeros",
+                f"row {row} is [{first}{more}]; allowed are class numbers [N], or one-hot rows: a single 1 among zeros",
             )
         return array.to(torch.float32).argmax(1)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -117,9 +117,9 @@ def _one(value: Any, one_hot: bool) -> int | str:
             return _one(value[0], one_hot)
         if one_hot and sorted(map(_number, value)) == [0] * (len(value) - 1) + [1]:
             return [_number(item) for item in value].index(1)
-        found = f"{len(value)} labels" if value else "no label"
+        said = f"{len(value)} labels" if value else "no label"
         raise InputError.about(
-            "", f"{found} ({shown(value)}); needed is one per image, or a one-hot list with a single 1 among zeros"
+            "", f"{said} ({shown(value)}); needed is one per image, or a one-hot list with a single 1 among zeros"
         )
     if isinstance(value, bytes):
         try:

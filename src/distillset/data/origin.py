@@ -21,15 +21,15 @@ def real_images(rows: Sequence[int], files: Sequence[str] | None) -> dict[str, A
 
 def without_paths(card: Mapping[str, Any]) -> dict[str, Any]:
     """A card whose paths are their last names alone: what is passed on tells nobody how this machine is laid out."""
-    found = dict(card)
+    short = dict(card)
     for name, fields in PATHS.items():
         inner = card.get(name)
         if isinstance(inner, dict):
-            found[name] = {
+            short[name] = {
                 field: _last(value) if field in fields and isinstance(value, str) else value
                 for field, value in inner.items()
             }
-    return found
+    return short
 
 
 def row_without_path(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,15 +52,15 @@ class RealSet:
         of_kind("labels", labels, Tensor, "a tensor, int64 [N]")
         images, labels = arrays.plain(images, f"{name}: images"), arrays.plain(labels, f"{name}: labels")
         if images.dtype != torch.uint8 or images.ndim != 4:
-            found = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
-            raise InputError.about(name, f"images are {found}; uint8 [N, C, H, W] is needed")
+            type_and_shape = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
+            raise InputError.about(name, f"images are {type_and_shape}; uint8 [N, C, H, W] is needed")
         if tuple(images.shape[1:]) != spec.shape:
             raise InputError.about(
                 name, f"images are {list(images.shape[1:])} each, but the spec says {list(spec.shape)}"
             )
         if labels.dtype != torch.int64 or labels.ndim != 1:
-            found = f"{str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}"
-            raise InputError.about(name, f"labels are {found}; int64 [N] is needed")
+            type_and_shape = f"{str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}"
+            raise InputError.about(name, f"labels are {type_and_shape}; int64 [N] is needed")
         if len(images) != len(labels):
             raise InputError.about(
                 name, f"{len(images)} images but {len(labels)} labels; there must be one label per image"
@@ -120,13 +120,13 @@ class RealSet:
         """
         name = text("name", name)
         data = arrays.pixels(images, f"{name}: images")
-        numbers, found = arrays.labels(labels, f"{name}: labels")
+        numbers, label_names = arrays.labels(labels, f"{name}: labels")
         if len(data) != len(numbers):
             raise InputError.about(
                 name, f"{len(data)} images but {len(numbers)} labels; there must be one label per image"
             )
-        given = None if class_names is None else tuple(several("class_names", class_names))
-        names = given if given is not None else found or numbered_classes(numbers, name)
+        stated = None if class_names is None else tuple(several("class_names", class_names))
+        names = stated if stated is not None else label_names or numbered_classes(numbers, name)
         if mean is None or std is None:
             measured_mean, measured_std = statistics(data)
             mean = measured_mean if mean is None else mean

@@ -34,8 +34,8 @@ class Resize:
 
     def __post_init__(self) -> None:
         if not 1 <= min(self.height, self.width) <= max(self.height, self.width) <= LARGEST:
-            found = (self.height, self.width)
-            raise InputError("resize", found, f"height and width must be at least 1 and at most {LARGEST}")
+            size = (self.height, self.width)
+            raise InputError("resize", size, f"height and width must be at least 1 and at most {LARGEST}")
 
     @property
     def method(self) -> str:

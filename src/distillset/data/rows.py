@@ -73,8 +73,8 @@ def check_rows(rows: Any, path: object) -> list[dict[str, Any]]:
         for field, (fits, allowed) in (FIELDS | MORE).items():
             missing = row.get(field) is None and field in MORE
             if not missing and not fits(row.get(field)):
-                told = f"row {number}: field {field} is {shown(row.get(field))}"
-                raise InputError.about(path, f"{told}; it must be {allowed}")
+                fault = f"row {number}: field {field} is {shown(row.get(field))}"
+                raise InputError.about(path, f"{fault}; it must be {allowed}")
         if (accuracies := row.get("accuracies")) is not None:
             _check_numbers(f"{path}: row {number}", row, accuracies)
     return rows

@@ -47,8 +47,8 @@ class Sampler:
         self._starts = (sizes.cumsum(0) - sizes).to(device)[:, None]
         self._whole = (sizes < self.n).to(device)[:, None] if min(counts) < self.n else None
         self._sizes = Sizes([max(count, self.n) for count in counts], device)
-        own = torch.arange(self.n) < torch.tensor(self.most)[:, None]
-        self._weights = (own.double() / torch.tensor(self.most)[:, None]).to(device)
+        inside = torch.arange(self.n) < torch.tensor(self.most)[:, None]
+        self._weights = (inside.double() / torch.tensor(self.most)[:, None]).to(device)
 
     def __call__(self, words: Tensor) -> Rows:
         """The rows that streams of random words ``[classes, 2]`` give.

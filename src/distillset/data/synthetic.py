@@ -87,8 +87,8 @@ class SyntheticSet:
                 f"expected int64 [{len(images)}] or float32 [{len(images)}, {spec.classes}]",
             )
         if hard and not 0 <= int(labels.min()) <= int(labels.max()) < spec.classes:
-            found = f"{int(labels.min())} to {int(labels.max())}"
-            raise InputError.about("labels", f"found {found}, allowed 0 to {spec.classes - 1}")
+            span = f"{int(labels.min())} to {int(labels.max())}"
+            raise InputError.about("labels", f"found {span}, allowed 0 to {spec.classes - 1}")
         if self.lr is not None and not 0 < number("lr", self.lr) < float("inf"):
             raise InputError("lr", self.lr, "must be a finite number above 0")
         check_formation(whole("formation", self.formation), spec.shape)
@@ -136,8 +136,8 @@ class SyntheticSet:
 
     def dataset(self) -> TensorDataset:
         """A ``torch.utils.data.Dataset`` of (normalised image, label), `unpacked`; canvases are whole in it."""
-        found = self.unpacked()
-        return TensorDataset(found.images, found.labels)
+        images = self.unpacked()
+        return TensorDataset(images.images, images.labels)
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows: the images, a row per class."""
@@ -148,15 +148,15 @@ class SyntheticSet:
         picture = self._repr_png_()
         if picture is None:
             return None
-        told = f"{len(self)} images of {self.spec.classes} classes of {self.spec.name}, a row per class"
+        caption = f"{len(self)} images of {self.spec.classes} classes of {self.spec.name}, a row per class"
         if "method" in self.card:
-            told = f"{self.card['method']}: {told}"
-        told = printable(told)
+            caption = f"{self.card['method']}: {caption}"
+        caption = printable(caption)
         uri = base64.b64encode(picture).decode("ascii")
         style = "image-rendering: pixelated; max-width: 100%"
         return (
-            f'<figure style="margin: 0"><img src="data:image/png;base64,{uri}" alt="{escape(told)}" style="{style}">'
-            f"<figcaption>{escape(told)}</figcaption></figure>"
+            f'<figure style="margin: 0"><img src="data:image/png;base64,{uri}" alt="{escape(caption)}" style="{style}">'
+            f"<figcaption>{escape(caption)}</figcaption></figure>"
         )
 
     def fingerprint(self) -> str:
@@ -167,16 +167,16 @@ class SyntheticSet:
         """What is stored: ``images`` and ``labels``; ``mean`` and ``std``, or ``zca_matrix`` and ``zca_mean``; ``lr``
         where there is one, ``formation`` where it is not 1; ``learned.NAME`` for all else that was learned.
         """
-        found = {"images": self.images, "labels": self.labels}
+        tensors = {"images": self.images, "labels": self.labels}
         if self.whitening is None:
-            found |= {"mean": torch.tensor(self.spec.mean), "std": torch.tensor(self.spec.std)}
+            tensors |= {"mean": torch.tensor(self.spec.mean), "std": torch.tensor(self.spec.std)}
         else:
-            found |= self.whitening.tensors()
+            tensors |= self.whitening.tensors()
         if self.lr is not None:
-            found["lr"] = torch.tensor(self.lr)
+            tensors["lr"] = torch.tensor(self.lr)
         if self.formation > 1:
-            found["formation"] = torch.tensor(self.formation)
-        return found | {f"{LEARNED}{name}": tensor for name, tensor in self.learned.items()}
+            tensors["formation"] = torch.tensor(self.formation)
+        return tensors | {f"{LEARNED}{name}": tensor for name, tensor in self.learned.items()}
 
     def said(self) -> dict[str, Any]:
         """What the card says of the set that its tensors say as well."""
@@ -260,23 +260,23 @@ def _number(folder: Path, tensors: Mapping[str, Tensor], name: str, dtype: torch
     """A stored number; None where there is none."""
     if name not in tensors:
         return None
-    found = tensors[name]
-    if found.dim() or found.dtype != dtype:
+    tensor = tensors[name]
+    if tensor.dim() or tensor.dtype != dtype:
         raise InputError.about(
-            folder / TENSORS, f"tensor {name} is {found.dtype} {list(found.shape)}, expected {dtype} []"
+            folder / TENSORS, f"tensor {name} is {tensor.dtype} {list(tensor.shape)}, expected {dtype} []"
         )
-    return found.item()
+    return tensor.item()
 
 
 def versions() -> dict[str, str]:
     """Versions of what computed a result."""
-    found = {}
+    by_package = {}
     for package in ("distillset", "torch"):
         try:
-            found[package] = version(package)
+            by_package[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
+            by_package[package] = "unknown"
+    return by_package
 
 
 UNMARKED = str.maketrans({"`": "'", "<": "‹", ">": "›", "|": "/", "[": "(", "]": ")"})

@@ -127,12 +127,12 @@ class Whitening:
             InputError: missing, damaged, not a whitening, or that of other data.
         """
         tensors, meta = read_tensors(path)
-        found = cls.of(tensors)
-        if found is None:
+        whitening = cls.of(tensors)
+        if whitening is None:
             raise InputError.about(path, "holds no whitening (zca_matrix, zca_mean)")
         if meta.get("data") != data:
             raise InputError.about(path, f"was fitted to data {meta.get('data')}, not to {data}")
-        return found
+        return whitening
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         if device not in self._moved:

@@ -155,8 +155,8 @@ class Learned:
         if not self.defers and self.lost():
             return
         now = self.state() if self._whole else {}
-        for name, kept in self._whole.items():
-            kept.copy_(torch.where(alive, now[name], kept) if self.defers else now[name])
+        for name, whole in self._whole.items():
+            whole.copy_(torch.where(alive, now[name], whole) if self.defers else now[name])
 
     def lost(self) -> bool:
         """Whether the run has ended."""

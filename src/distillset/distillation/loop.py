@@ -194,7 +194,7 @@ class Loop:
     def synthetic(self) -> SyntheticSet:
         """The set as it is now, with its card."""
         spec = self.task.spec
-        found = {name: tensor.detach().cpu() for name, tensor in self.learned.result().items()}
+        tensors = {name: tensor.detach().cpu() for name, tensor in self.learned.result().items()}
         hard = torch.arange(spec.classes).repeat_interleave(self.task.ipc)
         metrics: dict[str, Any] = {"loss": self.loss, "seconds": round(self.seconds, 3), "memory": self._most()}
         if self.matcher.patience:
@@ -208,16 +208,20 @@ class Loop:
             "metrics": metrics,
             "hardware": hardware(self.task.device),
         }
-        lr = float(found[Role.LR.value]) if Role.LR.value in found else None
+        lr = float(tensors[Role.LR.value]) if Role.LR.value in tensors else None
         return SyntheticSet(
-            found[Role.PIXELS.value].clone(),
-            found.get(Role.LABEL_LOGITS.value, hard),
+            tensors[Role.PIXELS.value].clone(),
+            tensors.get(Role.LABEL_LOGITS.value, hard),
             spec,
             card,
             self.task.real.whitening,
             lr,
             self.formation,
-            {name.removeprefix(LEARNED): tensor.clone() for name, tensor in found.items() if name.startswith(LEARNED)},
+            {
+                name.removeprefix(LEARNED): tensor.clone()
+                for name, tensor in tensors.items()
+                if name.startswith(LEARNED)
+            },
         )
 
     def forget(self) -> None:
@@ -232,16 +236,16 @@ class Loop:
         """
         state = self.learned.state()
         for name, tensor in state.items():
-            found = stored.tensors.get(name)
-            if found is None and name.startswith("momentum."):  # of an optimiser that had not moved yet
+            saved = stored.tensors.get(name)
+            if saved is None and name.startswith("momentum."):  # of an optimiser that had not moved yet
                 continue
-            if found is None or found.shape != tensor.shape or found.dtype != tensor.dtype:
-                said = "missing" if found is None else f"{found.dtype} of shape {list(found.shape)}"
+            if saved is None or saved.shape != tensor.shape or saved.dtype != tensor.dtype:
+                said = "missing" if saved is None else f"{saved.dtype} of shape {list(saved.shape)}"
                 raise InputError.about(
                     f"checkpoint of step {stored.step}",
                     f"{name} is {said}; {tensor.dtype} {list(tensor.shape)} is needed",
                 )
-            if not bool(torch.isfinite(found).all()):
+            if not bool(torch.isfinite(saved).all()):
                 raise InputError.about(f"checkpoint of step {stored.step}", f"{name} contains NaN or infinity")
         self.done, self.seconds, self.loss, self.memory = stored.step, stored.seconds, stored.loss, stored.memory
         self.skipped, self.in_a_row = stored.skipped

@@ -68,10 +68,10 @@ class RunFolder:
             InputError: it is in use, cannot be written, or holds something that is not a run.
         """
         try:
-            found = folder.exists()
+            exists = folder.exists()
         except OSError as error:
             raise unwritable(folder, error, "out") from None
-        if found and not folder.is_dir():
+        if exists and not folder.is_dir():
             raise InputError("out", folder, "is a file; choose a folder")
         strangers = folder.is_dir() and [path for path in folder.iterdir() if path.name not in EARLY]
         if strangers and not (folder / "checkpoints").is_dir():
@@ -124,8 +124,8 @@ class RunFolder:
         meta = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint) if field.name != "tensors"}
         write_tensors(self._checkpoints / f"step-{checkpoint.step}.safetensors", checkpoint.tensors, meta)
         paths = self._paths()
-        kept = [step for step in paths if step <= checkpoint.step][-KEPT:]
-        for step in paths.keys() - kept:
+        recent = [step for step in paths if step <= checkpoint.step][-KEPT:]
+        for step in paths.keys() - recent:
             paths[step].unlink(missing_ok=True)
 
     def snapshot(self, step: int, tensors: dict[str, Tensor]) -> None:
@@ -140,24 +140,24 @@ class RunFolder:
         """Drop what a killed run logged after the checkpoint that is resumed from."""
         if not self.metrics.exists():
             return
-        kept = []
+        lines = []
         for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 if parse(line)["step"] <= step:
-                    kept.append(line + "\n")
+                    lines.append(line + "\n")
             except (ValueError, KeyError, TypeError):
                 continue  # the line that the kill cut short
-        write_text(self.metrics, "".join(kept))
+        write_text(self.metrics, "".join(lines))
 
     def _paths(self) -> dict[int, Path]:
         """Checkpoints by step, ascending."""
-        found = []
+        paths = []
         if self._checkpoints.is_dir():
             for path in self._checkpoints.iterdir():
                 match = re.fullmatch(r"step-(\d+)\.safetensors", path.name)
                 if match:
-                    found.append((int(match[1]), path))
-        return dict(sorted(found))
+                    paths.append((int(match[1]), path))
+        return dict(sorted(paths))
 
 
 def _read(path: Path, step: int) -> Checkpoint:
@@ -250,9 +250,9 @@ def resolve_compute(machine: Machine, work: Work, stored: dict[str, Any] | None)
         raise InputError.about(
             "kernels", "the run was started with kernels, which need a C++ compiler (CXX, g++) and a cache to write in"
         )
-    kept = {**before, "micro_batch": micro_batch, "threads": chosen.threads}
-    told = ", ".join(f"{name} {value}" for name, value in kept.items())
-    reasons = [f"computing as this run did before: {told}"]
+    resolved = {**before, "micro_batch": micro_batch, "threads": chosen.threads}
+    text = ", ".join(f"{name} {value}" for name, value in resolved.items())
+    reasons = [f"computing as this run did before: {text}"]
     if chosen.threads != before["threads"] and chosen.device == "cpu":
         reasons.append(
             f"threads {chosen.threads}: the run had {before['threads']} before; sums are added in another order, so "

@@ -52,33 +52,33 @@ def verify(folder: str | Path, data: RealSet | None = None) -> list[Check]:
         raise InputError.about(folder, "no such folder; expected an artifact made by distillset")
     if not (folder / CARD).is_file():
         raise InputError.about(folder, f"no {CARD}, so not a finished artifact")
-    found = [_checked("card", lambda: _card(folder))]
+    checks = [_checked("card", lambda: _card(folder))]
     loaded: list[SyntheticSet] = []
 
     def load() -> str:
         loaded.append(SyntheticSet.load(folder))
         return f"{list(loaded[0].images.shape)}, fingerprint {loaded[0].fingerprint()}"
 
-    found.append(_checked("set", load))
+    checks.append(_checked("set", load))
     if not loaded:
-        return found
+        return checks
     synthetic = loaded[0]
     said = ", ".join(f"{field} {value}" for field, value in synthetic.said().items())
-    found.append(Check("said", True, said))  # else it would not have been loaded
-    found.append(_checked("picture", lambda: _picture(folder, synthetic)))
-    found.append(_checked("snapshots", lambda: _snapshots(folder, synthetic)))
-    found.append(_checked("checkpoints", lambda: _checkpoints(folder, synthetic)))
-    found.append(_checked("accuracies", lambda: _accuracies(folder, synthetic)))
-    found.append(_checked("data", lambda: _data(synthetic, data)))
-    return found
+    checks.append(Check("said", True, said))  # else it would not have been loaded
+    checks.append(_checked("picture", lambda: _picture(folder, synthetic)))
+    checks.append(_checked("snapshots", lambda: _snapshots(folder, synthetic)))
+    checks.append(_checked("checkpoints", lambda: _checkpoints(folder, synthetic)))
+    checks.append(_checked("accuracies", lambda: _accuracies(folder, synthetic)))
+    checks.append(_checked("data", lambda: _data(synthetic, data)))
+    return checks
 
 
 def _checked(name: str, look: Callable[[], str | None]) -> Check:
     try:
-        told = look()
+        result = look()
     except InputError as error:
         return Check(name, False, str(error))
-    return Check(name, None, "nothing to check") if told is None else Check(name, True, told)
+    return Check(name, None, "nothing to check") if result is None else Check(name, True, result)
 
 
 def _card(folder: Path) -> str:
@@ -119,10 +119,10 @@ def _snapshots(folder: Path, synthetic: SyntheticSet) -> str | None:
         read_tensors(path)
     last = paths.get(synthetic.card.get("steps", -1))
     if last is not None:
-        tensors, own = read_tensors(last)[0], synthetic.tensors()
-        for name in tensors.keys() & own.keys():
+        tensors, expected = read_tensors(last)[0], synthetic.tensors()
+        for name in tensors.keys() & expected.keys():
             # The rate is one number in a snapshot, as a leaf of the run, and a scalar in the set.
-            if not torch.equal(tensors[name].to(own[name].dtype).flatten(), own[name].flatten()):
+            if not torch.equal(tensors[name].to(expected[name].dtype).flatten(), expected[name].flatten()):
                 raise InputError.about(last, f"its {name} differ from those of the set, which is of the same step")
     return f"{len(paths)} whole" if paths else None
 
@@ -151,8 +151,8 @@ def _accuracies(folder: Path, synthetic: SyntheticSet) -> str | None:
     if not path.is_file():
         return None
     rows = read_rows(path)
-    if told := stale(rows, synthetic.fingerprint()):
-        raise InputError.about(path, told)
+    if fault := stale(rows, synthetic.fingerprint()):
+        raise InputError.about(path, fault)
     return f"{len(rows)} rows of this set"
 
 

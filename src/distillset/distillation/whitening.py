@@ -38,9 +38,9 @@ def whitened(real: RealSet, whiten: str, folder: Path | None, watcher: Watcher, 
 
 
 def _found(real: RealSet, folder: Path | None, watcher: Watcher) -> Whitening:
-    kept = folder / FILE if folder else None
-    if kept and kept.is_file():
-        return Whitening.load(kept, real.fingerprint())
+    stored = folder / FILE if folder else None
+    if stored and stored.is_file():
+        return Whitening.load(stored, real.fingerprint())
     cached = cache_folder("whitenings") / f"{real.fingerprint()[:32]}.safetensors"
     whitening = _known(cached, real.fingerprint())
     if whitening is None:

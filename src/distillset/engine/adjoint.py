@@ -25,7 +25,7 @@ def along(gradient: Callable[..., Any]) -> Callable[..., Tensor]:
 
     def product(direction: Any, *arguments: Any) -> Tensor:
         pairs = zip(tree_leaves(gradient(*arguments)), tree_leaves(direction), strict=True)
-        return torch.stack([(found * wanted).sum() for found, wanted in pairs]).sum()
+        return torch.stack([(gradient_part * wanted).sum() for gradient_part, wanted in pairs]).sum()
 
     return product
 
@@ -35,8 +35,8 @@ def pulled_back(gradient: Tensor, result: Tensor, leaf: Tensor) -> Tensor:
 
     As an argument of `torch.autograd.grad` the ``gradient`` would have it import SymPy.
     """
-    (found,) = torch.autograd.grad((gradient * result).sum(), leaf)
-    return found
+    (gradient_in_leaf,) = torch.autograd.grad((gradient * result).sum(), leaf)
+    return gradient_in_leaf
 
 
 class GradientAndVJP:

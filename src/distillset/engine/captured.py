@@ -57,8 +57,8 @@ class Launch:
         if self._graph is None:
             self.function(*tree_map(self._there, arguments))
             return
-        for fixed, given in zip(self._inputs, tree_flatten(arguments)[0], strict=True):
-            fixed.copy_(given, non_blocking=True)
+        for fixed, value in zip(self._inputs, tree_flatten(arguments)[0], strict=True):
+            fixed.copy_(value, non_blocking=True)
         self._graph.replay()
 
     def _there(self, tensor: Tensor) -> Tensor:
@@ -89,12 +89,12 @@ def side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:
     """The results of calls that do not depend on each other; within a capture their kernels may overlap."""
     if len(calls) == 1 or not (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()):
         return [call() for call in calls]
-    here, found = torch.cuda.current_stream(), []
+    here, results = torch.cuda.current_stream(), []
     streams = [torch.cuda.Stream() for _ in calls]
     for call, stream in zip(calls, streams, strict=True):
         stream.wait_stream(here)
         with torch.cuda.stream(stream):
-            found.append(call())
+            results.append(call())
     for stream in streams:
         here.wait_stream(stream)
-    return found
+    return results

@@ -36,8 +36,8 @@ def compiled(function: Callable[..., Any], compute: Compute, second: bool = Fals
     from distillset.engine.graphs import options
 
     results, apart = torch.bfloat16 if bf16 else torch.float32, second and not bf16
-    told = options(results, apart) if compute.kernels else options()
-    run = torch.compile(_own_code(exact), dynamic=False, options=told)
+    inductor = options(results, apart) if compute.kernels else options()
+    run = torch.compile(_own_code(exact), dynamic=False, options=inductor)
     if not compute.kernels:
         return run
 

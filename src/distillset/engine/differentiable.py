@@ -70,8 +70,8 @@ class LossGradient:
         """The gradient as a composition of `torch.func.grad`, for functions that are computed whole."""
         parameters = {name: state[name] for name in self.names}
         others = {name: value for name, value in state.items() if name not in parameters}
-        found: State = grad(lambda own: self._loss({**others, **own}, images, labels, weights))(parameters)
-        return found
+        gradients: State = grad(lambda trained: self._loss({**others, **trained}, images, labels, weights))(parameters)
+        return gradients
 
     def __call__(self, state: State, images: Tensor, labels: Tensor, weights: Tensor, full: int | None = None) -> State:
         """The gradient by name, of images ``[n, C, H, W]``; ``full`` as in `Embeddings`."""
@@ -79,8 +79,8 @@ class LossGradient:
         if not _followed(images):
             return self._first(state, self.names, (images, labels), weights, full)
         if self._engine.in_one_call(len(images)):
-            found: State = self._plain(state, images, labels, weights)
-            return found
+            gradients: State = self._plain(state, images, labels, weights)
+            return gradients
 
         def product(images: Tensor, direction: Sequence[Tensor]) -> Tensor:
             named = dict(zip(self.names, direction, strict=True))
@@ -104,8 +104,8 @@ Pulled = Callable[[Tensor, Sequence[Tensor]], Tensor]
 
 def _in_two_passes(results: Results, pulled: Pulled, images: Tensor) -> tuple[Tensor, ...]:
     """``results(images)``, whose gradient in the images is ``pulled(images, gradients in the results)``."""
-    found: tuple[Tensor, ...] = _Twice.apply(results, pulled, images)  # type: ignore[no-untyped-call]
-    return found
+    outputs: tuple[Tensor, ...] = _Twice.apply(results, pulled, images)  # type: ignore[no-untyped-call]
+    return outputs
 
 
 class _Twice(torch.autograd.Function):

@@ -85,8 +85,8 @@ class _Embedding(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        found: Tensor = self.network.embed(images)  # type: ignore[operator]
-        return found
+        embedding: Tensor = self.network.embed(images)  # type: ignore[operator]
+        return embedding
 
 
 class _OutputsOf(nn.Module):
@@ -113,9 +113,9 @@ class _OutputsOf(nn.Module):
         embed(images)
         outputs: list[Tensor] = []
         for layer in self.keepers:
-            kept, layer.kept = layer.kept, None
-            if kept is not None and len(kept) == len(images):
-                outputs.append(kept.flatten(1))
+            output, layer.kept = layer.kept, None
+            if output is not None and len(output) == len(images):
+                outputs.append(output.flatten(1))
         return outputs
 
 
@@ -147,9 +147,9 @@ class _InputOf(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         self.network(images)
-        kept, self.keeper.kept = self.keeper.kept, None
-        assert kept is not None, "the network did not call its last linear layer"
-        return kept.flatten(1)
+        output, self.keeper.kept = self.keeper.kept, None
+        assert output is not None, "the network did not call its last linear layer"
+        return output.flatten(1)
 
 
 class _Keeper(nn.Module):

@@ -86,8 +86,8 @@ def options(results: torch.dtype | None = None, apart: bool = False) -> dict[str
 @functools.cache
 def code() -> str:
     """A checksum of the code that graphs are made of: this file and the kernels."""
-    own = (Path(__file__), *sorted(path for path in KERNELS.iterdir() if path.suffix in (".py", ".cpp", ".h")))
-    return hashlib.sha256(b"\0".join(path.name.encode() + b"\0" + path.read_bytes() for path in own)).hexdigest()
+    sources = (Path(__file__), *sorted(path for path in KERNELS.iterdir() if path.suffix in (".py", ".cpp", ".h")))
+    return hashlib.sha256(b"\0".join(path.name.encode() + b"\0" + path.read_bytes() for path in sources)).hexdigest()
 
 
 def _few(images: Node, weights: Node, how: list[Any], turned: bool = False) -> bool:
@@ -144,8 +144,8 @@ def _added(graph: Graph, operation: Callable[..., Any], *arguments: Any) -> Node
 
 def _replace(graph: Graph, node: Node, operation: Callable[..., Any], *arguments: Any) -> None:
     with graph.inserting_before(node):
-        made = _added(graph, operation, *arguments)
-    node.replace_all_uses_with(made)
+        new = _added(graph, operation, *arguments)
+    node.replace_all_uses_with(new)
     graph.erase_node(node)
 
 
@@ -153,8 +153,8 @@ def _replace_correlation(graph: Graph, node: Node, images: Node, weights: Node) 
     swap = [1, 0, 2, 3]
     with graph.inserting_before(node):
         images, results = (_added(graph, aten.permute.default, tensor, swap) for tensor in (images, weights))
-        found = _added(graph, own.convolve_weights.default, images, results)
-    _replace(graph, node, aten.permute.default, found, swap)
+        correlation = _added(graph, own.convolve_weights.default, images, results)
+    _replace(graph, node, aten.permute.default, correlation, swap)
 
 
 def _replace_backward_of_few(graph: Graph, node: Node, results: Node, images: Node, weights: Node, border: int) -> None:

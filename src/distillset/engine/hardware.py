@@ -10,10 +10,14 @@ import torch
 
 def hardware(device: torch.device) -> dict[str, str | int]:
     """Processor, threads and, for a GPU, its name."""
-    found: dict[str, str | int] = {"processor": processor(), "threads": torch.get_num_threads(), "device": str(device)}
+    description: dict[str, str | int] = {
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+    }
     if device.type == "cuda":
-        found["gpu"] = torch.cuda.get_device_name(device)
-    return found
+        description["gpu"] = torch.cuda.get_device_name(device)
+    return description
 
 
 def processor() -> str:

@@ -72,22 +72,22 @@ class MicroBatches:
         run = self.whole(loss if by_autograd else _gradient_of(loss))
 
         def apply(state: State, trainable: Sequence[str], rows: Sequence[Tensor], weights: Tensor, full: int) -> State:
-            own = {name: state[name].detach() for name in trainable}
+            parameters = {name: state[name].detach() for name in trainable}
             if by_autograd:
-                own = {name: value.requires_grad_() for name, value in own.items()}
-            others = {name: value for name, value in state.items() if name not in own}
+                parameters = {name: value.requires_grad_() for name, value in parameters.items()}
+            others = {name: value for name, value in state.items() if name not in parameters}
 
             def once() -> list[Tensor]:
                 total: list[Tensor] | None = None
                 for part in self._parts((*rows, weights), full, mixes):
                     if by_autograd:
-                        value = run({**others, **own}, *part)
+                        value = run({**others, **parameters}, *part)
                         # A user's own network may have parameters that are not used, whose gradient is zero.
-                        leaves = list(own.values())
-                        found = list(torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True))
+                        leaves = list(parameters.values())
+                        gradients = list(torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True))
                     else:
-                        found = list(run(own, others, *part).values())
-                    total = _added(total, found)
+                        gradients = list(run(parameters, others, *part).values())
+                    total = _added(total, gradients)
                 assert total is not None, "no rows"
                 return total
 
@@ -122,15 +122,15 @@ class MicroBatches:
 
             def once() -> tuple[list[Tensor], list[Tensor]]:
                 total: list[Tensor] | None = None
-                kept: list[Sequence[Tensor]] = []
+                results: list[Sequence[Tensor]] = []
                 with torch.no_grad():
                     for part in self._parts(rows, full or count, mixes):
-                        sums, own = run(*fixed, *part)
+                        sums, by_row = run(*fixed, *part)
                         total = _added(total, sums)
-                        kept.append(own)
-                    if len(kept) == 1 and len(rows[0]) == count:
-                        return total or [], [part[:count] for part in kept[0]]
-                    return total or [], [torch.cat(parts)[:count] for parts in zip(*kept, strict=True)]
+                        results.append(by_row)
+                    if len(results) == 1 and len(rows[0]) == count:
+                        return total or [], [part[:count] for part in results[0]]
+                    return total or [], [torch.cat(parts)[:count] for parts in zip(*results, strict=True)]
 
             return self.adapting(once, full or count)
 
@@ -182,19 +182,19 @@ class MicroBatches:
 
 
 def _gradient_of(loss: Loss) -> Callable[..., State]:
-    def gradient(own: State, others: State, *rows: Tensor) -> State:
-        found: State = grad(lambda own: loss({**others, **own}, *rows))(own)
-        return found
+    def gradient(parameters: State, others: State, *rows: Tensor) -> State:
+        gradients: State = grad(lambda parameters: loss({**others, **parameters}, *rows))(parameters)
+        return gradients
 
     return gradient
 
 
-def _added(total: list[Tensor] | None, found: Sequence[Tensor]) -> list[Tensor]:
-    """``total`` with ``found`` added in place."""
+def _added(total: list[Tensor] | None, part: Sequence[Tensor]) -> list[Tensor]:
+    """``total`` with ``part`` added in place."""
     if total is None:
-        return list(found)
+        return list(part)
     if total:
-        torch._foreach_add_(total, list(found))
+        torch._foreach_add_(total, list(part))
     return total
 
 

@@ -28,13 +28,13 @@ class ReadAhead(Generic[K]):
     def take(self, at: K, next_at: K | None) -> dict[str, Tensor]:
         """What ``make(at)`` gives; ``make(next_at)`` is begun."""
         begun, self._begun = self._begun, None
-        found = begun[1].result() if begun and begun[0] == at else self._pinned(at)
+        tensors = begun[1].result() if begun and begun[0] == at else self._pinned(at)
         if next_at is not None:
             self._begun = next_at, self._thread.submit(self._pinned, next_at)
-        return found
+        return tensors
 
     def _pinned(self, at: K) -> dict[str, Tensor]:
-        made = self._make(at)
+        tensors = self._make(at)
         if not self._pins:
-            return made
-        return {name: value.pin_memory() if value.nbytes >= PINNED else value for name, value in made.items()}
+            return tensors
+        return {name: value.pin_memory() if value.nbytes >= PINNED else value for name, value in tensors.items()}

@@ -18,8 +18,8 @@ def free_memory(device: torch.device | str = "cpu") -> int | None:
     """
     if torch.device(device).type == "cuda":
         try:
-            kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-            return torch.cuda.mem_get_info(device)[0] + kept
+            cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+            return torch.cuda.mem_get_info(device)[0] + cached
         except (AssertionError, RuntimeError):  # what computes there says it
             return None
     fields = _table(Path("/proc/meminfo"))

@@ -196,17 +196,17 @@ def _named(networks: Source | Sequence[Source]) -> list[Source]:
     Raises:
         InputError: there is none.
     """
-    found: list[Source] = []
+    sources: list[Source] = []
     if isinstance(networks, str | nn.Module) or not isinstance(networks, Iterable):
         networks = (networks,)
     for source in networks:
         if not isinstance(source, str | nn.Module) and not callable(source):
             raise InputError("networks", source, "each must be a name, an nn.Module, or a function that makes one")
         if isinstance(source, str) and (len(source) == 1 or source.lower() == "all"):
-            found += pool(source)
+            sources += pool(source)
         else:
-            found.append(source)
-    return list(dict.fromkeys(found))
+            sources.append(source)
+    return list(dict.fromkeys(sources))
 
 
 def _networks(repeats: int) -> int:
@@ -215,7 +215,7 @@ def _networks(repeats: int) -> int:
     Raises:
         InputError: it is no whole number from 1 to `MOST_REPEATS`.
     """
-    found = whole("repeats", repeats, 1)
-    if found > MOST_REPEATS:
-        raise InputError("repeats", found, f"must be at most {MOST_REPEATS}")
-    return found
+    count = whole("repeats", repeats, 1)
+    if count > MOST_REPEATS:
+        raise InputError("repeats", count, f"must be at most {MOST_REPEATS}")
+    return count

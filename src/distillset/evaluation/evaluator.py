@@ -68,24 +68,24 @@ class Evaluator:
         """
         passes = 3.0 * candidate.size * (candidate.protocol.recipe.epochs + 1) * repeats
         compute = Compute.resolve(self.machine, measure(network.module, self.spec.shape, passes / self.mesh.size))
-        found: list[dict[str, float]] = [{} for _ in range(repeats)]
+        trainings: list[dict[str, float]] = [{} for _ in range(repeats)]
         trainer = self._trainer(network, candidate.protocol.recipe, compute)
-        own = list(self.mesh.share(range(repeats)))
+        mine = list(self.mesh.share(range(repeats)))
         size = trainer.together(self.spec.shape, candidate.size)
-        for group in [own[start : start + size] for start in range(0, len(own), size)]:
+        for group in [mine[start : start + size] for start in range(0, len(mine), size)]:
             for i, known in zip(group, self._group(candidate, network, compute, trainer, group), strict=True):
                 if "diverged" in known:
-                    told = f"network {i + 1} of {repeats} ({network.title}) diverged and has no accuracy"
-                    self.watcher.note(f"{candidate.artifact}: {told}")
+                    fault = f"network {i + 1} of {repeats} ({network.title}) diverged and has no accuracy"
+                    self.watcher.note(f"{candidate.artifact}: {fault}")
                 else:
                     self.watcher.network(candidate.artifact, i + 1, repeats, known["accuracy"])
-                found[i] = known
+                trainings[i] = known
             if self.watcher.stop():
                 raise InterruptedRun(
                     f"stopped between two networks of {candidate.artifact}; what is in the ledger stays there"
                 )
-        found = self._everywhere(found)
-        accuracies = tuple(known["accuracy"] for known in found if not known["diverged"])
+        trainings = self._everywhere(trainings)
+        accuracies = tuple(known["accuracy"] for known in trainings if not known["diverged"])
         if not accuracies:
             raise DivergedError(
                 f"{candidate.artifact}: the logits of all {repeats} networks ({network.title}) are not finite after "
@@ -104,8 +104,8 @@ class Evaluator:
             sets=n if candidate.redrawn else 1,
             networks=1 if candidate.redrawn else n,
             accuracies=accuracies,
-            seconds=round(sum(known["seconds"] for known in found), 2),
-            memory=int(max(known["memory"] for known in found)) or None,
+            seconds=round(sum(known["seconds"] for known in trainings), 2),
+            memory=int(max(known["memory"] for known in trainings)) or None,
             bytes=candidate.bytes,
             recipe=asdict(candidate.protocol.recipe),
             compute=compute.to_json(),
@@ -113,10 +113,10 @@ class Evaluator:
             diverged=repeats - n,
         )
 
-    def _everywhere(self, found: list[dict[str, float]]) -> list[dict[str, float]]:
+    def _everywhere(self, trainings: list[dict[str, float]]) -> list[dict[str, float]]:
         """What each rank found of its networks, on every rank."""
         names = ("accuracy", "seconds", "memory", "diverged")
-        table = torch.tensor([[known.get(name, 0.0) for name in names] for known in found], dtype=torch.float64)
+        table = torch.tensor([[known.get(name, 0.0) for name in names] for known in trainings], dtype=torch.float64)
         self.mesh.add([table])
         return [dict(zip(names, row, strict=True)) for row in table.tolist()]
 
@@ -131,7 +131,7 @@ class Evaluator:
             known[i] = new
             if "diverged" not in new:
                 self.ledger.add(entries[i], new)
-        return [found for i in group if (found := known[i]) is not None]
+        return [training for i in group if (training := known[i]) is not None]
 
     def _train(
         self, candidate: Candidate, network: Network, trainer: Trainer, group: Sequence[int]

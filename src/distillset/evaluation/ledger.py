@@ -58,14 +58,14 @@ class Ledger:
             return None
         if any(record.get(name) != value for name, value in json.loads(json.dumps(entry)).items()):
             return None
-        found = {name: record[name] for name in ("accuracy", "seconds", "memory") if name in record}
-        whole = {"accuracy", "seconds"} <= found.keys() and all(is_number(value, 0) for value in found.values())
-        return {name: float(value) for name, value in found.items()} if whole and found["accuracy"] <= 1 else None
+        figures = {name: record[name] for name in ("accuracy", "seconds", "memory") if name in record}
+        whole = {"accuracy", "seconds"} <= figures.keys() and all(is_number(value, 0) for value in figures.values())
+        return {name: float(value) for name, value in figures.items()} if whole and figures["accuracy"] <= 1 else None
 
-    def add(self, entry: dict[str, Any], found: dict[str, float]) -> None:
+    def add(self, entry: dict[str, Any], figures: dict[str, float]) -> None:
         """Remember a training."""
         if path := self._path(entry):
-            write_sealed(path, {**found, **entry, "versions": versions()})
+            write_sealed(path, {**figures, **entry, "versions": versions()})
 
     def _path(self, entry: dict[str, Any]) -> Path | None:
         if self.folder is None:

@@ -74,7 +74,7 @@ def table(rows: Sequence[Row]) -> str:
         )
         for row in rows
     ]
-    told = dict.fromkeys(
+    protocols = dict.fromkeys(
         f"{row.protocol}: " + ", ".join(f"{name} {value}" for name, value in row.recipe.items()) for row in rows
     )
     chosen = dict.fromkeys(f"{row.artifact}: chosen by {row.chosen}" for row in rows if row.chosen != "last")
@@ -83,7 +83,12 @@ def table(rows: Sequence[Row]) -> str:
         for row in rows
         if row.diverged
     ]
-    notes = [*told, *chosen, *lost, "accuracy: share of the test set that is classified right after the last epoch"]
+    notes = [
+        *protocols,
+        *chosen,
+        *lost,
+        "accuracy: share of the test set that is classified right after the last epoch",
+    ]
     return "\n".join([*columns(HEAD, lines), "", *notes])
 
 

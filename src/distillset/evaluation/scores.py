@@ -180,29 +180,29 @@ def score(rows: Sequence[Row], artifact: str) -> list[Scores]:
     Raises:
         InputError: a row is missing.
     """
-    found = []
+    scores = []
     for network in dict.fromkeys(row.network for row in rows if row.artifact == artifact):
         mine = [row for row in rows if row.network == network]
-        own = next(row.labels for row in mine if row.artifact == artifact)
-        random = "soft-random" if own == "soft" else "random"
-        given = {(row.artifact, row.labels, row.recipe["augmentation"] != "none"): row.mean for row in mine}
+        kind = next(row.labels for row in mine if row.artifact == artifact)
+        random = "soft-random" if kind == "soft" else "random"
+        means = {(row.artifact, row.labels, row.recipe["augmentation"] != "none"): row.mean for row in mine}
         names = {
             "set, hard labels": (artifact, "hard", True),
-            "set, augmented": (artifact, own, True),
-            "random, augmented": (random, own, True),
-            "set, not augmented": (artifact, own, False),
-            "random, not augmented": (random, own, False),
+            "set, augmented": (artifact, kind, True),
+            "random, augmented": (random, kind, True),
+            "set, not augmented": (artifact, kind, False),
+            "random, not augmented": (random, kind, False),
             "whole set": ("whole", "hard", True),
         }
         for name, key in names.items():
-            if key not in given:
+            if key not in means:
                 raise InputError.about(f"scores of {artifact} on {network}", f"the row {name!r} is missing")
-        hard, augmented, random_augmented, plain, random_plain, whole = (given[key] for key in names.values())
+        hard, augmented, random_augmented, plain, random_plain, whole = (means[key] for key in names.values())
         label = LabelScore(whole, hard, augmented, random_augmented)
-        found.append(
+        scores.append(
             Scores(artifact, network, label, AugmentationScore(augmented, random_augmented, plain, random_plain))
         )
-    return found
+    return scores
 
 
 def _check_fractions(record: LabelScore | AugmentationScore) -> None:

@@ -75,7 +75,7 @@ def read_snapshots(folder: str | Path, synthetic: SyntheticSet) -> dict[int, Syn
         raise InputError.about(
             folder, "holds no snapshots to choose among (`distill(record=Record(snapshots=10))` writes them)"
         )
-    found = {}
+    snapshots = {}
     for step in sorted(paths):
         tensors, _ = read_tensors(paths[step])
         if "images" not in tensors:
@@ -83,10 +83,10 @@ def read_snapshots(folder: str | Path, synthetic: SyntheticSet) -> dict[int, Syn
         labels = tensors.get("labels", synthetic.labels)
         lr = float(tensors["lr"]) if "lr" in tensors else synthetic.lr
         try:
-            found[step] = replace(synthetic, images=tensors["images"], labels=labels, lr=lr)
+            snapshots[step] = replace(synthetic, images=tensors["images"], labels=labels, lr=lr)
         except InputError as error:
             raise InputError.about(paths[step], str(error)) from None
-    return found
+    return snapshots
 
 
 def trial(

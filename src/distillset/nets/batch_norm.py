@@ -75,14 +75,14 @@ def calibrated(module: nn.Module, state: State, images: Tensor) -> State:
     if not layers:
         return state
     passes = -(-images.shape[0] * images.shape[2] * images.shape[3] // PIXELS)
-    found = {path: _Moments() for path in layers}
-    with torch.no_grad(), _watched(module, layers, found):
+    by_layer = {path: _Moments() for path in layers}
+    with torch.no_grad(), _watched(module, layers, by_layer):
         for first in range(passes):
             trial = {k: value.clone() if k.rpartition(".")[0] in layers else value for k, value in state.items()}
             # Every passes-th image: a part has all classes, however the images are sorted.
             functional_call(module, trial, (images[first::passes],))
     result = dict(state)
-    for path, moments in found.items():
+    for path, moments in by_layer.items():
         for name, value in moments.buffers(passes).items():
             full = f"{path}.{name}" if path else name
             if full in state:
@@ -123,7 +123,7 @@ class _Moments:
 
 
 @contextmanager
-def _watched(module: nn.Module, layers: Mapping[str, nn.Module], found: dict[str, _Moments]) -> Iterator[None]:
+def _watched(module: nn.Module, layers: Mapping[str, nn.Module], by_layer: dict[str, _Moments]) -> Iterator[None]:
     """The module with batch norm in training and all else in evaluation, its batch norms' inputs noted."""
     modes = {layer: layer.training for layer in module.modules()}
 
@@ -132,7 +132,7 @@ def _watched(module: nn.Module, layers: Mapping[str, nn.Module], found: dict[str
 
     with ExitStack() as stack:
         for path, layer in layers.items():
-            stack.callback(layer.register_forward_pre_hook(partial(note, found[path])).remove)
+            stack.callback(layer.register_forward_pre_hook(partial(note, by_layer[path])).remove)
         try:
             module.eval()
             for layer in layers.values():

@@ -105,16 +105,16 @@ class Fill:
         if numbers:
             numbers = torch._foreach_mul(numbers, [2 * bound for bound in bounds])
             torch._foreach_sub_(numbers, bounds)
-        found: list[State] = [{} for _ in range(count)]
+        states: list[State] = [{} for _ in range(count)]
         for name, part in zip(self._bounds, numbers, strict=True):
             shape, dtype = self._shapes[name]
-            for state, own in zip(found, part.to(dtype).view(count, *shape), strict=True):
-                state[name] = own
-        for state in found:
+            for state, values in zip(states, part.to(dtype).view(count, *shape), strict=True):
+                state[name] = values
+        for state in states:
             for name, value in self._values.items():
                 shape, dtype = self._shapes[name]
                 state[name] = torch.full(shape, value, dtype=dtype, device=words.device)
-        return [{name: state[name] for name in self._shapes} for state in found]
+        return [{name: state[name] for name in self._shapes} for state in states]
 
 
 def fresh(module: nn.Module, key: Key, device: torch.device | str = "cpu") -> State:

@@ -47,11 +47,11 @@ class GreyConv2d(nn.Conv2d):
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        kept = min(int(self.padding[0]), self.kernel_size[0] // 2)
-        border = int(self.padding[0]) - kept
+        inside = min(int(self.padding[0]), self.kernel_size[0] // 2)
+        border = int(self.padding[0]) - inside
         padded = F.pad(images, (border, border, border, border, 0, 3)).contiguous(memory_format=torch.channels_last)
         weight = F.pad(self.weight, (0, 0, 0, 0, 0, 3))
-        return F.conv2d(padded, weight, self.bias, self.stride, kept)
+        return F.conv2d(padded, weight, self.bias, self.stride, inside)
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {

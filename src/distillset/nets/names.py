@@ -78,17 +78,17 @@ class Family:
         """The fields that a published name stands for, defaults included; None if it is not a name of this family."""
         if not name.lower().startswith(self.name.lower()):
             return None
-        found: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         at = len(self.name)
         while at < len(name):
             for field, part in self.parts.items():
                 match = re.compile(f"_?({part.pattern})", re.IGNORECASE).match(name, at)
-                if match and field not in found:
-                    found[field], at = part.read(match[1]), match.end()
+                if match and field not in fields:
+                    fields[field], at = part.read(match[1]), match.end()
                     break
             else:
                 return None
-        return {field: found.get(field, part.default) for field, part in self.parts.items()}
+        return {field: fields.get(field, part.default) for field, part in self.parts.items()}
 
     def canonical(self, fields: Mapping[str, Any]) -> str:
         """The one spelling of these fields: lower case, parts in the order of `parts`, defaults left out."""

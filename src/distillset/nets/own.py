@@ -43,20 +43,20 @@ def named(name: str) -> Factory | None:
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # the user's file lies here, the script that runs does not
     try:
-        found: Any = importlib.import_module(module_name)
+        target: Any = importlib.import_module(module_name)
     except Exception as error:  # whatever the user's file raises
         raise _wrong(name, f"cannot import {module_name!r}", error) from error
     for part in path.split("."):
-        if not hasattr(found, part):
+        if not hasattr(target, part):
             raise InputError.about(f"network {name}", f"{module_name} has no {path!r}")
-        found = getattr(found, part)
-    if isinstance(found, nn.Module) or not callable(found):
+        target = getattr(target, part)
+    if isinstance(target, nn.Module) or not callable(target):
         raise InputError.about(
             f"network {name}",
-            f"is a {type(found).__name__}; a function of channels, height, width and classes that "
+            f"is a {type(target).__name__}; a function of channels, height, width and classes that "
             "returns an nn.Module is needed",
         )
-    function: Factory = found
+    function: Factory = target
     return function
 
 
@@ -118,7 +118,7 @@ def _fixed(module: nn.Module, path: str = "") -> str | None:
         return None
     for name, _ in module.named_parameters(recurse=False):
         return path + name
-    return next((found for name, child in module.named_children() if (found := _fixed(child, f"{path}{name}."))), None)
+    return next((fixed for name, child in module.named_children() if (fixed := _fixed(child, f"{path}{name}."))), None)
 
 
 def check(module: nn.Module, draw: Callable[[], State], spec: Spec, title: str) -> None:
@@ -180,12 +180,12 @@ def _check_training(module: nn.Module, state: State, images: Tensor, classes: in
     _check_rows(title, "forward, in training mode,", trained, classes)
 
 
-def _check_rows(title: str, what: str, found: Any, wanted: int | None) -> None:
+def _check_rows(title: str, what: str, output: Any, wanted: int | None) -> None:
     shape = f"[n, {wanted or 'features'}]"
-    if not isinstance(found, Tensor):
-        raise InputError.about(f"network {title}", f"{what} gives {type(found).__name__}; a tensor {shape} is needed")
-    if found.dim() != 2 or len(found) != 2 or found.shape[1] != (wanted or found.shape[1]):
-        raise InputError.about(f"network {title}", f"{what} gives {list(found.shape)} for 2 images; {shape} is needed")
+    if not isinstance(output, Tensor):
+        raise InputError.about(f"network {title}", f"{what} gives {type(output).__name__}; a tensor {shape} is needed")
+    if output.dim() != 2 or len(output) != 2 or output.shape[1] != (wanted or output.shape[1]):
+        raise InputError.about(f"network {title}", f"{what} gives {list(output.shape)} for 2 images; {shape} is needed")
 
 
 def fingerprint(module: nn.Module, source: Any) -> str:
@@ -202,5 +202,5 @@ def fingerprint(module: nn.Module, source: Any) -> str:
 
 
 def _wrong(title: str, what: str, error: Exception) -> InputError:
-    told = " ".join(f"{type(error).__name__}: {error}".split())
-    return InputError.about(f"network {title}", f"{what}: {told[:300]}")
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return InputError.about(f"network {title}", f"{what}: {reason[:300]}")

@@ -75,9 +75,9 @@ def check_twice(network: Network, spec: Spec, method: str) -> None:
     images = torch.randn(2, *spec.shape, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(2) % spec.classes
 
-    def loss(own: State, images: Tensor) -> Tensor:
-        found: Tensor = functional_call(module, {**state, **own}, (images,))
-        return F.cross_entropy(found, labels)
+    def loss(parameters: State, images: Tensor) -> Tensor:
+        logits: Tensor = functional_call(module, {**state, **parameters}, (images,))
+        return F.cross_entropy(logits, labels)
 
     try:
         grad(lambda images: _size(grad(loss)(parameters, images).values()))(images)

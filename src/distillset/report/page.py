@@ -68,7 +68,7 @@ def _template() -> Any:
 
 def _shown(value: Any) -> Any:
     """Text of runs and cards without what would turn the text around it; what is a page's own stays."""
-    return printable(value, kept="\n\t") if type(value) is str else value
+    return printable(value, allowed="\n\t") if type(value) is str else value
 
 
 def _file(name: str) -> str:

@@ -45,12 +45,12 @@ def stateless(module: nn.Module) -> nn.Module:
 
     Running statistics are no part of a trajectory.
     """
-    found = copy.deepcopy(module).train()
-    for layer in found.modules():
+    copied = copy.deepcopy(module).train()
+    for layer in copied.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.track_running_stats = False
             layer.running_mean = layer.running_var = layer.num_batches_tracked = None
-    return found
+    return copied
 
 
 def flat_loss(module: nn.Module, layout: Layout) -> FlatLoss:
@@ -146,10 +146,10 @@ def check_disk(folder: Path, needed: int) -> str:
     """
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
-    told = f"{needed / 1e6:,.1f} MB of disk needed, {free / 1e6:,.0f} MB free"
+    space = f"{needed / 1e6:,.1f} MB of disk needed, {free / 1e6:,.0f} MB free"
     if needed > free:
-        raise InputError("out", folder, f"{told}; fewer experts or epochs need less")
-    return told
+        raise InputError("out", folder, f"{space}; fewer experts or epochs need less")
+    return space
 
 
 def train_experts(
@@ -174,7 +174,7 @@ def train_experts(
         InterruptedRun: a watcher asked to stop; every whole epoch is in ``folder``.
     """
     mesh, layout = mesh or Solo(), Layout(module)
-    told = check_disk(folder, disk_needed(Trajectories(folder, {}), layout, count, epochs)) if mesh.writes else ""
+    space = check_disk(folder, disk_needed(Trajectories(folder, {}), layout, count, epochs)) if mesh.writes else ""
     with locked(folder) if mesh.writes else nullcontext():
         begun: list[Any] = [[], 0, ""]
         if mesh.writes:
@@ -184,17 +184,17 @@ def train_experts(
             begun = [
                 [expert for expert in range(count) if ends[expert] < epochs],
                 sum(max(0, end) for end in ends),
-                told,
+                space,
             ]
-        missing, done, told = mesh.agree(begun)
+        missing, done, space = mesh.agree(begun)
         trajectories = Trajectories.open(folder)
         if missing:
-            watcher.note(f"{count} experts of {epochs} epochs in {folder}: {len(missing)} to be trained, {told}")
+            watcher.note(f"{count} experts of {epochs} epochs in {folder}: {len(missing)} to be trained, {space}")
             _check_precision(trajectories, engine)
-            own = _trained(
+            epochs_trained = _trained(
                 trajectories, ExpertTrainer(engine, module, real, setting), mesh.share(missing), epochs, watcher
             )
-            _together(own, done, count * epochs, folder, watcher, mesh)
+            _together(epochs_trained, done, count * epochs, folder, watcher, mesh)
     return trajectories
 
 
@@ -227,23 +227,23 @@ def _trained(
 
 
 def _together(
-    own: Iterator[tuple[int, int, float]], done: int, total: int, folder: Path, watcher: Watcher, mesh: Mesh
+    epochs_trained: Iterator[tuple[int, int, float]], done: int, total: int, folder: Path, watcher: Watcher, mesh: Mesh
 ) -> None:
     """Drive this rank's experts. Ranks meet after every epoch, so that none waits for long and all stop together."""
     expert, epoch, loss, took = 0, 0, math.nan, 0.0
     for turn in numbers():
         before, failed, went_on = time.monotonic(), None, 0
         try:
-            expert, epoch, loss = next(own)
+            expert, epoch, loss = next(epochs_trained)
             went_on = 1
         except StopIteration:
             pass
         except DivergedError as error:
             failed = error
         took = time.monotonic() - before
-        found = torch.tensor([went_on, failed is not None])
-        mesh.add([found])
-        advanced, failures = (int(number) for number in found.tolist())
+        flags = torch.tensor([went_on, failed is not None])
+        mesh.add([flags])
+        advanced, failures = (int(number) for number in flags.tolist())
         if failures:
             raise failed or DivergedError("experts of another rank diverged; see what it says")
         if not advanced:

@@ -67,8 +67,8 @@ def cross_entropy(module: nn.Module) -> Loss:
     forward = logits(module)
 
     def loss(state: State, images: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        found = forward(state, images)
-        exact = found if found.dtype == torch.float64 else found.float()
+        output = forward(state, images)
+        exact = output if output.dtype == torch.float64 else output.float()
         total: Tensor = (F.cross_entropy(exact, labels, reduction="none") * weights).sum()
         return total
 
@@ -89,20 +89,20 @@ class Trainer:
         self._compiled: set[tuple[Any, ...]] = set()
         self._draws: bool | None = None
 
-    def fit(self, own: TrainingSet) -> State:
+    def fit(self, training_set: TrainingSet) -> State:
         """A fresh network, trained."""
-        (state,) = self.fit_together([own])
+        (state,) = self.fit_together([training_set])
         return state
 
     def fit_together(self, sets: Sequence[TrainingSet]) -> list[State]:
         """`fit` for several sets of the same size side by side: the same networks, but for rounding."""
         states = self._fresh(sets)
-        self.run(self.session(states, sets), [own.key for own in sets])
+        self.run(self.session(states, sets), [each.key for each in sets])
         return states
 
     def _fresh(self, sets: Sequence[TrainingSet]) -> list[State]:
         keys, device, fill = (
-            [own.key("network") for own in sets],
+            [each.key("network") for each in sets],
             self.engine.device,
             Fill(self.module, self.engine.uniform),
         )
@@ -141,9 +141,9 @@ class Trainer:
                 self.module.train()
         self.module.eval()
 
-    def train(self, state: State, own: TrainingSet, after: After | None = None) -> None:
+    def train(self, state: State, training_set: TrainingSet, after: After | None = None) -> None:
         """Train ``state`` where it stands; ``after`` as in `run`."""
-        self.run(self.session([state], [own]), [own.key], after)
+        self.run(self.session([state], [training_set]), [training_set.key], after)
 
     def compile_for(self, sets: Sequence[TrainingSet], tests: Examples, count: int) -> None:
         """Where functions are compiled, do so for `fit_together` on such sets and for `accuracy` on ``count`` rows.
@@ -155,7 +155,7 @@ class Trainer:
         if not self.engine.compute.compile or wanted in self._compiled:
             return
         self._compiled.add(wanted)
-        states, keys = self._fresh(sets[:1]), [own.key for own in sets[:1]]
+        states, keys = self._fresh(sets[:1]), [each.key for each in sets[:1]]
         session = self.session(states, sets[:1])
         self.module.train()
         sizes = {update.rows.shape[1]: update for update in session.numbers(keys, 1).of(0)}
@@ -190,13 +190,13 @@ class Trainer:
         self.module.eval()
         chunk = self._chunk(examples)
         parts = [self._predict(state, examples(rows), min(chunk, count)) for rows in torch.arange(count).split(chunk)]
-        found = torch.cat([part.cpu() for part in parts])
-        for what, values in {"logits": found, **state}.items():
+        outputs = torch.cat([part.cpu() for part in parts])
+        for what, values in {"logits": outputs, **state}.items():
             if not bool(values.isfinite().all()):
                 raise DivergedError(
                     f"the network diverged: {what} are not finite after training at rate {self.recipe.rate:g}"
                 )
-        return found
+        return outputs
 
     def _chunk(self, examples: Examples) -> int:
         """Rows of a test that are normalised at a time."""

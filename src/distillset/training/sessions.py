@@ -142,9 +142,9 @@ class Numbers:
             if self.ahead == 1:
                 yield self.of(first, orders[:, 0])
                 continue
-            found = self._drawn(orders, first * updates, last * updates)
+            drawn = self._drawn(orders, first * updates, last * updates)
             for _ in range(first, last):
-                yield itertools.islice(found, updates)
+                yield itertools.islice(drawn, updates)
 
     def of(self, epoch: int, order: Tensor | None = None) -> Iterator[Update]:
         """The updates of one epoch, drawn for some of them at a time."""
@@ -178,9 +178,9 @@ class Numbers:
             rows = orders[:, epoch - first // updates, start : start + batch]
             at = [(network * (last - first) + number - first) * batch for network in range(len(self.sets))]
             parts = [slice(begin, begin + rows.shape[1]) for begin in at]
-            own: list[Table | Tensor] = [] if tables is None else [tables[part] for part in parts]
+            of_update: list[Table | Tensor] = [] if tables is None else [tables[part] for part in parts]
             cut = [] if crops is None else [replace(crops, corners=crops.corners[part]) for part in parts]
-            yield Update(epoch, start, rows, streams[:, number - first], own, cut)
+            yield Update(epoch, start, rows, streams[:, number - first], of_update, cut)
 
     def _orders(self, first: int, last: int) -> Tensor:
         orders: Tensor = self.drawing.orders(
@@ -226,16 +226,16 @@ class Session:
         draws: bool,
     ) -> None:
         self.engine, self.gradient, self.trainable, self.states = engine, gradient, trainable, states
-        self.sets = [replace(own, labels=own.labels.to(engine.device)) for own in sets]
+        self.sets = [replace(each, labels=each.labels.to(engine.device)) for each in sets]
         self.optimiser, self.batch, self.drawing = optimiser, batch, drawing
         self.shape, self.draws = shape, draws
-        self.captures = engine.defers and not draws and all(own.on_device for own in sets)
+        self.captures = engine.defers and not draws and all(each.on_device for each in sets)
         self._launches: dict[tuple[int, float], Launch] = {}
         self._weights: dict[int, Tensor] = {}
 
     def numbers(self, keys: Sequence[Key], epochs: int) -> Numbers:
         """The random numbers of a training of so many epochs."""
-        sets = [replace(own, key=key) for own, key in zip(self.sets, keys, strict=True)]
+        sets = [replace(each, key=key) for each, key in zip(self.sets, keys, strict=True)]
         return Numbers(sets, self.batch, epochs, self.drawing, self.shape, self.engine.device, not self.captures)
 
     def update(self, numbers: Update, keys: Sequence[Key]) -> None:
@@ -250,15 +250,15 @@ class Session:
 
     def gradients(self, numbers: Update, keys: Sequence[Key]) -> list[Tensor]:
         """The gradients of an update, network by network."""
-        found = []
+        gradients = []
         for number, key in enumerate(keys):
             images = self._seen(numbers, number)
             if self.draws:
                 with seeded(key("dropout", numbers.epoch, numbers.start)):
-                    found += self._gradient(number, numbers.rows[number], images)
+                    gradients += self._gradient(number, numbers.rows[number], images)
             else:
-                found += self._gradient(number, numbers.rows[number], images)
-        return found
+                gradients += self._gradient(number, numbers.rows[number], images)
+        return gradients
 
     def _seen(self, numbers: Update, number: int) -> Tensor:
         images = self.sets[number].images(numbers.rows[number])
@@ -279,15 +279,15 @@ class Session:
 
     def _captured(self, rows: Tensor, streams: Tensor, tables: list[Tensor], corners: list[Tensor]) -> None:
         calls = [partial(self._one, number, rows, streams, tables, corners) for number in range(len(self.states))]
-        self.optimiser.step([gradient for own in side_by_side(calls) for gradient in own])
+        self.optimiser.step([gradient for of_one in side_by_side(calls) for gradient in of_one])
 
     def _one(
         self, number: int, rows: Tensor, streams: Tensor, tables: list[Tensor], corners: list[Tensor]
     ) -> list[Tensor]:
-        own = self.sets[number]
-        images = own.images(rows[number])
+        training_set = self.sets[number]
+        images = training_set.images(rows[number])
         if corners:
-            height, width = images.shape[2] // own.canvas, images.shape[3] // own.canvas
+            height, width = images.shape[2] // training_set.canvas, images.shape[3] // training_set.canvas
             images = Crop(corners[number], (height, width)).apply(images)
         images = self._augmented(images, tables[number]) if tables else self.drawing.otherwise(images, streams[number])
         return self._gradient(number, rows[number], images)
@@ -298,5 +298,5 @@ class Session:
             self._weights[count] = torch.full((count,), 1 / count, device=images.device)
         labels = self.sets[number].labels[rows]
         full = min(self.batch, len(self.sets[number].labels))
-        found = self.gradient(self.states[number], self.trainable, (images, labels), self._weights[count], full)
-        return [found[name] for name in self.trainable]
+        gradients = self.gradient(self.states[number], self.trainable, (images, labels), self._weights[count], full)
+        return [gradients[name] for name in self.trainable]

@@ -120,10 +120,10 @@ class Trajectories:
             InputError: the folder holds experts of another setting, or something else.
         """
         if (folder / CARD).is_file():
-            found = cls.open(folder)
-            found.check(asdict(setting))
-            found.check_network(layout)
-            return found
+            trajectories = cls.open(folder)
+            trajectories.check(asdict(setting))
+            trajectories.check_network(layout)
+            return trajectories
         if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
             raise InputError("out", folder, "holds other files and no experts; choose another folder")
         card = {"schema": SCHEMA, "setting": asdict(setting), "parameters": layout.to_json(), "compute": compute}

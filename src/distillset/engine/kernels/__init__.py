@@ -67,8 +67,8 @@ def library(source: Path) -> ctypes.CDLL:
     return load(cache_folder("kernels"), name, lambda made: _build(source, made))
 
 
-def _build(source: Path, made: Path) -> None:
-    subprocess.run([str(compiler()), *FLAGS, str(source), "-o", str(made)], capture_output=True, check=True)
+def _build(source: Path, target: Path) -> None:
+    subprocess.run([str(compiler()), *FLAGS, str(source), "-o", str(target)], capture_output=True, check=True)
 
 
 @functools.cache
@@ -97,7 +97,7 @@ def listed(tensors: Sequence[Tensor]) -> Any:
 _OPERATIONS = torch.library.Library("distillset", "FRAGMENT")
 
 
-def operation(made: Callable[P, T]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def operation(empty: Callable[P, T]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """A decorator: a function that runs a kernel becomes an operation of PyTorch, ``torch.ops.distillset.NAME``, which
     the compiler calls as it is. It writes to none of its arguments and has no derivative of its own.
 
@@ -105,15 +105,15 @@ def operation(made: Callable[P, T]) -> Callable[[Callable[P, T]], Callable[P, T]
     call of the smallest convolution, on a loaded core.
 
     Args:
-        made: gives empty results for the same arguments.
+        empty: gives empty results for the same arguments.
     """
 
     def registered(function: Callable[P, T]) -> Callable[P, T]:
         name = function.__name__
         _OPERATIONS.define(name + torch.library.infer_schema(function, mutates_args=()))
         _OPERATIONS.impl(name, function, "CPU")
-        torch.library.register_fake(f"distillset::{name}", made, lib=_OPERATIONS)
-        own: Callable[P, T] = getattr(torch.ops.distillset, name).default
-        return own
+        torch.library.register_fake(f"distillset::{name}", empty, lib=_OPERATIONS)
+        kernel: Callable[P, T] = getattr(torch.ops.distillset, name).default
+        return kernel
 
     return registered

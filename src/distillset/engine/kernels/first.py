@@ -137,8 +137,8 @@ class _Forward(torch.autograd.Function):
 
 @opaque
 def _whole(*arguments: Any) -> Tensor:
-    found: Tensor = applied(_Forward, *arguments)[0]
-    return found
+    results: Tensor = applied(_Forward, *arguments)[0]
+    return results
 
 
 def _run(
@@ -147,22 +147,22 @@ def _run(
     layer: Sequence[Tensor],
     stats: Tensor,
     results: Tensor,
-    made: Sequence[Tensor],
+    outputs: Sequence[Tensor],
     border: int,
     pool: int,
     eps: float = 0,
 ) -> None:
     n, inputs, height, width = images.shape
     weights, *rest = layer
-    given = ready(images, weights.flatten(1), *rest)
+    tensors = ready(images, weights.flatten(1), *rest)
     library(SOURCE).distillset_first(
         what, results.dtype == torch.bfloat16, pool,
         *map(ctypes.c_int64, (n, height, width, len(weights), inputs, border)),
-        listed(given), *places([stats, results]), listed(made), ctypes.c_float(eps), torch.get_num_threads(),
+        listed(tensors), *places([stats, results]), listed(outputs), ctypes.c_float(eps), torch.get_num_threads(),
     )  # fmt: skip
 
 
-def _first_made(
+def _empty_first(
     images: Tensor, layer: Sequence[Tensor], eps: float, border: int, pool: int, half: bool
 ) -> tuple[Tensor, Tensor]:
     outputs, dtype = len(layer[0]), torch.bfloat16 if half else torch.float32
@@ -171,54 +171,54 @@ def _first_made(
     return results, images.new_empty(2, n, outputs)
 
 
-@operation(_first_made)
+@operation(_empty_first)
 def first(
     images: Tensor, layer: Sequence[Tensor], eps: float, border: int, pool: int, half: bool
 ) -> tuple[Tensor, Tensor]:
     """`first_block` of a ``layer`` of weights, bias, scale and shift, and each channel's mean and inverse deviation,
     ``[2, n, D]``.
     """
-    results, stats = _first_made(images, layer, eps, border, pool, half)
+    results, stats = _empty_first(images, layer, eps, border, pool, half)
     _run(FORWARD, images, layer, stats, results, [], border, pool, eps)
     return results, stats
 
 
-def _layer_made(
+def _empty_layer(
     upstream: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     weights, bias, scale, shift = (tensor.new_empty(tensor.shape) for tensor in layer)
     return weights, bias, scale, shift
 
 
-@operation(_layer_made)
+@operation(_empty_layer)
 def first_layer(
     upstream: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of weights, bias, scale and shift from that of the results."""
-    made = _layer_made(upstream, stats, images, layer, border, pool)
+    outputs = _empty_layer(upstream, stats, images, layer, border, pool)
     stats, upstream = ready(stats, upstream)
-    _run(BY_LAYER, images, layer, stats, upstream, made, border, pool)
-    return made
+    _run(BY_LAYER, images, layer, stats, upstream, outputs, border, pool)
+    return outputs
 
 
-def _images_made(
+def _empty_images(
     upstream: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
 ) -> Tensor:
     return resized(images)
 
 
-@operation(_images_made)
+@operation(_empty_images)
 def first_images(
     upstream: Tensor, stats: Tensor, images: Tensor, layer: Sequence[Tensor], border: int, pool: int
 ) -> Tensor:
     """The gradient of the images from that of the results."""
-    made = _images_made(upstream, stats, images, layer, border, pool)
+    outputs = _empty_images(upstream, stats, images, layer, border, pool)
     stats, upstream = ready(stats, upstream)
-    _run(BY_IMAGES, images, layer, stats, upstream, [made], border, pool)
-    return made
+    _run(BY_IMAGES, images, layer, stats, upstream, [outputs], border, pool)
+    return outputs
 
 
 def _by_images(upstream: Tensor, stats: Tensor, images: Tensor, *layer_and_how: Any) -> Tensor:
     *layer, border, pool = layer_and_how
-    found: Tensor = first_images(upstream, stats, images, layer, border, pool)
-    return found
+    gradient: Tensor = first_images(upstream, stats, images, layer, border, pool)
+    return gradient

@@ -27,49 +27,49 @@ def _grown(images: Tensor, channels: int, by: int) -> Tensor:
 def _run(name: str, images: Tensor, outputs: int, border: int, tensors: Sequence[Tensor | None]) -> None:
     n, inputs, height, width = images.shape
     sizes = map(ctypes.c_int64, (n, height, width, outputs, inputs, border))
-    given = [None if tensor is None else places([tensor])[0] for tensor in tensors]
-    getattr(library(SOURCE), name)(*given, *sizes, torch.get_num_threads())
+    aligned = [None if tensor is None else places([tensor])[0] for tensor in tensors]
+    getattr(library(SOURCE), name)(*aligned, *sizes, torch.get_num_threads())
 
 
-def _made(images: Tensor, weights: Tensor, bias: Tensor | None, border: int) -> Tensor:
+def _empty_results(images: Tensor, weights: Tensor, bias: Tensor | None, border: int) -> Tensor:
     return _grown(images, len(weights), 2 * border - 2)
 
 
-@operation(_made)
+@operation(_empty_results)
 def narrow(images: Tensor, weights: Tensor, bias: Tensor | None, border: int) -> Tensor:
     """``images [n, in, H, W]`` convolved with ``weights [out, in, 3, 3]``, stride 1 and padding ``border``, and
     ``bias [out]`` added where there is one: ``[n, out, H + 2 border - 2, W + 2 border - 2]``.
 
     Float32 on a CPU, at most `INPUTS` channels to a multiple of `OUTPUTS`; the result is channels-last.
     """
-    results = _made(images, weights, bias, border)
+    results = _empty_results(images, weights, bias, border)
     added = None if bias is None else bias.contiguous()
     _run("distillset_narrow", images, len(weights), border, [*ready(images, weights.flatten(1)), added, results])
     return results
 
 
-def _images_made(results: Tensor, weights: Tensor, border: int) -> Tensor:
+def _empty_images(results: Tensor, weights: Tensor, border: int) -> Tensor:
     return _grown(results, weights.shape[1], 2 - 2 * border)
 
 
-@operation(_images_made)
+@operation(_empty_images)
 def narrow_images(results: Tensor, weights: Tensor, border: int) -> Tensor:
     """The gradient of the images of `narrow` from that of its results."""
-    images = _images_made(results, weights, border)
+    images = _empty_images(results, weights, border)
     _run("distillset_narrow_images", images, len(weights), border, [*ready(results, weights.flatten(1)), images])
     return images
 
 
-def _weights_made(images: Tensor, results: Tensor, border: int) -> tuple[Tensor, Tensor]:
+def _empty_weights(images: Tensor, results: Tensor, border: int) -> tuple[Tensor, Tensor]:
     outputs = results.shape[1]
     return images.new_empty(outputs, images.shape[1], 3, 3), images.new_empty(outputs)
 
 
-@operation(_weights_made)
+@operation(_empty_weights)
 def narrow_weights(images: Tensor, results: Tensor, border: int) -> tuple[Tensor, Tensor]:
     """The gradients of the weights ``[out, in, 3, 3]`` and of the bias ``[out]`` of `narrow`, from the images and the
     gradient of its results.
     """
-    made = _weights_made(images, results, border)
-    _run("distillset_narrow_weights", images, len(made[1]), border, [*ready(images, results), *made])
-    return made
+    outputs = _empty_weights(images, results, border)
+    _run("distillset_narrow_weights", images, len(outputs[1]), border, [*ready(images, results), *outputs])
+    return outputs

@@ -131,8 +131,8 @@ class _Backward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, u: Tensor, u_scale: Tensor, u_shift: Tensor) -> Any:
-        found = applied(Last, normed_second, u, u_scale, u_shift, *ctx.saved_tensors, ctx.pool)
-        by_upstream, by_images, by_scale = found
+        gradients = applied(Last, normed_second, u, u_scale, u_shift, *ctx.saved_tensors, ctx.pool)
+        by_upstream, by_images, by_scale = gradients
         return by_upstream, by_images, None, by_scale, None, None
 
 
@@ -155,8 +155,8 @@ class _Forward(torch.autograd.Function):
 
 @opaque
 def _whole(*arguments: Any) -> Tensor:
-    found: Tensor = applied(_Forward, *arguments)[0]
-    return found
+    results: Tensor = applied(_Forward, *arguments)[0]
+    return results
 
 
 def resized(images: Tensor, shrunk: int = 1) -> Tensor:
@@ -166,43 +166,45 @@ def resized(images: Tensor, shrunk: int = 1) -> Tensor:
     return torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
 
 
-def _run(what: int, images: Tensor, given: Sequence[Tensor], made: Sequence[Tensor], pool: int, eps: float = 0) -> None:
+def _run(
+    what: int, images: Tensor, inputs: Sequence[Tensor], outputs: Sequence[Tensor], pool: int, eps: float = 0
+) -> None:
     n, channels, height, width = images.shape
     library(SOURCE).distillset_normed(
         what, images.dtype == torch.bfloat16, pool, *map(ctypes.c_int64, (n, height, width, channels)),
-        listed(given), listed(made), ctypes.c_float(eps), torch.get_num_threads(),
+        listed(inputs), listed(outputs), ctypes.c_float(eps), torch.get_num_threads(),
     )  # fmt: skip
 
 
-def _normed_made(images: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: int) -> tuple[Tensor, Tensor]:
+def _empty_normed(images: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: int) -> tuple[Tensor, Tensor]:
     return resized(images, pool), scale.new_empty(2, *images.shape[:2])
 
 
-@operation(_normed_made)
+@operation(_empty_normed)
 def normed(images: Tensor, scale: Tensor, shift: Tensor, eps: float, pool: int) -> tuple[Tensor, Tensor]:
     """`instance_norm_relu_pool`, and each channel's mean and inverse deviation, ``[2, n, C]``."""
-    made = _normed_made(images, scale, shift, eps, pool)
-    _run(FORWARD, images, ready(images, scale, shift), made, pool, eps)
-    return made
+    outputs = _empty_normed(images, scale, shift, eps, pool)
+    _run(FORWARD, images, ready(images, scale, shift), outputs, pool, eps)
+    return outputs
 
 
-def _backward_made(
+def _empty_backward(
     upstream: Tensor, images: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, pool: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     return resized(images), scale.new_empty(scale.shape), scale.new_empty(scale.shape)
 
 
-@operation(_backward_made)
+@operation(_empty_backward)
 def normed_backward(
     upstream: Tensor, images: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, pool: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of images, scale and shift from that of the results."""
-    made = _backward_made(upstream, images, stats, scale, shift, pool)
-    _run(BACKWARD, images, ready(upstream, images, stats, scale, shift), made, pool)
-    return made
+    outputs = _empty_backward(upstream, images, stats, scale, shift, pool)
+    _run(BACKWARD, images, ready(upstream, images, stats, scale, shift), outputs, pool)
+    return outputs
 
 
-def _second_made(
+def _empty_second(
     u: Tensor,
     u_scale: Tensor,
     u_shift: Tensor,
@@ -216,7 +218,7 @@ def _second_made(
     return resized(upstream), resized(images), scale.new_empty(scale.shape)
 
 
-@operation(_second_made)
+@operation(_empty_second)
 def normed_second(
     u: Tensor,
     u_scale: Tensor,
@@ -231,6 +233,6 @@ def normed_second(
     """The gradients of the products of what `normed_backward` gives with ``u, u_scale, u_shift``, in upstream, images
     and scale.
     """
-    made = _second_made(u, u_scale, u_shift, upstream, images, stats, scale, shift, pool)
-    _run(SECOND, images, ready(u, u_scale, u_shift, upstream, images, stats, scale, shift), made, pool)
-    return made
+    outputs = _empty_second(u, u_scale, u_shift, upstream, images, stats, scale, shift, pool)
+    _run(SECOND, images, ready(u, u_scale, u_shift, upstream, images, stats, scale, shift), outputs, pool)
+    return outputs

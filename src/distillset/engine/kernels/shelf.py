@@ -32,8 +32,8 @@ def load(folder: Path, name: str, build: Callable[[Path], object]) -> ctypes.CDL
     """
     opened = open_own(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     try:
-        if found := doubt_of(opened):
-            raise DiskError(f"{folder}: {found}; nothing is loaded from there")
+        if doubt := doubt_of(opened):
+            raise DiskError(f"{folder}: {doubt}; nothing is loaded from there")
         os.fchmod(opened, PRIVATE)
         within = Path(f"/proc/self/fd/{opened}")
         digest = _recorded(within / _record(name))
@@ -49,9 +49,9 @@ def load(folder: Path, name: str, build: Callable[[Path], object]) -> ctypes.CDL
 def _built(folder: Path, name: str, build: Callable[[Path], object]) -> str:
     """Build it, record what was built, and give that."""
     with tempfile.TemporaryDirectory(prefix="distillset-") as aside:
-        made = Path(aside) / f"{name}.so"
-        build(made)
-        library = made.read_bytes()
+        built = Path(aside) / f"{name}.so"
+        build(built)
+        library = built.read_bytes()
     digest = hashlib.sha256(library).hexdigest()
     write_atomically(folder / _file(name, digest), lambda temporary: temporary.write_bytes(library))
     write_text(folder / _record(name), digest + "\n")

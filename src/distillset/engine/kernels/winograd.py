@@ -41,39 +41,39 @@ def _run(images: Tensor, weights: Tensor, bias: Tensor | None, results: Tensor, 
     return results
 
 
-def _made(images: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
+def _empty_results(images: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
     return _like(images, weights.shape[0])
 
 
-@operation(_made)
+@operation(_empty_results)
 def convolve(images: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
     """``images [n, in, H, W]`` convolved with ``weights [out, in, 3, 3]``, stride 1 and padding 1, and ``bias [out]``
     added: ``[n, out, H, W]``.
 
     Float32 on a CPU, channels multiples of `CHANNELS`; the result is channels-last.
     """
-    return _run(images, weights, bias, _made(images, weights), turned=False)
+    return _run(images, weights, bias, _empty_results(images, weights), turned=False)
 
 
-def _images_made(results: Tensor, weights: Tensor) -> Tensor:
+def _empty_images(results: Tensor, weights: Tensor) -> Tensor:
     return _like(results, weights.shape[1])
 
 
-@operation(_images_made)
+@operation(_empty_images)
 def convolve_images(results: Tensor, weights: Tensor) -> Tensor:
     """The gradient of the images from that of the results of `convolve`, ``[n, out, H, W]`` to ``[n, in, H, W]``."""
-    return _run(results, weights, None, _images_made(results, weights), turned=True)
+    return _run(results, weights, None, _empty_images(results, weights), turned=True)
 
 
-def _weights_made(images: Tensor, results: Tensor) -> Tensor:
+def _empty_weights(images: Tensor, results: Tensor) -> Tensor:
     return images.new_empty(results.shape[1], images.shape[1], 3, 3)
 
 
-@operation(_weights_made)
+@operation(_empty_weights)
 def convolve_weights(images: Tensor, results: Tensor) -> Tensor:
     """The gradient of the weights ``[out, in, 3, 3]`` from the images and the gradient of the results of `convolve`."""
     images, results = ready(images, results)
-    weights = _weights_made(images, results)
+    weights = _empty_weights(images, results)
     n, inputs, height, width = images.shape
     library(SOURCE).distillset_convolve_weights(
         *places([images, results, weights]), *map(ctypes.c_int64, (n, height, width, results.shape[1], inputs)),
