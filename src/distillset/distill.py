@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from distillset.arguments import of_kind, path_of, whole
 from distillset.augment import packed
-from distillset.coresets import told_twice
+from distillset.coresets import notes_on_repeats
 from distillset.data.origin import real_images
 from distillset.data.spec import Spec
 from distillset.data.synthetic import SyntheticSet
@@ -33,7 +33,7 @@ from distillset.methods import Method, Task, method_of, resolved
 from distillset.nets import Network, Source, canonical, mixes_images
 from distillset.nets.layers import STRIDES, strided
 from distillset.nets.twice import check_twice, math_attention
-from distillset.sources.load import Data, given
+from distillset.sources.load import Data, as_data
 from distillset.watch import Watcher, watching
 
 FIRST_STREAMS = 1
@@ -92,7 +92,7 @@ def distill(
     steps = whole("steps", method.steps if steps is None else steps, 0)
     record = Record() if record is None else record
     of_kind("record", record, Record, "a Record, or None")
-    data = given(data, watcher)
+    data = as_data(data, watcher)
     real = data.train
     net = Network.of(network, real.spec)
     method = resolved(method, real.spec, ipc)
@@ -114,7 +114,7 @@ def distill(
     run_folder = RunFolder.open(path_of("out", out)) if out is not None and mesh.writes else nullcontext()
     with _differentiable(net, real.spec, method), run_folder as folder:
         stored = _begun(folder, method, settings, steps, watcher) if folder else None
-        for line in (*_advice(net.module, method), *told_twice(real, ipc)):
+        for line in (*_advice(net.module, method), *notes_on_repeats(real, ipc)):
             watcher.note(line)
         left = steps - (stored.step if stored else 0)
         before = 0.0 if stored else method.images_before(real)

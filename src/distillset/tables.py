@@ -88,7 +88,7 @@ class PluginTable(Mapping[str, Row], Generic[Row]):
         if len(points) > 1:
             raise InputError.about(
                 f"{self.noun} {name!r}",
-                f"several packages have one: {', '.join(map(_told, points))}; uninstall all but one",
+                f"several packages have one: {', '.join(map(_described, points))}; uninstall all but one",
             )
         if points[0] not in self._rows:
             self._rows[points[0]] = self._load(name, points[0])
@@ -133,7 +133,7 @@ class PluginTable(Mapping[str, Row], Generic[Row]):
 
     def complain(self, name: str, why: str) -> None:
         """Say once, in a `PluginWarning`, what is wrong with a row of another package."""
-        self._say(f"{self.noun} {name!r} of {_told(self._plugins()[name][0])} {why}")
+        self._say(f"{self.noun} {name!r} of {_described(self._plugins()[name][0])} {why}")
 
     def package(self, name: str) -> str | None:
         """The package that a row comes from, with its version; None for the library's own rows."""
@@ -157,7 +157,7 @@ class PluginTable(Mapping[str, Row], Generic[Row]):
                     rows.setdefault(point.name, []).append(point)
             self._listed = path, dict(sorted(rows.items()))
             for point, why in faults:
-                self._say(f"{self.noun} {point.name!r} of {_told(point)} is left out: {why}")
+                self._say(f"{self.noun} {point.name!r} of {_described(point)} is left out: {why}")
         return self._listed[1]
 
     def _load(self, name: str, point: EntryPoint) -> Row:
@@ -165,9 +165,11 @@ class PluginTable(Mapping[str, Row], Generic[Row]):
             row = point.load()
         except (Exception, SystemExit) as error:  # whatever the package's code raises
             why = f"{type(error).__name__}: {reason(error)}"
-            raise InputError.about(f"{self.noun} {name!r} of {_told(point)}", f"cannot be loaded; {why}") from error
+            raise InputError.about(
+                f"{self.noun} {name!r} of {_described(point)}", f"cannot be loaded; {why}"
+            ) from error
         if (wrong := self.check(name, row)) is not None:
-            raise InputError.about(f"{self.noun} {name!r} of {_told(point)}", f"is {shown(row)}; {wrong}")
+            raise InputError.about(f"{self.noun} {name!r} of {_described(point)}", f"is {shown(row)}; {wrong}")
         return cast(Row, row)
 
     def _say(self, line: str) -> None:
@@ -180,7 +182,7 @@ def _plain(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def _told(point: EntryPoint) -> str:
+def _described(point: EntryPoint) -> str:
     return f"package {_package(point)} (entry point {point.name} = {point.value})"
 
 

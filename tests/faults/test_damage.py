@@ -142,7 +142,7 @@ def test_a_damaged_state_of_an_expert_is_named_and_can_be_made_again(tmp_path: P
     state = out / "experts" / "expert-001" / "epoch-00.safetensors"
     kept = state.read_bytes()
     damage(state)
-    with pytest.raises(InputError, match=r"expert-001/epoch-00\.safetensors: .*what trained these experts trains it"):
+    with pytest.raises(InputError, match=r"epoch-00\.safetensors: .*run the command that trained these experts"):
         distil(out, method=MTT_SMALL, seed=1)
     state.unlink()
     distil(out, method=MTT_SMALL, seed=1)

@@ -68,7 +68,7 @@ def plans(*rows: str, networks: int = 2, **more: Any) -> list[Plan]:
 
 def test_one_network_has_no_deviation(call: Any) -> None:
     (outcome,) = call(*plans("dm-mnist-2", networks=1))
-    assert " +- - %; " in outcome.told
+    assert " +- - %; " in outcome.text
 
 
 def test_a_row_leaves_all_that_a_result_has(call: Any, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_row_leaves_all_that_a_result_has(call: Any, tmp_path: Path) -> None:
     assert {"torch", "distillset"} <= found["versions"].keys()
     assert found["commit"] == "a" * 40
     own, random = found["rows"]
-    assert outcome.told.startswith(f"{100 * own['mean']:.1f} +- {100 * own['std']:.1f} %; ")
+    assert outcome.text.startswith(f"{100 * own['mean']:.1f} +- {100 * own['std']:.1f} %; ")
     assert (own["artifact"], own["n"], own["sets"], own["networks"]) == ("dm", 2, 1, 2)
     assert own["mean"] == pytest.approx(sum(own["accuracies"]) / 2)
     assert (own["protocol"], own["recipe"]["epochs"]) == ("dm", 4)
@@ -94,7 +94,7 @@ def test_a_row_that_is_done_costs_nothing(call: Any, tmp_path: Path, monkeypatch
     call(*plans("dm-mnist-2"))
     before = (tmp_path / "results" / "dm-mnist-2.json").read_bytes()
     monkeypatch.setattr("distillset.reproduction.run.load", None)
-    assert call(*plans("dm-mnist-2"))[0].told.startswith("was there already")
+    assert call(*plans("dm-mnist-2"))[0].text.startswith("was there already")
     assert (tmp_path / "results" / "dm-mnist-2.json").read_bytes() == before
 
 
@@ -108,7 +108,7 @@ def test_slices_give_what_one_call_gives(call: Any, tmp_path: Path, shards: Path
         if outcomes[-1].state == "done":
             break
     assert [outcome.state for outcome in outcomes] == ["partial", "done"]
-    assert "after step 3 of 6" in outcomes[0].told
+    assert "after step 3 of 6" in outcomes[0].text
     sliced = result(tmp_path, "dm-mnist-2")
     place: dict[str, Any] = {"results": Results(tmp_path / "whole"), "out": tmp_path / "whole-out"}
     reproduce(plans("dm-mnist-2"), Budget(600.0), **place, data_dir=shards, machine=toys.EAGER)
@@ -175,7 +175,7 @@ def _spent(clock: Clock) -> Budget:
 def test_a_row_that_fails_does_not_keep_the_others(call: Any, tmp_path: Path) -> None:
     outcomes = call(*plans("dm-nowhere-1", "dm-mnist-1"))
     assert [outcome.state for outcome in outcomes] == ["failed", "done"]
-    assert "nowhere" in outcomes[0].told
+    assert "nowhere" in outcomes[0].text
     assert {row["artifact"] for row in result(tmp_path, "dm-mnist-1")["rows"]} == {"dm", "random"}
     with pytest.raises(InputError, match="nowhere"):
         call(*plans("dm-nowhere-1"))
@@ -219,18 +219,18 @@ def test_fewer_steps_have_a_result_of_their_own_and_can_grow(call: Any, tmp_path
 
 
 def test_a_setting_that_is_given_is_told_wherever_the_row_is(call: Any, tmp_path: Path) -> None:
-    (plan,) = plans("dm-mnist-2", given=["batch_real=3", "lr=1.0"])  # the second is the row's own
+    (plan,) = plans("dm-mnist-2", changes=["batch_real=3", "lr=1.0"])  # the second is the row's own
     assert (plan.name, plan.departures) == ("dm-mnist-2-batch_real-3", ["batch_real 3"])
     assert plan.passes < plans("dm-mnist-2")[0].passes
     (outcome,) = call(plan, beside=())
     assert outcome.state == "done"
     found = result(tmp_path, plan.name)
     assert (found["departures"], found["settings"]["batch_real"], found["steps"]) == (["batch_real 3"], 3, 6)
-    assert call(plan, beside=())[0].told.startswith("was there already")
+    assert call(plan, beside=())[0].text.startswith("was there already")
 
 
 def test_settings_in_place_of_recommended_ones() -> None:
-    (plan,) = plans("dm-mnist-2", ours=True, given=["lr=1.0"])
+    (plan,) = plans("dm-mnist-2", ours=True, changes=["lr=1.0"])
     assert (plan.name, plan.departures) == ("dm-mnist-2-ours-lr-1.0-2-steps", [])
 
 
@@ -314,7 +314,7 @@ def test_a_distillation_ends_early_where_that_is_asked_for(call: Any, tmp_path: 
     clock = Clock()
     (outcome,) = call(*plans("dm-mnist-2"), budget=Budget(6000.0, clock), watcher=Ticking(clock), distill_for=250.0)
     assert outcome.state == "partial"
-    assert outcome.told.startswith("2 of 6 steps, ")
+    assert outcome.text.startswith("2 of 6 steps, ")
     early = result(tmp_path, "dm-mnist-2-2-steps")
     assert (early["steps"], early["steps_published"], early["rows"][0]["n"]) == (2, 6, 2)
     assert early["artifact"] == SyntheticSet.load(tmp_path / "out" / "dm-mnist-2").fingerprint()

@@ -14,7 +14,7 @@ from distillset.evaluation import Protocol
 from distillset.evaluation.evaluator import Evaluator
 from distillset.sources.load import Data
 from distillset.studies import nas
-from distillset.studies.nas import Sample, _differences, _parts, _told
+from distillset.studies.nas import Sample, _differences, _parts, _ranked
 from tests import toys
 from tests.runs import Recorder
 
@@ -106,7 +106,7 @@ def test_what_is_told_of_a_proxy() -> None:
     whole = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     # The proxy turns the best four round and gets the others right: of 28 pairs 6 are wrong; squares of differences of
     # ranks are 9, 1, 1, 9, so rho is 1 - 6 * 20 / (8 * 63).
-    (row,) = _told(networks(whole=whole, dm=[0.1, 0.2, 0.3, 0.4, 0.8, 0.7, 0.6, 0.5]), {"dm": 50.0}, 0.5, 0)
+    (row,) = _ranked(networks(whole=whole, dm=[0.1, 0.2, 0.3, 0.4, 0.8, 0.7, 0.6, 0.5]), {"dm": 50.0}, 0.5, 0)
     assert row["all"]["spearman"] == pytest.approx(1 - 120 / 504)
     assert row["all"]["kendall"] == pytest.approx(16 / 28)
     assert (row["top"]["networks"], row["top"]["spearman"]) == (4, pytest.approx(-1))

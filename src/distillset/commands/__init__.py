@@ -123,11 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(given: list[str]) -> int:
-    if refused := next(filter(None, map(_refused, given)), None):
+def _run(arguments: list[str]) -> int:
+    if refused := next(filter(None, map(_refused, arguments)), None):
         _complain(refused)
         return 2
-    options = parser(next((word for word in given if not word.startswith("-")), "")).parse_args(given)
+    options = parser(next((word for word in arguments if not word.startswith("-")), "")).parse_args(arguments)
     for name, value in vars(options).items():
         if isinstance(value, Path):
             with suppress(RuntimeError):  # there may be no such home

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     watcher = CommandProgress()
     artifacts = {str(folder): SyntheticSet.load(folder) for folder in options.artifacts}
     data = load_data(options, watcher, next(iter(artifacts.values())).card.get("data") or {})
-    found = compare(
+    comparison = compare(
         artifacts,
         data,
         protocol=Protocol(options.protocol, options.epochs, options.augment),
@@ -42,10 +42,10 @@ def run(options: argparse.Namespace) -> int:
         **evaluation(options),
     )
     if options.plot:
-        plot_rows(found.rows, options.plot)
+        plot_rows(comparison.rows, options.plot)
         watcher.note(f"plot: {options.plot}")
     if options.json:
-        print(json.dumps(found.to_json(), indent=2))
+        print(json.dumps(comparison.to_json(), indent=2))
     else:
-        print(f"{table(found.rows)}\n\n{found.verdict()}")
+        print(f"{table(comparison.rows)}\n\n{comparison.verdict()}")
     return 0

@@ -83,10 +83,10 @@ def table(points: Sequence[Point]) -> str:
             f"{p.memory:<{wide}}  {p.step:>4}  {p.classes:>7}  {p.images:>6}  {100 * p.mean:5.1f} +- {spread:<5}  "
             f"{p.n} x {p.networks}"
         )
-    told = dict.fromkeys(
+    protocols = dict.fromkeys(
         f"{p.protocol}: network {p.network}, " + ", ".join(f"{name} {value}" for name, value in p.recipe.items())
         for p in points
     )
     return "\n".join(
-        [*lines, "", *told, "accuracy: on the test images of all classes seen so far; +- over class orders"]
+        [*lines, "", *protocols, "accuracy: on the test images of all classes seen so far; +- over class orders"]
     )

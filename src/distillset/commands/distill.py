@@ -97,9 +97,9 @@ def run(options: argparse.Namespace) -> int:
     kind = METHODS[options.method]
     method = kind(**{setting.name: getattr(options, setting.name) for setting in settings_of(kind)})
     compute_with(threads_before(options.out))
-    told = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
+    settings = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
     on = machine(options)
-    logs = open_trackers(options.tracker, options.out, told)
+    logs = open_trackers(options.tracker, options.out, settings)
     with Terminal(options.quiet, logs=logs) as terminal:
         check_room(options)
         data = load_data(options, terminal)

@@ -44,8 +44,8 @@ def add(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look, and print a page or JSON."""
-    found = examine()
-    print(json.dumps(found, indent=2) if options.json else page(found))
+    facts = examine()
+    print(json.dumps(facts, indent=2) if options.json else page(facts))
     return 0
 
 
@@ -69,11 +69,11 @@ def examine() -> dict[str, Any]:
     }
 
 
-def page(found: dict[str, Any]) -> str:
+def page(facts: dict[str, Any]) -> str:
     """The same for reading."""
-    machine, compiler, cache, auto = found["machine"], found["compiler"], found["cache"], found["auto"]
+    machine, compiler, cache, auto = facts["machine"], facts["compiler"], facts["cache"], facts["auto"]
     lines = {
-        "versions": [f"{name} {number or 'not installed'}" for name, number in found["versions"].items()],
+        "versions": [f"{name} {number or 'not installed'}" for name, number in facts["versions"].items()],
         "machine": [
             machine["platform"],
             machine["processor"],
@@ -82,7 +82,7 @@ def page(found: dict[str, Any]) -> str:
         ],
         "devices": [
             f"{device['device']}: {device['name']}, {_size(device['memory'])}, bf16 {'yes' if device['bf16'] else 'no'}"
-            for device in found["devices"]
+            for device in facts["devices"]
         ],
         "compiler": [
             f"{compiler['command']}: {compiler['version'] or 'does not run'}" if compiler else "no C++ compiler"
@@ -91,7 +91,7 @@ def page(found: dict[str, Any]) -> str:
         "auto, for DM as published on CIFAR-10": [*auto["reasons"], f"threads {auto['threads']}"],
         "from other packages": [
             f"{row['noun']} {row['name']} of {row['package']}{': ' + row['fault'] if row['fault'] else ''}"
-            for row in found["packages"]
+            for row in facts["packages"]
         ]
         or ["nothing"],
     }
@@ -159,10 +159,10 @@ def _compiler() -> dict[str, str | None] | None:
     if command is None:
         return None
     try:
-        told = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=20, check=True)
+        process = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return {"command": command, "version": None}
-    return {"command": command, "version": next(iter(told.stdout.splitlines()), "")}
+    return {"command": command, "version": next(iter(process.stdout.splitlines()), "")}
 
 
 def _cache() -> dict[str, Any]:

@@ -90,15 +90,15 @@ def run(options: argparse.Namespace) -> int:
     if options.scores:
         rows += tried(protocol=replace(protocol, augment=NONE), beside=(random,))
         rows += tried(protocol=replace(protocol, labels="hard"), beside=()) if soft else []
-    found = score(rows, str(options.artifact)) if options.scores else []
+    scored = score(rows, str(options.artifact)) if options.scores else []
     if options.save:
         write_json(options.artifact / ACCURACY, [row.to_json() for row in rows])
     if options.json:
         listed: Any = [row.to_json() for row in rows]
-        scores = [one.to_json() for one in found]
+        scores = [one.to_json() for one in scored]
         print(json.dumps({"rows": listed, "scores": scores} if options.scores else listed, indent=2))
     else:
-        print("\n\n".join([table(rows), *(one.told() for one in found)]))
+        print("\n\n".join([table(rows), *(one.text() for one in scored)]))
     return 0
 
 

@@ -91,8 +91,8 @@ def run(options: argparse.Namespace) -> int:
         data = load_data(options, terminal)
         trajectories, epochs = _make(options, data, terminal)
     size = trajectories.bytes(range(options.count))
-    told = f"{size / 1e6:,.1f} MB, {size / options.count / 1e6:,.2f} an expert"
-    print(f"{options.out}: {options.count} experts, epochs 0 to {epochs} each; {told}")
+    disk = f"{size / 1e6:,.1f} MB, {size / options.count / 1e6:,.2f} an expert"
+    print(f"{options.out}: {options.count} experts, epochs 0 to {epochs} each; {disk}")
     return 0
 
 
@@ -117,10 +117,10 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
     )
     module, mesh, stored = net.module, join(options.device), None
     if (out / CARD).is_file():
-        found = Trajectories.open(out)
-        found.check(vars(setting))
-        found.check_network(Layout(module))
-        stored = found.card
+        trajectories = Trajectories.open(out)
+        trajectories.check(vars(setting))
+        trajectories.check_network(Layout(module))
+        stored = trajectories.card
         compute_with(threads_of(stored))
     check_disk("count", options.count, "keeping so many experts", options.count * Layout(module).size * 4, out)
     work = measure(module, spec.shape, (6.0 if options.sam else 3.0) * len(real) * epochs * options.count / mesh.size)
@@ -130,8 +130,8 @@ def _make(options: argparse.Namespace, data: Data, terminal: Terminal) -> tuple[
         terminal.note(reason)
     real = whitened(real, whiten, None, terminal, mesh)
     engine = Engine(compute, terminal)
-    made = train_experts(engine, module, real, setting, out, options.count, epochs, terminal, mesh)
-    return made, epochs
+    trained = train_experts(engine, module, real, setting, out, options.count, epochs, terminal, mesh)
+    return trained, epochs
 
 
 def _epochs(options: argparse.Namespace, name: str, classes: int) -> int:

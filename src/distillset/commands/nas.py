@@ -88,8 +88,8 @@ def table(result: dict[str, Any]) -> str:
             part = row[over]
             chance = "-" if part["p"] is None else f"{part['p']:.3f}"
             rho, tau = (_between(part[name], part[f"{name}_interval"]) for name in ("spearman", "kendall"))
-            told = f"{row['proxy']:<{wide}}  {over:<4}  {part['networks']:>8}  {rho:<22}  {tau:<22}  {chance:<5}"
-            lines.append(f"{told}  {part['claim']}")
+            text = f"{row['proxy']:<{wide}}  {over:<4}  {part['networks']:>8}  {rho:<22}  {tau:<22}  {chance:<5}"
+            lines.append(f"{text}  {part['claim']}")
     lines.append("")
     for row in result["proxies"]:
         chosen, seconds = row["chosen"], row["seconds"]
@@ -100,8 +100,8 @@ def table(result: dict[str, Any]) -> str:
         )
     for row in result["differences"]:
         span = row["spearman_difference_interval"]
-        told = f"Spearman's difference [{span[0]:.2f}, {span[1]:.2f}]: " if span else ""
-        lines.append(f"{' and '.join(row['proxies'])}: {told}{row['claim']}")
+        text = f"Spearman's difference [{span[0]:.2f}, {span[1]:.2f}]: " if span else ""
+        lines.append(f"{' and '.join(row['proxies'])}: {text}{row['claim']}")
     lines.append("")
     for what, protocol in result["protocols"].items():
         lines.append(f"{what}: " + ", ".join(f"{name} {value}" for name, value in protocol.items()))

@@ -20,13 +20,13 @@ from distillset.watch import Watcher
 def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
     """``--data`` and what goes with it."""
     group = parser.add_argument_group("data")
-    told = f"default {default}" if default else "default: what the artifact was made from"
+    which = f"default {default}" if default else "default: what the artifact was made from"
     names = ", ".join(KNOWN)
     group.add_argument(
         "--data",
         default=default,
         metavar="D",
-        help=f"the data set: a known name ({names}), a folder, or a .safetensors or .npz file of arrays ({told})",
+        help=f"the data set: a known name ({names}), a folder, or a .safetensors or .npz file of arrays ({which})",
     )
     group.add_argument(
         "--data-dir",
@@ -138,12 +138,12 @@ def load_data(
     if options.data is None and "source" not in origin:
         raise InputError("data", None, "not given, and the artifact does not say what it was made from")
     resize, crop = options.resize, options.crop
-    if resize is None and (found := origin.get("resize")) is not None:
-        if not isinstance(found, list) or [type(side) for side in found] != [int, int]:
+    if resize is None and (size_of_card := origin.get("resize")) is not None:
+        if not isinstance(size_of_card, list) or [type(side) for side in size_of_card] != [int, int]:
             raise InputError.about(
-                "data.resize of the card", f"is {found!r}; needed are two whole numbers, height and width"
+                "data.resize of the card", f"is {size_of_card!r}; needed are two whole numbers, height and width"
             )
-        resize, crop = (found[0], found[1]), bool(crop or origin.get("crop"))
+        resize, crop = (size_of_card[0], size_of_card[1]), bool(crop or origin.get("crop"))
     test = options.test
     if test is None and options.data is None and origin.get("test") is not None:
         test = check_named_by_card(str(origin["test"]), "test")

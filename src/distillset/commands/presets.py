@@ -60,15 +60,15 @@ def _row(preset: Preset, results: Results) -> dict[str, Any]:
     ``ours`` is the result of the most steps under the published protocol, with settings that are not the published ones
     as its ``departures``; None where there is none.
     """
-    found = results.best(preset)
+    best = results.best(preset)
     measured = None
-    if found is not None:
-        own = ours(found)
-        measured = {name: own[name] for name in ("mean", "std", "n", "sets", "networks")}
-        measured |= {"steps": found["steps"], "percent": percent(own), "complete": found.get("complete", True)}
-        measured["departures"] = found.get("departures") or []
-        seconds = (found.get("distil_seconds") or 0.0) + (own.get("seconds") or 0.0)
-        measured |= {"seconds": seconds, "hardware": own.get("hardware") or {}}
+    if best is not None:
+        accuracy = ours(best)
+        measured = {name: accuracy[name] for name in ("mean", "std", "n", "sets", "networks")}
+        measured |= {"steps": best["steps"], "percent": percent(accuracy), "complete": best.get("complete", True)}
+        measured["departures"] = best.get("departures") or []
+        seconds = (best.get("distil_seconds") or 0.0) + (accuracy.get("seconds") or 0.0)
+        measured |= {"seconds": seconds, "hardware": accuracy.get("hardware") or {}}
     protocol = PROTOCOLS.get(preset.protocol)
     return {
         "name": preset.name,
@@ -102,15 +102,15 @@ def _table(rows: list[dict[str, Any]]) -> str:
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
     paper, ours = row["published"], row["ours"]
     steps = str(row["steps"] or "-")
-    told = "-"
+    text = "-"
     if ours:
         more = ", ".join([f"n {ours['n']}", *([] if ours["complete"] else ["partial"]), *ours["departures"]])
-        told = f"{ours['percent'].replace('±', '+-')} ({more})"
+        text = f"{ours['percent'].replace('±', '+-')} ({more})"
         steps = f"{ours['steps']} of {steps}" if row["steps"] else "-"
     return (
         row["name"],
         f"{paper['mean']} +- {paper['std']}" if paper else "-",
-        told,
+        text,
         steps,
         f"{row['work'] / 1e6:.3g}",
         f"{ours['seconds'] / 60:.0f} min" if ours else "-",

@@ -44,7 +44,7 @@ def add(verbs: Any) -> None:
         "--set",
         action="append",
         default=[],
-        dest="given",
+        dest="changes",
         metavar="NAME=VALUE",
         help="use another value of a setting of the method, such as batch_real=32; shown with the result; "
         "may be repeated",
@@ -88,7 +88,9 @@ def run(options: argparse.Namespace) -> int:
     """Run, and say how far each row came. Partial rows go on when the command is given again."""
     budget = Budget(duration(options.budget))
     distill_for = None if options.distill_for is None else duration(options.distill_for, "distill_for")
-    plans = choose(options.rows, options.networks, options.steps, options.recommended, options.improved, options.given)
+    plans = choose(
+        options.rows, options.networks, options.steps, options.recommended, options.improved, options.changes
+    )
     if options.list:
         print("\n".join(f"{plan.name}: {plan.steps} steps, {plan.passes / 1e6:.3g} M images" for plan in plans))
         return 0
@@ -109,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
             commit=options.commit,
             distill_for=distill_for,
         )
-    print("\n".join(_told(outcomes)))
+    print("\n".join(_lines(outcomes)))
     return 0
 
 
@@ -122,9 +124,9 @@ def _side_by_side(options: argparse.Namespace, rows: Sequence[str], budget: Budg
     """A process per row, of this command with this row alone. Fails where all of them fail, as the first did."""
 
     def command(row: str, seconds: float) -> list[str]:
-        given = [(name, getattr(options, name)) for name in PASSED_ON]
-        valued = [f"--{name.replace('_', '-')}={value}" for name, value in given if value not in (None, "")]
-        valued += [f"--set={one}" for one in options.given]
+        options_of_row = [(name, getattr(options, name)) for name in PASSED_ON]
+        valued = [f"--{name.replace('_', '-')}={value}" for name, value in options_of_row if value not in (None, "")]
+        valued += [f"--set={one}" for one in options.changes]
         switched = [f"--{name.replace('_', '-')}" for name in SWITCHES if getattr(options, name)]
         here = [sys.executable, "-m", "distillset", "reproduce", row]
         return [*here, f"--budget={seconds:.1f}s", *valued, *switched]
@@ -144,7 +146,7 @@ def _waiting(count: int) -> list[str]:
     return [f"{count} rows wait for more time; run the same command again to resume"] if count else []
 
 
-def _told(outcomes: list[Outcome]) -> list[str]:
+def _lines(outcomes: list[Outcome]) -> list[str]:
     """A line per row that was tried, and one for those that wait."""
-    lines = [f"{one.name}: {one.state}: {in_flags(one.told)}" for one in outcomes if one.state != "waiting"]
+    lines = [f"{one.name}: {one.state}: {in_flags(one.text)}" for one in outcomes if one.state != "waiting"]
     return lines + _waiting(sum(one.state == "waiting" for one in outcomes))

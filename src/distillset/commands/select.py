@@ -50,11 +50,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _select(options: argparse.Namespace, out: Path) -> int:
-    found = read_json(out / CARD) if (out / CARD).is_file() else None
+    card = read_json(out / CARD) if (out / CARD).is_file() else None
     asked = {"method": SELECTORS.resolve(options.selector), "settings": {"ipc": options.ipc, "seed": options.seed}}
-    _check_same(out, found, asked)
+    _check_same(out, card, asked)
     data = load_data(options, CommandProgress())
-    _check_same(out, found, {"data": {"fingerprint": data.train.fingerprint()}})
+    _check_same(out, card, {"data": {"fingerprint": data.train.fingerprint()}})
     synthetic = select(
         data,
         options.selector,
@@ -65,23 +65,23 @@ def _select(options: argparse.Namespace, out: Path) -> int:
         machine=machine(options),
         watcher=CommandProgress(),
     )
-    _check_same(out, found, {name: synthetic.card[name] for name in ("settings", "data")})
+    _check_same(out, card, {name: synthetic.card[name] for name in ("settings", "data")})
     if speaks():
         synthetic.save(out)
     print(f"{out}: {len(synthetic)} images of {synthetic.spec.classes} classes; picture {out / GRID}")
     return 0
 
 
-def _check_same(out: Path, found: Any, asked: Mapping[str, Any], of: str = "") -> None:
+def _check_same(out: Path, card: Any, asked: Mapping[str, Any], of: str = "") -> None:
     """Whether the artifact in ``out`` is the one that this command makes, and may make again; if there is one.
 
     Raises:
         InputError: it is another.
     """
-    if found is None:
+    if card is None:
         return
     for name, value in asked.items():
-        was = found.get(name) if isinstance(found, dict) else None
+        was = card.get(name) if isinstance(card, dict) else None
         if isinstance(value, Mapping):
             _check_same(out, was or {}, value, f"{of}{name}.")
         elif was != value:

@@ -43,16 +43,16 @@ def run(options: argparse.Namespace) -> int:
         InputError: something does not hold; all checks have been printed by then.
     """
     with _aside() if options.real or options.data is not None else nullcontext() as decoded:
-        found = {str(folder): _checks(folder, options, decoded) for folder in options.artifacts}
+        by_folder = {str(folder): _checks(folder, options, decoded) for folder in options.artifacts}
     if options.json:
-        print(json.dumps({name: [check.to_json() for check in checks] for name, checks in found.items()}, indent=2))
+        print(json.dumps({name: [check.to_json() for check in checks] for name, checks in by_folder.items()}, indent=2))
     else:
-        for name, checks in found.items():
+        for name, checks in by_folder.items():
             lines = [
                 f"  {SIGNS[check.holds]:<7}{check.name:<12}{in_flags(' '.join(check.told.split()))}" for check in checks
             ]
             print("\n".join([name, *lines]))
-    failed = [f"{name}: {check.told}" for name, checks in found.items() for check in checks if check.holds is False]
+    failed = [f"{name}: {check.told}" for name, checks in by_folder.items() for check in checks if check.holds is False]
     if failed:
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise InputError.about("verify", f"{failed[0]}{more}")

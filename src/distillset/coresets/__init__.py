@@ -29,7 +29,7 @@ from distillset.machine import Machine
 from distillset.mesh import Mesh, Solo, join
 from distillset.nets import Source
 from distillset.presets import Preset
-from distillset.sources.load import given
+from distillset.sources.load import as_data
 from distillset.tables import PluginTable, instance_of
 from distillset.watch import Watcher, watching
 
@@ -135,7 +135,7 @@ def _checked(name: str, chosen: Any, n: int, ipc: int) -> Tensor:
     return positions
 
 
-def told_twice(real: RealSet, ipc: int) -> list[str]:
+def notes_on_repeats(real: RealSet, ipc: int) -> list[str]:
     """A line where classes have fewer images than ``ipc``, so that images are taken more than once."""
     small = (real.counts < min(ipc, 2**62)).nonzero().squeeze(1).tolist()
     if not small:
@@ -180,9 +180,9 @@ def select(
     ipc, seed = whole("ipc", ipc, 1), whole("seed", seed)
     epochs = None if epochs is None else whole("epochs", epochs)
     folder = None if cache is None else path_of("cache", cache)
-    data = given(data, watcher)
+    data = as_data(data, watcher)
     real = data.train
-    for line in told_twice(real, ipc):
+    for line in notes_on_repeats(real, ipc):
         watcher.note(line)
     # As bytes, as numbers, and normalised.
     chosen = real.spec.classes * ipc

@@ -37,7 +37,7 @@ def row_without_path(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "artifact": _last(str(row.get("artifact", "")))}
 
 
-def told(real: Any, most: int = 12) -> dict[str, str]:
+def in_words(real: Any, most: int = 12) -> dict[str, str]:
     """The field ``real`` of a card in words: the first of the rows and files, and how many there are."""
     if not isinstance(real, dict):
         return {}

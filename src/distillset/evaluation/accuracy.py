@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from distillset.arguments import of_kind, path_of, text, whole
-from distillset.coresets import Expert, expert, told_twice
+from distillset.coresets import Expert, expert, notes_on_repeats
 from distillset.data.synthetic import SyntheticSet
 from distillset.errors import InputError
 from distillset.evaluation.beside import candidates_beside, names_beside
@@ -144,7 +144,7 @@ class Evaluation:
         real = alike(self.data.train, self.synthetic) if self.beside else None
         taught = self._expert() if "soft-random" in self.beside else None
         if {"random", "soft-random"} & set(self.beside):
-            for line in told_twice(self.data.train, self.synthetic.ipc):
+            for line in notes_on_repeats(self.data.train, self.synthetic.ipc):
                 self.watcher.note(f"random images: {line}")
         rows: list[Row] = []
         for network, protocol in zip(built, protocols, strict=True):

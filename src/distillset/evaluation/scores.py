@@ -154,7 +154,7 @@ class Scores:
         labels, augmentation = self.label.to_json(), self.augmentation.to_json()
         return {"artifact": self.artifact, "network": self.network, "label": labels, "augmentation": augmentation}
 
-    def told(self) -> str:
+    def text(self) -> str:
         """Both scores and their parts as text, accuracies in percent."""
         label, augmentation = self.label, self.augmentation
         return (

@@ -37,8 +37,8 @@ def push(folder: str | Path, repo: str, *, private: bool = False, api: Any = Non
     folder = path_of("folder", folder)
     synthetic = SyntheticSet.load(folder)
     rows = read_rows(folder / ACCURACY) if (folder / ACCURACY).is_file() else []
-    if told := stale(rows, synthetic.fingerprint()):
-        raise InputError.about(folder / ACCURACY, f"{told}, or remove the file")
+    if fault := stale(rows, synthetic.fingerprint()):
+        raise InputError.about(folder / ACCURACY, f"{fault}, or remove the file")
     with tempfile.TemporaryDirectory(prefix="distillset-") as temporary:
         copy = Path(temporary)
         write_parquet(replace(synthetic, card=without_paths(synthetic.card)), copy)
@@ -65,6 +65,6 @@ def _upload(folder: Path, repo: str, private: bool, api: Any) -> str:
             commit_message="A synthetic set made by distillset",
         )
     except Exception as error:  # a hub out of reach raises what the HTTP library of the day raises
-        told = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
-        raise InputError("repo", repo, f"not uploaded ({type(error).__name__}: {told})") from None
+        reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+        raise InputError("repo", repo, f"not uploaded ({type(error).__name__}: {reason})") from None
     return str(address)

@@ -43,7 +43,7 @@ def folder_names(class_names: Sequence[str]) -> list[str]:
     """
     names = [re.sub(r"[^\w .,&()+'-]", "_", name).strip(" .") for name in class_names]
     names = [name.encode()[:LONGEST].decode(errors="ignore").strip(" .") for name in names]
-    plain = all(name and name == given for name, given in zip(names, class_names, strict=True))
+    plain = all(name and name == title for name, title in zip(names, class_names, strict=True))
     if plain and sorted(names) == names and len({name.lower() for name in names}) == len(names):
         return names
     digits = len(str(len(names) - 1))

@@ -61,22 +61,22 @@ def read_pt(
         raise InputError("values", values, f"choose one of {', '.join(VALUES)}")
     paths = _paths("file", file)
     parts = [_unpack(load_plain(path), path) for path in paths]
-    found = _labels_of(parts, paths, labels)
-    if found is None:
+    labels_of_files = _labels_of(parts, paths, labels)
+    if labels_of_files is None:
         _check_alone(paths)
     pixels = [_images(part, spec, path) for (part, _), path in zip(parts, paths, strict=True)]
     if len({(part.dtype, part.shape[1:]) for part in pixels}) > 1:
         raise InputError.about(paths[0], "images of another type or size than in the other files")
     images = _normalised(torch.cat(pixels), spec, values, paths[0], watcher)
     card = {"method": method, "imported": ", ".join(path.name for path in paths)[:200]}
-    targets = _targets(found, len(images), spec, paths[0], watcher)
+    targets = _targets(labels_of_files, len(images), spec, paths[0], watcher)
     return SyntheticSet(images.contiguous(), targets, spec, card, lr=_rate(paths[0]))
 
 
-def _paths(field: str, given: str | Path | Sequence[str | Path]) -> list[Path]:
-    if isinstance(given, str | Path):
-        given = [given]
-    paths = [path_of(field, path) for path in several(field, given)]
+def _paths(field: str, files: str | Path | Sequence[str | Path]) -> list[Path]:
+    if isinstance(files, str | Path):
+        files = [files]
+    paths = [path_of(field, path) for path in several(field, files)]
     if not paths:
         raise InputError(field, [], "name at least one .pt file")
     if len(set(paths)) < len(paths):
@@ -107,25 +107,25 @@ def _labels_of(
     parts: Sequence[tuple[Tensor, Any]], paths: Sequence[Path], labels: str | Path | Sequence[str | Path] | None
 ) -> Tensor | None:
     """The labels of all images: from the files themselves, from others, or None."""
-    within = [found for _, found in parts if found is not None]
+    within = [values for _, values in parts if values is not None]
     if within and len(within) < len(parts):
-        path = next(path for (_, found), path in zip(parts, paths, strict=True) if found is None)
+        path = next(path for (_, values), path in zip(parts, paths, strict=True) if values is None)
         raise InputError.about(path, "holds no labels, where other files do; give files of one kind")
     if labels is not None:
         if within:
             raise InputError.about(paths[0], "holds labels as well; leave `labels` out")
         return _joined([(load_plain(path), path) for path in _paths("labels", labels)])
     if within:
-        return _joined([(found, path) for (_, found), path in zip(parts, paths, strict=True)])
+        return _joined([(values, path) for (_, values), path in zip(parts, paths, strict=True)])
     beside = paths[0].with_name(LABELS_BESIDE.get(paths[0].name, paths[0].name))
     alone = len(paths) > 1 or beside == paths[0] or not beside.is_file()
     return None if alone else _joined([(load_plain(beside), beside)])
 
 
-def _joined(found: Sequence[tuple[Any, Path]]) -> Tensor:
+def _joined(values: Sequence[tuple[Any, Path]]) -> Tensor:
     """Labels as int64 [N], or float32 [N, classes] as they are."""
     parts = []
-    for value, path in found:
+    for value, path in values:
         if isinstance(value, Tensor):
             value = arrays.plain(value, f"{path}: labels")
         elif not isinstance(value, list | tuple):
@@ -138,7 +138,7 @@ def _joined(found: Sequence[tuple[Any, Path]]) -> Tensor:
                 raise InputError.about(path, f"labels are names such as {names[0]}; expected the numbers of classes")
             parts.append(numbers)
     if len({(part.dtype, part.shape[1:]) for part in parts}) > 1:
-        raise InputError.about(found[0][1], "labels of several kinds; all files must have the same")
+        raise InputError.about(values[0][1], "labels of several kinds; all files must have the same")
     return torch.cat(parts)
 
 
@@ -201,19 +201,19 @@ def _oddity(images: Tensor, spec: Spec, low: float, high: float) -> str | None:
     return None
 
 
-def _targets(found: Tensor | None, count: int, spec: Spec, path: Path, watcher: Watcher) -> Tensor:
+def _targets(values: Tensor | None, count: int, spec: Spec, path: Path, watcher: Watcher) -> Tensor:
     """Labels int64 [N], or probabilities float32 [N, classes]."""
-    if found is None:
+    if values is None:
         if count % spec.classes:
             raise InputError.about(path, f"{count} images without labels do not divide into {spec.classes} classes")
         each = count // spec.classes
         watcher.note(f"{path}: no labels; taken as the {spec.classes} classes in their order, {each} images each")
         return torch.arange(spec.classes).repeat_interleave(each)
-    if found.dim() == 1:
-        return found
-    probable = bool((found >= 0).all()) and torch.allclose(found.sum(1), torch.ones(len(found)), atol=1e-3)
+    if values.dim() == 1:
+        return values
+    probable = bool((values >= 0).all()) and torch.allclose(values.sum(1), torch.ones(len(values)), atol=1e-3)
     watcher.note(f"{path}: labels are taken as {'probabilities' if probable else 'logits'}")
-    return found if probable else found.softmax(1)
+    return values if probable else values.softmax(1)
 
 
 def _rate(path: Path) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from distillset.data.grid import GRID
-from distillset.data.origin import told, without_paths
+from distillset.data.origin import in_words, without_paths
 from distillset.data.synthetic import EXPORTED, SyntheticSet, inline
 from distillset.data.synthetic import versions as made_by
 from distillset.errors import InputError
@@ -33,8 +33,8 @@ def write_parquet(synthetic: SyntheticSet, out: Path, measured: dict[str, Any] |
 
     write_atomically(out / EXPORTED, lambda temporary: pq.write_table(table, temporary))
     write_text(out / "README.md", dataset_card(synthetic, measured))
-    told = [f"{100 * clipped(synthetic):.1f}% of the numbers lie outside of what 8 bits can hold and are clipped"]
-    return told if measured else [*told, "how much accuracy this costs is not measured; `measure` does it"]
+    notes = [f"{100 * clipped(synthetic):.1f}% of the numbers lie outside of what 8 bits can hold and are clipped"]
+    return notes if measured else [*notes, "how much accuracy this costs is not measured; `measure` does it"]
 
 
 def _table(synthetic: SyntheticSet) -> Any:
@@ -55,9 +55,9 @@ def _table(synthetic: SyntheticSet) -> Any:
         columns["soft_label"] = synthetic.labels.tolist()
         features["soft_label"] = Sequence(Value("float32"), length=synthetic.spec.classes)
     for name, kind in (("rows", "int64"), ("files", "string")):
-        found = (synthetic.card.get("real") or {}).get(name)
-        if isinstance(found, list) and len(found) == len(synthetic):
-            columns[f"real_{name[:-1]}"], features[f"real_{name[:-1]}"] = found, Value(kind)
+        column = (synthetic.card.get("real") or {}).get(name)
+        if isinstance(column, list) and len(column) == len(synthetic):
+            columns[f"real_{name[:-1]}"], features[f"real_{name[:-1]}"] = column, Value(kind)
     return pa.Table.from_pydict(columns, schema=Features(features).arrow_schema)
 
 
@@ -128,7 +128,7 @@ def _printable(text: str) -> str:
 
 def _real(card: dict[str, Any]) -> str:
     """Which real images these are or were learned from, where that is known."""
-    lines = [f"- {inline(words)}: {inline(some)}" for words, some in told(card.get("real")).items()]
+    lines = [f"- {inline(words)}: {inline(some)}" for words, some in in_words(card.get("real")).items()]
     where = "All are in `card.json`, in the field `real`; an image's own in the columns `real_row` and `real_file`."
     return "\n".join([*lines, "", where, "", ""]) if lines else ""
 

@@ -22,7 +22,7 @@ def write_real(synthetic: SyntheticSet, folder: Path, order: Sequence[int] | Non
     if not isinstance(rows, list) or len(rows) != len(synthetic):
         return
     names = [synthetic.spec.class_names[label] for label in synthetic.classes.tolist()]
-    found = [{"class": name, "row": row} for name, row in zip(names, rows, strict=True)]
-    if isinstance(files, list) and len(files) == len(found):
-        found = [{**image, "file": file} for image, file in zip(found, files, strict=True)]
-    write_json(folder / FILE, [found[i] for i in (range(len(found)) if order is None else order)])
+    images = [{"class": name, "row": row} for name, row in zip(names, rows, strict=True)]
+    if isinstance(files, list) and len(files) == len(images):
+        images = [{**image, "file": file} for image, file in zip(images, files, strict=True)]
+    write_json(folder / FILE, [images[i] for i in (range(len(images)) if order is None else order)])

@@ -55,8 +55,8 @@ def _single(kind: Any, content: Any) -> Any:
     """Stands in for the making of a NumPy number."""
     if not isinstance(kind, _Kind) or not isinstance(content, bytes):
         raise InputError.about("a NumPy number", "its kind is not read")
-    (found,) = struct.unpack(kind.order + FORMATS[kind.code], content)
-    return found
+    (number,) = struct.unpack(kind.order + FORMATS[kind.code], content)
+    return number
 
 
 def _encode(text: Any, coding: Any) -> bytes:

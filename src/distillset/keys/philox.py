@@ -91,10 +91,10 @@ def _constants(words: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Kept for the CPU only. On other devices they are made in every call, by `torch.arange`: a copy from the host may not
     be captured in a CUDA graph, and what is made within one is not to be kept. Nor is what is made while tracing.
     """
-    return _ON_CPU if words.device.type == "cpu" and type(words) is Tensor else _made(words.device)
+    return _ON_CPU if words.device.type == "cpu" and type(words) is Tensor else _on_device(words.device)
 
 
-def _made(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _on_device(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     def pair(first: int, second: int) -> Tensor:
         return torch.arange(first, 2 * second - first, second - first, device=device).view(2, 1, 1)
 
@@ -102,4 +102,4 @@ def _made(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     return rounds * pair(*_KEY_STEPS), pair(*_MULTIPLIERS), pair(*_MULTIPLIERS[::-1])
 
 
-_ON_CPU = _made(torch.device("cpu"))
+_ON_CPU = _on_device(torch.device("cpu"))

@@ -107,10 +107,10 @@ class Matcher:
         """What the host gives an update: the words of its streams, and a state of a network that is drawn by layers of
         a user's own.
         """
-        found: Inputs = dict(zip(self.streams, words([key(name) for name in self.streams]), strict=True))
+        inputs: Inputs = dict(zip(self.streams, words([key(name) for name in self.streams]), strict=True))
         if "network" in self.streams and self._drawn_anew is not None:
-            found |= {f"network.{name}": value for name, value in drawn(self._drawn_anew, key("network")).items()}
-        return found
+            inputs |= {f"network.{name}": value for name, value in drawn(self._drawn_anew, key("network")).items()}
+        return inputs
 
     def begin(self, inputs: Inputs) -> State:
         """The network of an episode: freshly drawn, its batch norm (if there is any) calibrated."""

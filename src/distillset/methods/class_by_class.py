@@ -67,11 +67,11 @@ class ClassByClass(Matcher):
 
     def inputs(self, step: int, key: Key) -> Inputs:
         """With the bytes of the real images, of a set that is too large for the device."""
-        found = super().inputs(step, key)
+        inputs = super().inputs(step, key)
         if self._reader is not None:
-            rows = self._reader(fold(found["real"], torch.arange(self.task.spec.classes))).rows
-            found[PIXELS] = self.task.real.pixels(rows.flatten(), torch.device("cpu")).unflatten(0, rows.shape)
-        return found
+            rows = self._reader(fold(inputs["real"], torch.arange(self.task.spec.classes))).rows
+            inputs[PIXELS] = self.task.real.pixels(rows.flatten(), torch.device("cpu")).unflatten(0, rows.shape)
+        return inputs
 
     def begins(self, inputs: Sequence[Inputs]) -> list[State]:
         if not self.task.fill.pure:

@@ -84,7 +84,7 @@ class DC(Method):
         return replace(super().resolve(spec, ipc), outer=self.outer or outer, inner=self.inner or inner)
 
     def images_per_step(self, real: Sizes, ipc: int) -> float:
-        outer, inner = (own or auto for own, auto in zip((self.outer, self.inner), loops(ipc), strict=True))
+        outer, inner = (value or auto for value, auto in zip((self.outer, self.inner), loops(ipc), strict=True))
         return (
             outer * self._images_per_update(real, ipc) + (outer - 1) * inner * 3.0 * self._seen(ipc) * real.spec.classes
         )
@@ -144,8 +144,8 @@ class GradientMatching(ClassByClass):
         if self._session is None or self._session.states[0] is not state:
             labels = self.task.classes.repeat_interleave(self.shown)
             images = leaves["images"]
-            own = TrainingSet(lambda rows: unpacked(images, self.method.formation)[rows], labels, key)
-            self._session = self.trainer.session([state], [own])
+            training_set = TrainingSet(lambda rows: unpacked(images, self.method.formation)[rows], labels, key)
+            self._session = self.trainer.session([state], [training_set])
         self.trainer.run(self._session, [key("train")])
         return self.task.calibrated(state, key("calibrate").words(self.task.device))
 
@@ -153,16 +153,16 @@ class GradientMatching(ClassByClass):
         shown = numbers.of(block)
         targets, how = self._targets(state, shown, block), shown.how
         if self.method.match == "all":  # the losses of all classes added
-            sum_of_all = {name: torch.stack([found[name] for found in targets]).sum(0) for name in targets[0]}
+            sum_of_all = {name: torch.stack([target[name] for target in targets]).sum(0) for name in targets[0]}
             parts = [partial(self._matched, leaves, state, how, block, sum_of_all)]
         else:
             parts = [
                 partial(self._matched, leaves, state, how[i : i + 1], slice(c, c + 1), targets[i])
                 for i, c in enumerate(range(block.start, block.stop))
             ]
-        found = side_by_side(parts)
-        loss = torch.stack([value for value, _ in found]).sum()
-        return Piece(loss, {"images": (self.task.rows(block), torch.cat([gradient for _, gradient in found]))})
+        pieces = side_by_side(parts)
+        loss = torch.stack([value for value, _ in pieces]).sum()
+        return Piece(loss, {"images": (self.task.rows(block), torch.cat([gradient for _, gradient in pieces]))})
 
     def _matched(self, leaves: Leaves, state: State, how: How, classes: slice, target: State) -> tuple[Tensor, Tensor]:
         """The distance of the gradients of some classes from ``target``, and its gradient in their images."""
@@ -172,16 +172,16 @@ class GradientMatching(ClassByClass):
 
     def _targets(self, state: State, shown: Shown, block: slice) -> list[State]:
         """The gradients of the mean loss of real images, class by class."""
-        found: list[State] = [{} for _ in shown.drawn.most]
+        targets: list[State] = [{} for _ in shown.drawn.most]
         for run, images, weights in self.real(shown):
-            own = range(run.start, run.stop)
+            classes = range(run.start, run.stop)
             calls = [
                 partial(self._target, state, part, self.task.classes[block.start + i], weight)
-                for i, part, weight in zip(own, images, weights, strict=True)
+                for i, part, weight in zip(classes, images, weights, strict=True)
             ]
-            for i, gradients in zip(own, side_by_side(calls), strict=True):
-                found[i] = {name: found[i][name] + part if found[i] else part for name, part in gradients.items()}
-        return found
+            for i, gradients in zip(classes, side_by_side(calls), strict=True):
+                targets[i] = {name: targets[i][name] + part if targets[i] else part for name, part in gradients.items()}
+        return targets
 
     def _target(self, state: State, images: Tensor, label: Tensor, weights: Tensor) -> State:
         return self.distance.target(state, (images, label.expand(len(images)), weights), self.sampler.n)

@@ -13,22 +13,22 @@ EPS = 1e-6
 Gradients = Mapping[str, Tensor]
 
 
-def layerwise(found: Gradients, wanted: Gradients) -> Tensor:
+def layerwise(synthetic: Gradients, real: Gradients) -> Tensor:
     """``1 - cos`` of each output row, summed over rows and layers (DC, ICLR 2021, equation 10 and appendix A).
 
     A convolution ``[out, in, h, w]`` has rows of ``in * h * w`` numbers, a linear layer ``[out, in]`` of ``in``.
     """
-    return torch.stack([_cosine(found[name].flatten(1), wanted[name].flatten(1)).sum() for name in found]).sum()
+    return torch.stack([_cosine(synthetic[name].flatten(1), real[name].flatten(1)).sum() for name in synthetic]).sum()
 
 
-def cos(found: Gradients, wanted: Gradients) -> Tensor:
+def cos(synthetic: Gradients, real: Gradients) -> Tensor:
     """``1 - cos`` of all numbers as one vector."""
-    return _cosine(_vector(found), _vector(wanted))
+    return _cosine(_vector(synthetic), _vector(real))
 
 
-def mse(found: Gradients, wanted: Gradients) -> Tensor:
+def mse(synthetic: Gradients, real: Gradients) -> Tensor:
     """Squared distance of all numbers as one vector (a sum, not a mean, as in the authors' code)."""
-    return (_vector(found) - _vector(wanted)).square().sum()
+    return (_vector(synthetic) - _vector(real)).square().sum()
 
 
 DISTANCES: dict[str, Callable[[Gradients, Gradients], Tensor]] = {"layerwise": layerwise, "cos": cos, "mse": mse}
@@ -50,9 +50,9 @@ def matched(network: nn.Module, distance: str) -> list[str]:
     return names
 
 
-def _cosine(found: Tensor, wanted: Tensor) -> Tensor:
-    norms = torch.linalg.vector_norm(found, dim=-1) * torch.linalg.vector_norm(wanted, dim=-1)
-    distance: Tensor = 1 - (found * wanted).sum(-1) / (norms + EPS)
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    norms = torch.linalg.vector_norm(a, dim=-1) * torch.linalg.vector_norm(b, dim=-1)
+    distance: Tensor = 1 - (a * b).sum(-1) / (norms + EPS)
     return distance
 
 

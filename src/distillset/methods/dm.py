@@ -99,10 +99,10 @@ class DistributionMatching(ClassByClass):
         rows = self.task.rows(block)
         images = leaves["images"][rows]
         if len(targets) * self.shown <= self.task.engine.micro_batch:
-            found = self.gradient(images, (shown.how,), (state, targets))
+            value_and_gradient = self.gradient(images, (shown.how,), (state, targets))
         else:
-            found = self._large(images, shown.how, state, targets)
-        return Piece(found[0], {"images": (rows, found[1])})
+            value_and_gradient = self._large(images, shown.how, state, targets)
+        return Piece(value_and_gradient[0], {"images": (rows, value_and_gradient[1])})
 
     def _large(self, images: Tensor, how: How, state: State, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The same in the memory of a micro-batch."""
@@ -136,11 +136,11 @@ def relative_rate(method: DM, task: Task) -> float:
         reference = build("convnet", task.spec).to(next(task.network.parameters()).dtype)
     except InputError:
         return 1.0
-    wanted, found = (
+    under_convnet, under_network = (
         _first_gradient(probe, replace(task, network=network, engine=engine, key=task.key("rate")))
         for network in (reference, task.network)
     )
-    return wanted / found if found else 1.0
+    return under_convnet / under_network if under_network else 1.0
 
 
 def _first_gradient(method: DM, task: Task) -> float:

@@ -56,6 +56,6 @@ class GradientDistance:
     ) -> tuple[Tensor, Tensor]:
         leaf = images.detach().requires_grad_()
         with torch.enable_grad():
-            found = self._gradient(state, self._seen(leaf, *how), labels, weights)
-            value = self._distance(found, target)
+            gradients = self._gradient(state, self._seen(leaf, *how), labels, weights)
+            value = self._distance(gradients, target)
         return value.detach(), pulled_back(torch.ones_like(value), value, leaf)

@@ -40,8 +40,8 @@ class Images:
     @property
     def pixels(self) -> Tensor:
         """All of them at once, ``[k, n, C, H, W]``."""
-        (found,) = self.apply(lambda images, usual: (images,))
-        return found
+        (pixels,) = self.apply(lambda images, usual: (images,))
+        return pixels
 
     def mean(self, features: Tensor) -> Tensor:
         """The mean over the images of each class, of features ``[k, n, ...]``: ``[k, ...]``."""
@@ -55,8 +55,8 @@ class Images:
             return
         parts = list(self.parts())
         for at in range(len(self.classes)):
-            own = slice(at, at + 1)
-            yield Images(self.classes[own], self.weights[own], self.usual, partial(_of_class, parts, at))
+            one_class = slice(at, at + 1)
+            yield Images(self.classes[one_class], self.weights[one_class], self.usual, partial(_of_class, parts, at))
 
     def labelled(self) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
         """In portions: images ``[i, C, H, W]``, their labels and weights ``[i]``, and how many there usually are."""
@@ -72,8 +72,8 @@ class Images:
         """
         of_class: dict[int, list[tuple[Tensor, ...]]] = {}
         for run, images, _ in self.parts():
-            found = function(images.flatten(0, 1), self.usual * (run.stop - run.start))
-            of_class.setdefault(run.start, []).append(tuple(one.unflatten(0, images.shape[:2]) for one in found))
+            results = function(images.flatten(0, 1), self.usual * (run.stop - run.start))
+            of_class.setdefault(run.start, []).append(tuple(one.unflatten(0, images.shape[:2]) for one in results))
         # Of every run of classes its portions side by side; then the runs, as wide as the widest.
         rows = [[torch.cat(portions, 1) for portions in zip(*parts, strict=True)] for parts in of_class.values()]
         return tuple(torch.cat([self._wide(one) for one in column]) for column in zip(*rows, strict=True))
@@ -87,5 +87,5 @@ def _of_class(parts: Iterable[Part], at: int) -> Iterator[Part]:
     """What of the parts of a block belongs to one of its classes."""
     for run, images, weights in parts:
         if run.start <= at < run.stop:
-            own = slice(at - run.start, at - run.start + 1)
-            yield slice(0, 1), images[own], weights[own]
+            one_class = slice(at - run.start, at - run.start + 1)
+            yield slice(0, 1), images[one_class], weights[one_class]

@@ -209,11 +209,11 @@ def resolved(method: Method, spec: Spec, ipc: int) -> Method:
     Raises:
         InputError: a setting is still ``auto``.
     """
-    found = method.resolve(spec, ipc)
-    for setting in settings_of(found):
-        if setting.unresolved(found.values()[setting.name]):
-            raise InputError(setting.name, AUTO, f"method {found.name} chooses no value for it; give one")
-    return found
+    resolved_method = method.resolve(spec, ipc)
+    for setting in settings_of(resolved_method):
+        if setting.unresolved(resolved_method.values()[setting.name]):
+            raise InputError(setting.name, AUTO, f"method {resolved_method.name} chooses no value for it; give one")
+    return resolved_method
 
 
 def _check_whole(kind: type[Method]) -> None:

@@ -31,7 +31,7 @@ from distillset.errors import InputError
 from distillset.keys import Key, fold, integers, permutation, words
 from distillset.methods.base import Inputs, Leaf, Leaves, Matcher, Piece, Role
 from distillset.methods.method import Method, Sizes, check_strategy
-from distillset.methods.mtt_experts import Experts, Wanted, given, made, there
+from distillset.methods.mtt_experts import Experts, Wanted, count_reaching, experts_in, trained_experts
 from distillset.methods.settings import AUTO, setting
 from distillset.methods.task import Task
 from distillset.methods.unroll import Batch, unroll
@@ -155,7 +155,7 @@ class MTT(Method):
         if changed.expert_count is not None:
             return changed
         return replace(
-            changed, expert_count=there(self.experts, changed.reach) if self.experts else PAPER["expert_count"]
+            changed, expert_count=count_reaching(self.experts, changed.reach) if self.experts else PAPER["expert_count"]
         )
 
     def whitening(self, spec: Spec, ipc: int) -> str:
@@ -184,7 +184,9 @@ class MTT(Method):
 
     def prepare(self, task: Task) -> "TrajectoryMatching":
         wanted = Wanted(self.reach, known(self.expert_count), self.expert_lr, self.expert_batch, self.augment, self.sam)
-        return TrajectoryMatching(self, task, given(self.experts, wanted, task) if self.experts else made(wanted, task))
+        return TrajectoryMatching(
+            self, task, experts_in(self.experts, wanted, task) if self.experts else trained_experts(wanted, task)
+        )
 
 
 class TrajectoryMatching(Matcher):
@@ -218,15 +220,15 @@ class TrajectoryMatching(Matcher):
         if len(images) == len(self.hard) * method.canvas**2:  # a run that goes on has canvases already
             images = assembled(images, method.canvas)
         rate = images.new_tensor([known(method.lr_start)])
-        found = {
+        leaves = {
             "images": Leaf(images, known(method.lr), method.momentum, average=method.average, role=Role.PIXELS),
             "lr": Leaf(rate, known(method.lr_lr), method.momentum, positive=True, role=Role.LR),
         }
         if method.lr_labels:
             _, height, width = self.task.spec.shape
             labels = self.experts.first_labels(images[..., :height, :width], self.hard, self.task)
-            found["labels"] = Leaf(labels, method.lr_labels, method.momentum, role=Role.LABEL_LOGITS)
-        return found
+            leaves["labels"] = Leaf(labels, method.lr_labels, method.momentum, role=Role.LABEL_LOGITS)
+        return leaves
 
     def close(self) -> None:
         self.experts.close()
@@ -248,11 +250,11 @@ class TrajectoryMatching(Matcher):
     def inputs(self, step: int, key: Key) -> Inputs:
         """Words for every student, and the parameters its expert has at the start and at the end of its segment."""
         keys = [key("segment", i) for i in self.blocks]
-        found = {name: words([own(name) for own in keys]) for name in self.streams}
-        segments = [self.segment(step, own) for own in keys]
+        inputs = {name: words([student(name) for student in keys]) for name in self.streams}
+        segments = [self.segment(step, student) for student in keys]
         pairs = [self.experts.segment(*segment, known(self.method.expert_epochs)) for segment in segments]
         first, last = zip(*pairs, strict=True)
-        return {**found, "start": torch.stack(first), "target": torch.stack(last)}
+        return {**inputs, "start": torch.stack(first), "target": torch.stack(last)}
 
     def begin(self, inputs: Inputs) -> State:
         """A student starts where its expert is."""
@@ -262,14 +264,14 @@ class TrajectoryMatching(Matcher):
         """The batches of every student, and the expert's parameters."""
         orders, table, crops = self._draw(inputs["order"], inputs["augment"], inputs["crop"])
         students: list[list[Batch]] = []
-        for own in self.blocks:
+        for block in self.blocks:
             students.append([])
             for step, (number, cut) in enumerate(self.cuts):
-                rows = orders[own, number, cut]
-                first = (own * len(self.cuts) + step) * self.size
+                rows = orders[block, number, cut]
+                first = (block * len(self.cuts) + step) * self.size
                 part = slice(first, first + len(rows))
                 crop = None if crops is None else replace(crops, corners=crops.corners[part])
-                students[own].append(Batch(rows, table[part], crop))
+                students[block].append(Batch(rows, table[part], crop))
         return students, inputs["start"], inputs["target"]
 
     def _drawn(self, order: Tensor, augment: Tensor, crop: Tensor) -> tuple[Tensor, Table, Crop | None]:
@@ -292,7 +294,7 @@ class TrajectoryMatching(Matcher):
         method, images = self.method, leaves["images"]
         students, first, last = numbers
         labels = leaves["labels"].softmax(1) if "labels" in leaves else self.hard
-        found = unroll(
+        unrolled = unroll(
             self.gradient_and_vjp,
             images,
             labels,
@@ -304,13 +306,13 @@ class TrajectoryMatching(Matcher):
         )
         share = 1 / method.segments
         gradients = {
-            "images": (slice(0, len(images)), found.images * share),
-            "lr": (slice(0, 1), found.rate * share),
+            "images": (slice(0, len(images)), unrolled.images * share),
+            "lr": (slice(0, 1), unrolled.rate * share),
         }
-        if found.labels is not None:
-            inner = (found.labels * labels).sum(1, keepdim=True)
-            gradients["labels"] = (slice(0, len(images)), labels * (found.labels - inner) * share)
-        return Piece(found.loss * share, gradients)
+        if unrolled.labels is not None:
+            inner = (unrolled.labels * labels).sum(1, keepdim=True)
+            gradients["labels"] = (slice(0, len(images)), labels * (unrolled.labels - inner) * share)
+        return Piece(unrolled.loss * share, gradients)
 
     def _starts(self, step: int) -> int:
         """Starts of this step are below this epoch."""

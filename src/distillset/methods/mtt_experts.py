@@ -59,16 +59,17 @@ class Experts:
         if self._judge is None or self._judge[0] is not task:
             predict = logits(stateless(task.network))
             # Kept, for where it is compiled it serves all experts and classes.
-            judge = task.engine.split(lambda *given: ((), (predict(*given),)), mixes_images(task.network))
+            judge = task.engine.split(lambda *inputs: ((), (predict(*inputs),)), mixes_images(task.network))
             self._judge = task, judge
-        _, (found,) = self._judge[1]((state,), (images.float(),), full)
-        return found
+        _, (outputs,) = self._judge[1]((state,), (images.float(),), full)
+        return outputs
 
     def correct_images(self, judges: int, task: Task, count: int) -> Tensor:
         """Real images that ``judges`` experts all classify right, ``count`` a class; where they run out, others fill
         up.
         """
-        parts, looked = [], [max(count, min(own, CANDIDATES * count)) for own in task.real.counts.tolist()]
+        parts: list[Tensor] = []
+        looked = [max(count, min(size, CANDIDATES * count)) for size in task.real.counts.tolist()]
         for c, most in enumerate(looked):
             images = task.real.draw(c, most, task.key("init", c), task.device)
             right = torch.ones(len(images), dtype=torch.bool, device=task.device)
@@ -86,13 +87,13 @@ class Experts:
             classes: ``int64 [N]``.
             task: what the experts were trained for.
         """
-        found = self.guesses(0, images, task).to(images.dtype)
-        found = SHARPNESS * (found - found.mean(1, keepdim=True)) / (found.std(1, keepdim=True) + 1e-6)
-        own = F.one_hot(classes, task.spec.classes).bool()
-        return torch.where(own, found.max(1, keepdim=True).values + 1, found)
+        logits = self.guesses(0, images, task).to(images.dtype)
+        logits = SHARPNESS * (logits - logits.mean(1, keepdim=True)) / (logits.std(1, keepdim=True) + 1e-6)
+        one_hot = F.one_hot(classes, task.spec.classes).bool()
+        return torch.where(one_hot, logits.max(1, keepdim=True).values + 1, logits)
 
 
-def there(folder: str, reach: int) -> int:
+def count_reaching(folder: str, reach: int) -> int:
     """How many experts of a folder have every epoch up to ``reach``.
 
     Raises:
@@ -110,7 +111,7 @@ def there(folder: str, reach: int) -> int:
     return count
 
 
-def given(folder: str, wanted: Wanted, task: Task) -> Experts:
+def experts_in(folder: str, wanted: Wanted, task: Task) -> Experts:
     """The experts in ``folder``.
 
     Raises:
@@ -120,7 +121,7 @@ def given(folder: str, wanted: Wanted, task: Task) -> Experts:
     network = {"network": task.name} if task.name else {}
     trajectories.check({"data": task.real.fingerprint(), "whiten": _whiten(task), **network})
     trajectories.check_network(Layout(task.network))
-    count = there(folder, wanted.reach)
+    count = count_reaching(folder, wanted.reach)
     if count < wanted.count:
         raise InputError(
             "expert_count",
@@ -131,7 +132,7 @@ def given(folder: str, wanted: Wanted, task: Task) -> Experts:
     return Experts(trajectories, wanted)
 
 
-def made(wanted: Wanted, task: Task) -> Experts:
+def trained_experts(wanted: Wanted, task: Task) -> Experts:
     """Experts of the task's own, in the folder of its run; those that are there are gone on with.
 
     Ranks share the work, and the folder.

@@ -196,7 +196,7 @@ def settings_of(method: Any) -> tuple[Setting, ...]:
     """
     kind = method if isinstance(method, type) else type(method)
     hints = typing.get_type_hints(kind)
-    found = []
+    settings = []
     for one in dataclasses.fields(kind):
         declared = one.metadata.get(KEY)
         if declared is None:
@@ -212,8 +212,8 @@ def settings_of(method: Any) -> tuple[Setting, ...]:
                 f"setting {one.name} is of type {hints[one.name]}; allowed are int, float, str and bool, each with "
                 "| None where auto is allowed",
             )
-        found.append(Setting(one.name, plain[0], len(types_of) > 1, one.default, declared))
-    return tuple(found)
+        settings.append(Setting(one.name, plain[0], len(types_of) > 1, one.default, declared))
+    return tuple(settings)
 
 
 def _is_union(hint: Any) -> bool:
@@ -229,12 +229,14 @@ def read_setting(method: Any, text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     settings = {one.name: one for one in settings_of(method)}
     if not equals:
-        raise InputError("given", text, f"must be NAME=VALUE, such as {next(iter(settings), 'lr')}=1")
+        raise InputError("changes", text, f"must be NAME=VALUE, such as {next(iter(settings), 'lr')}=1")
     if name not in settings:
         raise InputError(
-            "given", text, f"{method.name} has no setting {name}{nearest(name, settings)}; it has {', '.join(settings)}"
+            "changes",
+            text,
+            f"{method.name} has no setting {name}{nearest(name, settings)}; it has {', '.join(settings)}",
         )
     try:
         return name, settings[name].read(value)
     except ValueError:
-        raise InputError("given", text, f"{name} must be of type {settings[name].kind.__name__}") from None
+        raise InputError("changes", text, f"{name} must be of type {settings[name].kind.__name__}") from None

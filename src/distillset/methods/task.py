@@ -177,10 +177,10 @@ class Task:
         if rows is None:
             rows = self._embeddings[key] = Embeddings(self.engine, embeddings(self.network, layers))
         if isinstance(images, Tensor):
-            found = rows(network, images, full)
+            features = rows(network, images, full)
         else:
-            found = images.apply(lambda pixels, usual: rows(network, pixels, usual))
-        return found[0] if isinstance(layers, str) and layers != BLOCKS else found
+            features = images.apply(lambda pixels, usual: rows(network, pixels, usual))
+        return features[0] if isinstance(layers, str) and layers != BLOCKS else features
 
     def loss_gradient(self, network: State, images: Images) -> State:
         """The gradient in a network's parameters of its loss on images: of each class the mean cross entropy, added up.
@@ -190,7 +190,7 @@ class Task:
         total: State = {}
         for pixels, labels, weights, usual in images.labelled():
             part = self._gradients(network, pixels, labels, weights, usual)
-            total = {name: total[name] + own if total else own for name, own in part.items()}
+            total = {name: total[name] + value if total else value for name, value in part.items()}
         return total
 
     def pixel_gradient(self, loss: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
@@ -241,5 +241,5 @@ class Task:
         if self._calibration is None:
             return state
         chosen = self._calibration(fold(stream, self.classes))
-        rows = torch.cat([own[:count] for own, count in zip(chosen.rows, chosen.most, strict=True)])
+        rows = torch.cat([rows_of_class[:count] for rows_of_class, count in zip(chosen.rows, chosen.most, strict=True)])
         return calibrated(self.network, state, self.real.rows(rows, self.device))

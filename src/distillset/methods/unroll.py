@@ -96,14 +96,14 @@ def unroll(
             augmented = batch.seen(images[batch.rows])
         gradient, _ = gradient_and_vjp.gradient(states[-1], augmented, labels[batch.rows], weights(batch), full)
         states.append(states[-1] - rate * gradient)
-    kept, distance = len(states), (start - target).square().sum()
+    vectors, distance = len(states), (start - target).square().sum()
     after = states.pop()
     gap = after - target
     loss = gap.square().sum() / distance
     by_images, by_rate = torch.zeros_like(images), torch.zeros_like(rate)
     by_labels = torch.zeros_like(labels) if soft else None
     if limit is not None and not float(loss) <= limit:
-        return Unrolled(loss, by_images, by_rate, by_labels, kept)
+        return Unrolled(loss, by_images, by_rate, by_labels, vectors)
     adjoint = gap * (2 / distance)
     for batch in reversed(batches):
         leaf, augmented = inputs(batch)
@@ -116,4 +116,4 @@ def unroll(
             by_labels.index_add_(0, batch.rows, by_targets * -rate)
         by_rate += (adjoint * (after - before)).sum() / rate
         adjoint, after = adjoint - rate * by_state, before
-    return Unrolled(loss, by_images, by_rate, by_labels, kept)
+    return Unrolled(loss, by_images, by_rate, by_labels, vectors)

@@ -95,11 +95,11 @@ def _accuracy(text: str, source: str) -> Accuracy | None:
 
 
 def _rows() -> dict[str, Preset]:
-    found = {}
+    rows = {}
     for (method, data), (accuracies, source) in PUBLISHED.items():
         for ipc, accuracy in zip(COUNTS, accuracies, strict=True):
             name = f"{method}-{data}-{ipc}"
-            found[name] = Preset(
+            rows[name] = Preset(
                 method,
                 data,
                 ipc,
@@ -111,7 +111,7 @@ def _rows() -> dict[str, Preset]:
                 _accuracy(accuracy, source),
                 OURS.get(name),
             )
-    return found
+    return rows
 
 
 PRESETS: dict[str, Preset] = _rows()

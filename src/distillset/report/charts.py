@@ -118,13 +118,13 @@ def chart(
     x = Scale(min(0, *steps), max(1, *steps), LEFT, WIDTH - RIGHT)
     y = Scale(*_widen(low, high, log, percent), HEIGHT - BOTTOM, TOP, log)
     lines = tuple(_line(run, label, line, x, y) for run, label, line in binned)
-    told = [f"{label}: {_text(p[0][1], percent)} at step {p[0][0]}, {_text(p[-1][1], percent)} at step {p[-1][0]}"
+    summary = [f"{label}: {_text(p[0][1], percent)} at step {p[0][0]}, {_text(p[-1][1], percent)} at step {p[-1][0]}"
             for _, label, p in curves]  # fmt: skip
     y_ticks = _powers(y.low, y.high) if log else ticks(y.low, y.high, 5)
     return Chart(
         key=key,
         title=title,
-        summary="; ".join(told),
+        summary="; ".join(summary),
         percent=percent,
         log=log,
         lines=lines,
@@ -138,11 +138,11 @@ def buckets(points: Points) -> list[tuple[int, float, float, float]]:
     """(last step, mean, least, most) of at most `BUCKETS` runs of points of nearly equal length."""
     count = min(BUCKETS, len(points))
     edges = [round(i * len(points) / count) for i in range(count + 1)]
-    found = []
+    averaged = []
     for start, stop in itertools.pairwise(edges):
         values = [value for _, value in points[start:stop]]
-        found.append((points[stop - 1][0], math.fsum(values) / len(values), min(values), max(values)))
-    return found
+        averaged.append((points[stop - 1][0], math.fsum(values) / len(values), min(values), max(values)))
+    return averaged
 
 
 def ticks(low: float, high: float, about: int) -> list[float]:
@@ -156,8 +156,8 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     step = min((power * factor for factor in (1, 2, 5, 10)), key=lambda s: abs(math.log(s / rough)))
     digits = max(0, -math.floor(math.log10(step)))
     first = math.ceil(low / step - 1e-9)
-    found = [round(i * step, digits) for i in range(first, math.floor(high / step + 1e-9) + 1)]
-    return [int(value) if value == int(value) else value for value in found]
+    values = [round(i * step, digits) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [int(value) if value == int(value) else value for value in values]
 
 
 def _powers(low: float, high: float) -> list[float]:

@@ -66,24 +66,24 @@ def gather(folders: Sequence[Path], files: Sequence[Path] = ()) -> list[Run]:
     rows: list[list[dict[str, Any]]] = [[] for _ in folders]
     notes: list[list[str]] = [[] for _ in folders]
 
-    def take(index: int, file: Path, found: list[dict[str, Any]]) -> None:
+    def take(index: int, file: Path, measured: list[dict[str, Any]]) -> None:
         # What a run with fewer steps was worth, or a set that lay here before, is not what this one is worth.
-        own = [prints if row["artifact"] in BASELINES else [prints[index]] for row in found]
-        fits = [row.get("fingerprint") in those for row, those in zip(found, own, strict=True)]
-        rows[index] += [row for row, fit in zip(found, fits, strict=True) if fit]
+        allowed = [prints if row["artifact"] in BASELINES else [prints[index]] for row in measured]
+        fits = [row.get("fingerprint") in those for row, those in zip(measured, allowed, strict=True)]
+        rows[index] += [row for row, fit in zip(measured, fits, strict=True) if fit]
         if not all(fits):
-            notes[index].append(f"{file}: {stale(found, prints[index])}; left out")
+            notes[index].append(f"{file}: {stale(measured, prints[index])}; left out")
 
     for index, folder in enumerate(folders):
         if (folder / ACCURACY).is_file():
             take(index, folder / ACCURACY, read_rows(folder / ACCURACY))
     for file in files:
-        found = read_rows(file)
-        owners = _owners(found, folders, file)
+        measured_rows = read_rows(file)
+        owners = _owners(measured_rows, folders, file)
         for index in sorted({owner for owner in owners if owner is not None}):
-            take(index, file, [row for row, owner in zip(found, owners, strict=True) if owner in (None, index)])
+            take(index, file, [row for row, owner in zip(measured_rows, owners, strict=True) if owner in (None, index)])
     columns = ALONE if len(folders) == 1 else BESIDE
-    return [_run(*given, columns) for given in zip(names, folders, sets, rows, notes, strict=True)]
+    return [_run(*arguments, columns) for arguments in zip(names, folders, sets, rows, notes, strict=True)]
 
 
 def _run(
@@ -92,10 +92,10 @@ def _run(
     lost = [row for row in rows if row.get("diverged")]
     notes += [f"{row['diverged']} {row['network']} networks diverged, {row['n']} are in the mean" for row in lost]
     snapshots, steps = _snapshots(folder), synthetic.card.get("steps") or 0
-    sheet, kept = plan(synthetic, len(snapshots), columns)
+    sheet, shown = plan(synthetic, len(snapshots), columns)
     notes += sheet.notes
     frames = []
-    for step, path in snapshots[:: max(1, math.ceil(len(snapshots) / kept))] if snapshots else ():
+    for step, path in snapshots[:: max(1, math.ceil(len(snapshots) / shown))] if snapshots else ():
         try:
             pixels = _pixels(synthetic, read_tensors(path)[0])
         except InputError as error:
@@ -120,13 +120,13 @@ def _run(
 
 def _learned(synthetic: SyntheticSet) -> dict[str, str]:
     """The learned learning rate, soft labels, and tensors that only the method knows what to do with."""
-    told = {} if synthetic.lr is None else {"learning rate": f"{synthetic.lr:.6g}"}
+    texts = {} if synthetic.lr is None else {"learning rate": f"{synthetic.lr:.6g}"}
     tensors = {"soft labels": synthetic.labels} if synthetic.labels.is_floating_point() else {}
     for name, tensor in {**tensors, **synthetic.learned}.items():
         shape = " x ".join(map(str, tensor.shape)) or "1"
         ends = f", from {float(tensor.min()):.6g} to {float(tensor.max()):.6g}" if tensor.numel() else ""
-        told[name] = f"{shape} numbers{ends}"
-    return told
+        texts[name] = f"{shape} numbers{ends}"
+    return texts
 
 
 def _pixels(synthetic: SyntheticSet, tensors: Mapping[str, Tensor]) -> Tensor:
@@ -137,27 +137,27 @@ def _pixels(synthetic: SyntheticSet, tensors: Mapping[str, Tensor]) -> Tensor:
 
 
 def _snapshots(folder: Path) -> list[tuple[int, Path]]:
-    found = []
+    snapshots = []
     for path in (folder / "snapshots").glob("step-*.safetensors"):
         match = re.fullmatch(r"step-(\d+)", path.stem)
         if match:
-            found.append((int(match[1]), path))
-    return sorted(found)
+            snapshots.append((int(match[1]), path))
+    return sorted(snapshots)
 
 
 def _metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of ``metrics.jsonl``; one that is damaged, such as the last of a killed run, counts as missing."""
     if not path.is_file():
         return []
-    found = []
+    metrics = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             record = parse(line)
         except ValueError:
             continue
         if isinstance(record, dict) and is_whole(record.get("step")):
-            found.append(record)
-    return found
+            metrics.append(record)
+    return metrics
 
 
 def _series(metrics: list[dict[str, Any]], what: str, most: float = math.inf) -> tuple[tuple[int, float], ...]:
@@ -194,8 +194,8 @@ def _owners(rows: list[dict[str, Any]], folders: Sequence[Path], file: Path) -> 
 def _own(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows with ``artifact`` one of ``set``, ``random``, ``whole``; of equal kind the last one, measured latest."""
     kinds = [row["artifact"] if row["artifact"] in BASELINES else "set" for row in rows]
-    found = {(kind, row["network"], row["protocol"]): row for kind, row in zip(kinds, rows, strict=True)}
-    return [{**row, "artifact": kind} for (kind, _, _), row in found.items()]
+    by_kind = {(kind, row["network"], row["protocol"]): row for kind, row in zip(kinds, rows, strict=True)}
+    return [{**row, "artifact": kind} for (kind, _, _), row in by_kind.items()]
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from distillset.data.origin import told as told_of
+from distillset.data.origin import in_words
 from distillset.data.synthetic import versions
 from distillset.errors import InputError
 from distillset.escapes import printable
@@ -85,11 +85,11 @@ def _charts(runs: Sequence[Run]) -> list[Chart]:
         for row in run.rows
         if row["artifact"] == "random" and run.accuracies and row["network"] == run.rows[0]["network"]
     ]
-    found = [
+    charts = [
         chart("loss", "Loss", losses),
         chart("accuracy", "Accuracy of one network during the run", accuracies, random, percent=True),
     ]
-    return [one for one in found if one is not None]
+    return [one for one in charts if one is not None]
 
 
 KINDS = {"set": "", "random": "random real images", "whole": "the whole real set"}
@@ -98,12 +98,12 @@ KINDS = {"set": "", "random": "random real images", "whole": "the whole real set
 def _bars(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
     """Accuracies to compare, for each network; a baseline that several runs share is told once."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for kind, told in KINDS.items():
+    for kind, label in KINDS.items():
         for i, run in enumerate(runs):
             for row in run.rows:
                 if row["artifact"] != kind:
                     continue
-                entry = {"name": told or run.name, "kind": kind, "run": i, "of": run.name, **_measured(row)}
+                entry = {"name": label or run.name, "kind": kind, "run": i, "of": run.name, **_measured(row)}
                 group = groups.setdefault(row["network"], [])
                 same = [e for e in group if kind != "set" and e["kind"] == kind and e["row"] == entry["row"]]
                 if same:
@@ -141,8 +141,8 @@ def _networks(runs: Sequence[Run]) -> dict[str, Any] | None:
     for network in dict.fromkeys(row["network"] for _, row in rows):
         cells = []
         for column in columns:
-            found = [r for i, r in rows if (i, r["artifact"]) == column and r["network"] == network]
-            cells.append("; ".join(f"{_accuracy(row)} (n {row['n']})" for row in found) or "–")
+            matching = [r for i, r in rows if (i, r["artifact"]) == column and r["network"] == network]
+            cells.append("; ".join(f"{_accuracy(row)} (n {row['n']})" for row in matching) or "–")
         lines.append((network, cells))
     heads = [
         (runs[i].name, {"set": "distilled", "random": "random", "whole": "whole set"}[kind]) for i, kind in columns
@@ -161,45 +161,45 @@ def _settings(runs: Sequence[Run]) -> Table:
 
 
 def _cost(runs: Sequence[Run]) -> Table:
-    found = []
+    rows = []
     for run in runs:
         metrics, real = run.card.get("metrics", {}), run.card.get("data", {}).get("images")
         seconds, memory = metrics.get("seconds"), metrics.get("memory")
         count, *shape = run.card["images"]
-        told = {"synthetic images": f"{count:,}"}
+        fields = {"synthetic images": f"{count:,}"}
         if isinstance(real, int) and real:
-            told["of the real images"] = f"{real:,} ({100 * count / real:.2g}%)"
-        told["size, as float32"] = _bytes(4 * count * math.prod(shape))
+            fields["of the real images"] = f"{real:,} ({100 * count / real:.2g}%)"
+        fields["size, as float32"] = _bytes(4 * count * math.prod(shape))
         if isinstance(seconds, int | float):
-            told["time to distil"] = _duration(seconds)
+            fields["time to distil"] = _duration(seconds)
             if run.steps:
-                told["time a step"] = _duration(seconds / run.steps)
+                fields["time per step"] = _duration(seconds / run.steps)
         if isinstance(memory, int) and memory:
-            told["most memory in use"] = _bytes(memory)
+            fields["most memory in use"] = _bytes(memory)
         evaluated = [row["seconds"] for row in run.rows if isinstance(row.get("seconds"), int | float)]
         if evaluated and len(evaluated) == len(run.rows):
-            told["time to evaluate, all rows"] = _duration(sum(evaluated))
-        told |= _flat(run.card.get("hardware", {}), "hardware")
-        found.append(told)
-    return _compared(found)
+            fields["time to evaluate, all rows"] = _duration(sum(evaluated))
+        fields |= _flat(run.card.get("hardware", {}), "hardware")
+        rows.append(fields)
+    return _compared(rows)
 
 
 def _provenance(runs: Sequence[Run]) -> Table:
-    found = []
+    rows = []
     for run in runs:
         card = run.card
         spec = {name: value for name, value in card["spec"].items() if name not in ("class_names", "name")}
-        told = {"created": card.get("created"), "artifact fingerprint": card.get("fingerprint")}
-        told |= _flat(card.get("data", {}), "data") | _flat(spec) | _flat(card.get("versions", {}), "version of")
-        told |= {f"learned: {name}": words for name, words in run.learned.items()}
-        told |= told_of(card.get("real"))
-        found.append({name: value for name, value in told.items() if value is not None})
-    return _compared(found)
+        fields = {"created": card.get("created"), "artifact fingerprint": card.get("fingerprint")}
+        fields |= _flat(card.get("data", {}), "data") | _flat(spec) | _flat(card.get("versions", {}), "version of")
+        fields |= {f"learned: {name}": words for name, words in run.learned.items()}
+        fields |= in_words(card.get("real"))
+        rows.append({name: value for name, value in fields.items() if value is not None})
+    return _compared(rows)
 
 
-def _compared(found: Sequence[dict[str, Any]]) -> Table:
-    names = dict.fromkeys(name for told in found for name in told)
-    return [(name, [_plain(told.get(name, "–")) for told in found]) for name in names]
+def _compared(records: Sequence[dict[str, Any]]) -> Table:
+    names = dict.fromkeys(name for record in records for name in record)
+    return [(name, [_plain(record.get(name, "–")) for record in records]) for name in names]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -57,19 +57,19 @@ def plan(synthetic: SyntheticSet, snapshots: int, columns: int = ALONE) -> tuple
     most = min(synthetic.ipc, MOST_IMAGES)
     size = shown * spec.channels * spec.height * spec.width
     most = max(1, min(most, BUDGET // size))
-    kept = max(1, min(snapshots, BUDGET // (size * most)))
+    count = max(1, min(snapshots, BUDGET // (size * most)))
     rows = tuple(torch.nonzero(classes == c).flatten()[:most] for c in range(shown))
     notes = []
     if shown < spec.classes:
         notes.append(f"pictures of the first {shown} of {spec.classes} classes")
     if most < synthetic.ipc:
         notes.append(f"the first {most} of {synthetic.ipc} images per class")
-    if kept < snapshots:
-        notes.append(f"about {kept} of {snapshots} snapshots")
+    if count < snapshots:
+        notes.append(f"about {count} of {snapshots} snapshots")
     if spec.channels not in (1, 3, 4):
         notes.append(f"images of {spec.channels} channels, shown as the grey mean of them")
     names = spec.class_names[:shown]
-    return Sheet(rows, names, spec.width, spec.height, min(columns, most), tuple(notes)), kept
+    return Sheet(rows, names, spec.width, spec.height, min(columns, most), tuple(notes)), count
 
 
 def strip(pixels: Tensor, columns: int) -> Tensor:

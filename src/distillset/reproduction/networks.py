@@ -27,7 +27,7 @@ class Networks:
     def __init__(self, budget: Budget, watcher: Watcher, ledger: Ledger, seed: int, machine: Machine) -> None:
         self.budget, self.watcher, self.ledger, self.seed, self.machine = budget, watcher, ledger, seed, machine
 
-    def measure(self, plan: Plan, made: SyntheticSet, data: Data) -> tuple[list[Row], int]:
+    def measure(self, plan: Plan, synthetic: SyntheticSet, data: Data) -> tuple[list[Row], int]:
         """The row of all networks, or of as many as there was time for; and how many those are.
 
         A random selection is drawn anew for every network.
@@ -38,7 +38,7 @@ class Networks:
         def rows(repeats: int) -> list[Row]:
             limited.start()
             return self.evaluate(
-                plan, made, data, repeats, limited, itself=not redrawn, beside=("random",) if redrawn else ()
+                plan, synthetic, data, repeats, limited, itself=not redrawn, beside=("random",) if redrawn else ()
             )
 
         try:
@@ -51,7 +51,7 @@ class Networks:
     def evaluate(
         self,
         plan: Plan,
-        made: SyntheticSet,
+        synthetic: SyntheticSet,
         data: Data,
         repeats: int,
         watcher: Watcher | None = None,
@@ -62,7 +62,7 @@ class Networks:
         preset = plan.preset
         watcher = watcher or _TimeLimitedNetworks(self.watcher, self.budget, plan.name)
         evaluation = Evaluation(
-            made, data, preset.protocol, beside, None, self.seed, preset.method, self.machine, self.ledger, watcher
+            synthetic, data, preset.protocol, beside, None, self.seed, preset.method, self.machine, self.ledger, watcher
         )
         return evaluation.rows((preset.network,), repeats, itself)
 

@@ -60,10 +60,10 @@ def plan(
     steps: int | None = None,
     ours: bool = False,
     improved: bool = False,
-    given: Sequence[str] = (),
+    changes: Sequence[str] = (),
 ) -> Plan:
     """A row as published; with other ``steps``, as this library recommends, with its improvements, or with settings
-    ``given``.
+    ``changes``.
     """
     if preset.method not in METHODS:
         return Plan(preset, 0, networks, preset.name)
@@ -77,10 +77,10 @@ def plan(
         # They depend on the number of steps: a run of another length is another run.
         settings, folder = settings | more, f"{folder}-improved-{count}-steps"
     method = METHODS[preset.method]
-    if own := _changed(replace(preset, settings=settings), dict(read_setting(method, text) for text in given)):
-        method(**settings | own)  # what it refuses is said before the first row runs
-        told = "".join(f"-{name}-{value}" for name, value in sorted(own.items()))
-        settings, folder = settings | own, folder + re.sub(r"[^\w.+-]", "_", told)
+    if changed := _changed(replace(preset, settings=settings), dict(read_setting(method, text) for text in changes)):
+        method(**settings | changed)  # what it refuses is said before the first row runs
+        suffix = "".join(f"-{name}-{value}" for name, value in sorted(changed.items()))
+        settings, folder = settings | changed, folder + re.sub(r"[^\w.+-]", "_", suffix)
     return Plan(preset, count, networks, folder, settings)
 
 
@@ -99,7 +99,7 @@ def choose(
     steps: int | None = None,
     ours: bool = False,
     improved: bool = False,
-    given: Sequence[str] = (),
+    changes: Sequence[str] = (),
 ) -> list[Plan]:
     """The plans of ``rows`` in their order; of all rows in order of value where none is named.
 
@@ -112,7 +112,7 @@ def choose(
         steps: in place of the published ones.
         ours: as this library recommends, where it does.
         improved: with this library's improvements, where it has any.
-        given: settings such as ``batch_real=32`` in place of all others; they take rows to be named.
+        changes: settings such as ``batch_real=32`` in place of all others; they take rows to be named.
 
     Raises:
         InputError: a row that is not in the table, or that this version cannot run; networks or steps below 1; a
@@ -123,11 +123,11 @@ def choose(
             raise InputError(name, value, "must be at least 1")
     if rows:
         presets = [_row(name) for name in dict.fromkeys(rows)]
-        if given and (selections := [one.name for one in presets if one.method not in METHODS]):
-            raise InputError("given", given[0], f"row {selections[0]} is a selection, which has no settings")
-        return [plan(preset, networks, steps, ours, improved, given) for preset in presets]
-    if given:
-        raise InputError("given", given[0], "name the rows that it is for")
+        if changes and (selections := [one.name for one in presets if one.method not in METHODS]):
+            raise InputError("changes", changes[0], f"row {selections[0]} is a selection, which has no settings")
+        return [plan(preset, networks, steps, ours, improved, changes) for preset in presets]
+    if changes:
+        raise InputError("changes", changes[0], "name the rows that it is for")
     plans = [plan(preset, networks, steps, ours, improved) for preset in known_presets().values() if available(preset)]
     return sorted(plans, key=lambda one: (one.preset.published is None, one.passes))
 

@@ -122,16 +122,16 @@ class Results:
         return copy.deepcopy(self._known[name][1])
 
     def _checked(self, path: Path) -> dict[str, Any]:
-        found = read_json(path)
+        result = read_json(path)
         for field in NEEDED:
             nothing = field != "published"
-            if not isinstance(found, dict) or field not in found or (nothing and found[field] is None):
+            if not isinstance(result, dict) or field not in result or (nothing and result[field] is None):
                 raise InputError.about(path, f"field {field} is missing; expected a result made by distillset")
-        check_fields(found, FIELDS, path)
-        rows = check_rows(found["rows"], path)
-        if not any(row["artifact"] == found["method"] and "sets" in row and "networks" in row for row in rows):
-            raise InputError.about(path, f"rows have none of {shown(found['method'])}, which the result is of")
-        return dict(found)
+        check_fields(result, FIELDS, path)
+        rows = check_rows(result["rows"], path)
+        if not any(row["artifact"] == result["method"] and "sets" in row and "networks" in row for row in rows):
+            raise InputError.about(path, f"rows have none of {shown(result['method'])}, which the result is of")
+        return dict(result)
 
     def write(self, name: str, result: Mapping[str, Any]) -> Path:
         """Keep a result, unless the one there has run more steps, or as many with more networks."""
@@ -144,13 +144,13 @@ class Results:
         """The result of a row under its published protocol with the most steps and networks, if any; one of published
         settings before one of others.
         """
-        found = [
+        results = [
             result
             for result in self.all().values()
             if (result["method"], result["data"]["name"], result["ipc"]) == (preset.method, preset.data, preset.ipc)
             and not elsewhere(result)
         ]
-        return max(found, key=lambda result: (not result.get("departures"), *_extent(result)), default=None)
+        return max(results, key=lambda result: (not result.get("departures"), *_extent(result)), default=None)
 
     def all(self) -> dict[str, dict[str, Any]]:
         """Every result by name; other files in the folder, such as ``benchmarks.json``, have no dash in theirs."""
@@ -175,11 +175,11 @@ def elsewhere(result: Mapping[str, Any]) -> list[str]:
     protocol = row["protocol"]
     distils = bool(result.get("steps_published"))  # the network of a selector only looks
     by, on = result["settings"].get("network", PUBLISHED) if distils else PUBLISHED, row["network"]
-    told = [f"by {by}, tested on {on}"] if (by, on) != (PUBLISHED, PUBLISHED) else []
+    parts = [f"by {by}, tested on {on}"] if (by, on) != (PUBLISHED, PUBLISHED) else []
     if protocol != (result.get("protocol_published") or result["method"]):
         compute = result["settings"].get("compute") or row.get("compute")
-        told += [protocol, str(compute.get("precision") if isinstance(compute, dict) else "unknown precision")]
-    return told + (["all classes at once"] if result["settings"].get("match") == "all" else [])
+        parts += [protocol, str(compute.get("precision") if isinstance(compute, dict) else "unknown precision")]
+    return parts + (["all classes at once"] if result["settings"].get("match") == "all" else [])
 
 
 def _departures(settings: Mapping[str, Any], preset: Preset | None) -> list[str]:
@@ -190,7 +190,9 @@ def _departures(settings: Mapping[str, Any], preset: Preset | None) -> list[str]
     defaults = {one.name: one.default for one in settings_of(METHODS[preset.method]) if one.name != "match"}
     plain = {name: value for name, value in defaults.items() if value not in (None, "", "auto")}
     published = {**plain, **preset.settings}
-    return [f"{name} {settings[name]}" for name, own in published.items() if settings.get(name, own) != own]
+    return [
+        f"{name} {settings[name]}" for name, standard in published.items() if settings.get(name, standard) != standard
+    ]
 
 
 def _extent(result: Mapping[str, Any]) -> tuple[int, int]:

@@ -30,7 +30,7 @@ class Outcome:
 
     name: str
     state: str
-    told: str
+    text: str
 
 
 def reproduce(
@@ -87,13 +87,13 @@ def reproduce(
             outcomes.append(Outcome(plan.name, "waiting", "no time was left"))
             continue
         outcomes.append(desk.guarded(plan, desk.row))
-        watcher.note(f"{plan.name}: {outcomes[-1].state}, {outcomes[-1].told}")
+        watcher.note(f"{plan.name}: {outcomes[-1].state}, {outcomes[-1].text}")
     done = [plan for plan, outcome in zip(plans, outcomes, strict=True) if outcome.state == "done"]
     finished = all(outcome.state in ("done", "failed") for outcome in outcomes)
     for plan in done if beside and finished else []:
         if budget.left > budget.margin and desk.lacks_baseline(plan):
             outcome = desk.guarded(plan, desk.beside)
-            watcher.note(f"{plan.name}: random images beside it: {outcome.state}, {outcome.told}")
+            watcher.note(f"{plan.name}: random images beside it: {outcome.state}, {outcome.text}")
     if outcomes and len(desk.errors) == len(outcomes):
         raise desk.errors[0]
     return outcomes
@@ -142,47 +142,47 @@ class _Desk:
         if self._done(plan):
             return Outcome(plan.name, "done", f"was there already: {self.results.path(plan.name)}")
         data = self._load(plan.preset.data)
-        made, reached = self._make(plan, data)
-        rows, n = self.networks.measure(reached, made, data)
-        path = self._write(reached, made, rows)
+        synthetic, reached = self._make(plan, data)
+        rows, n = self.networks.measure(reached, synthetic, data)
+        path = self._write(reached, synthetic, rows)
         if n < plan.networks:
             return Outcome(plan.name, "partial", f"{n} of {plan.networks} networks, {rows[0].mean:.2%} so far; {path}")
-        found = f"{' '.join(rows[0].percent.split())} %; {path}"
+        text = f"{' '.join(rows[0].percent.split())} %; {path}"
         if reached.steps < plan.steps:
-            return Outcome(plan.name, "partial", f"{reached.steps} of {plan.steps} steps, {found}")
-        return Outcome(plan.name, "done", found)
+            return Outcome(plan.name, "partial", f"{reached.steps} of {plan.steps} steps, {text}")
+        return Outcome(plan.name, "done", text)
 
     def lacks_baseline(self, plan: Plan) -> bool:
         """Whether random images could and should be evaluated beside a row."""
-        found = self.results.read(plan.name)
+        result = self.results.read(plan.name)
         folder = self.out / plan.folder
-        if found is None or plan.preset.method not in METHODS or not (folder / CARD).is_file():
+        if result is None or plan.preset.method not in METHODS or not (folder / CARD).is_file():
             return False
-        same = SyntheticSet.load(folder).fingerprint() == found["artifact"]
-        return same and all(row["artifact"] != "random" for row in found["rows"])
+        same = SyntheticSet.load(folder).fingerprint() == result["artifact"]
+        return same and all(row["artifact"] != "random" for row in result["rows"])
 
     def beside(self, plan: Plan) -> Outcome:
         """Evaluate random images beside a finished row, and add them to its result."""
         data = self._load(plan.preset.data)
-        made = SyntheticSet.load(self.out / plan.folder)
-        rows = self.networks.evaluate(plan, made, data, plan.networks, beside=("random",))
-        return Outcome(plan.name, "done", f"{rows[1].mean:.2%}; {self._write(plan, made, rows)}")
+        synthetic = SyntheticSet.load(self.out / plan.folder)
+        rows = self.networks.evaluate(plan, synthetic, data, plan.networks, beside=("random",))
+        return Outcome(plan.name, "done", f"{rows[1].mean:.2%}; {self._write(plan, synthetic, rows)}")
 
     def _done(self, plan: Plan) -> bool:
-        found = self.results.read(plan.name)
-        if found is None or not found.get("complete", True) or found.get("departures", []) != plan.departures:
+        result = self.results.read(plan.name)
+        if result is None or not result.get("complete", True) or result.get("departures", []) != plan.departures:
             return False
-        own = ours(found)
-        as_published = own["protocol"] == plan.preset.protocol and found["settings"].get("seed", 0) == self.seed
-        return bool(as_published and found["steps"] >= plan.steps and own["n"] >= plan.networks)
+        best = ours(result)
+        as_published = best["protocol"] == plan.preset.protocol and result["settings"].get("seed", 0) == self.seed
+        return bool(as_published and result["steps"] >= plan.steps and best["n"] >= plan.networks)
 
     def _load(self, name: str) -> Data:
         if self._data is None or self._data[0] != name:
             try:
-                found: Data | InputError = load(name, data_dir=self.data_dir, watcher=self.watcher)
+                data: Data | InputError = load(name, data_dir=self.data_dir, watcher=self.watcher)
             except InputError as error:
-                found = error
-            self._data = name, found
+                data = error
+            self._data = name, data
         if isinstance(self._data[1], InputError):
             raise self._data[1]
         return self._data[1]
@@ -192,8 +192,8 @@ class _Desk:
         folder, preset = self.out / plan.folder, plan.preset
         if preset.method not in METHODS:
             with held(folder):
-                made = _whole(folder)
-                if made is None or made.card.get("data", {}).get("fingerprint") != data.train.fingerprint():
+                synthetic = _whole(folder)
+                if synthetic is None or synthetic.card.get("data", {}).get("fingerprint") != data.train.fingerprint():
                     chosen = select(
                         data,
                         preset.method,
@@ -228,9 +228,9 @@ class _Desk:
             machine=self.machine,
         )
 
-    def _write(self, plan: Plan, made: SyntheticSet, rows: Sequence[Row]) -> Path:
+    def _write(self, plan: Plan, synthetic: SyntheticSet, rows: Sequence[Row]) -> Path:
         result = result_of(
-            made.card,
+            synthetic.card,
             [row.to_json() for row in rows],
             preset=plan.preset,
             wanted=plan.networks,

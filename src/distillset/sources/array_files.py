@@ -37,10 +37,10 @@ def named(folder: Path, name: str) -> Path | None:
     whole = folder / f"{name}.safetensors"
     if whole.is_file():
         return whole
-    found = sorted(
+    paths = sorted(
         path for path in folder.glob("*.safetensors") if (m := SHARD.fullmatch(path.name)) and m["name"] == name
     )
-    return found[0] if found else None
+    return paths[0] if paths else None
 
 
 def files(path: Path) -> list[Path]:
@@ -53,11 +53,11 @@ def files(path: Path) -> list[Path]:
     if match is None:
         return [path]
     count = int(match["parts"])
-    found = [path.with_name(f"{match['name']}-{part:05}-of-{count:05}.safetensors") for part in range(1, count + 1)]
-    for shard in found:
+    shards = [path.with_name(f"{match['name']}-{part:05}-of-{count:05}.safetensors") for part in range(1, count + 1)]
+    for shard in shards:
         if not shard.is_file():
             raise InputError.about(shard, f"no such file; {path.name} is one of {count} shards, and all are needed")
-    return found
+    return shards
 
 
 def open_arrays(path: Path) -> dict[str, Split]:
@@ -71,17 +71,17 @@ def open_arrays(path: Path) -> dict[str, Split]:
     Raises:
         InputError: the file cannot be read or holds pickled objects; an array is missing, or of another shape or type.
     """
-    names, found, class_names = read_npz(path) if path.suffix.lower() == ".npz" else _read_shards(files(path))
-    return splits_of_arrays(Roles.of(names, str(path)), found, lambda name: f"{path}, {name}", class_names)
+    names, arrays, class_names = read_npz(path) if path.suffix.lower() == ".npz" else _read_shards(files(path))
+    return splits_of_arrays(Roles.of(names, str(path)), arrays, lambda name: f"{path}, {name}", class_names)
 
 
 def _read_shards(paths: Sequence[Path]) -> _Arrays:
     parts = [_read_safetensors(path) for path in paths]
-    names, found, class_names = parts[0]
+    names, arrays, class_names = parts[0]
     for path, (others, more, _) in zip(paths[1:], parts[1:], strict=True):
         for name in sorted(set(names) ^ set(others)):
             raise InputError.about(path, f"the array {name} is not in all shards of this set")
-        for name, first in found.items():
+        for name, first in arrays.items():
             if first.shape[1:] != more[name].shape[1:] or first.dtype != more[name].dtype:
                 raise InputError.about(
                     path,
@@ -89,8 +89,8 @@ def _read_shards(paths: Sequence[Path]) -> _Arrays:
                     f"{list(first.shape)}",
                 )
     if len(parts) > 1:
-        found = {name: torch.cat([part[name] for _, part, _ in parts]) for name in found}
-    return names, found, class_names
+        arrays = {name: torch.cat([part[name] for _, part, _ in parts]) for name in arrays}
+    return names, arrays, class_names
 
 
 def _read_safetensors(path: Path) -> _Arrays:
@@ -98,12 +98,12 @@ def _read_safetensors(path: Path) -> _Arrays:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
             stated = parse((file.metadata() or {}).get(CLASS_NAMES, "null"))
-            found = {name: file.get_tensor(name) for name in names if role_of(name)}
+            arrays = {name: file.get_tensor(name) for name in names if role_of(name)}
     except READING as error:
         raise InputError.about(path, f"damaged, or not a safetensors file ({reason(error)})") from None
     if stated is not None and not (isinstance(stated, list) and all(isinstance(name, str) for name in stated)):
         raise InputError.about(path, f"{CLASS_NAMES} in its metadata is {shown(stated)}; it must be a list of text")
-    return names, found, None if stated is None else tuple(stated)
+    return names, arrays, None if stated is None else tuple(stated)
 
 
 def read_npz(path: Path, wanted: Sequence[str] | None = None) -> _Arrays:

@@ -42,8 +42,8 @@ def open_array_folder(folder: Path) -> dict[str, Split]:
         twice = len(set(short.values())) < len(short)
         arrays = {stem if twice else short[stem]: path for stem, path in alone.items()}
         roles = Roles.of(list(arrays), str(folder))
-        found = {name: _array(arrays[name]) for name in roles.names()}
-        return splits_of_arrays(roles, found, lambda name: str(arrays[name]))
+        by_name = {name: _array(arrays[name]) for name in roles.names()}
+        return splits_of_arrays(roles, by_name, lambda name: str(arrays[name]))
     if len(whole) > 1:
         listed = ", ".join(path.name for path in whole[:8])
         raise InputError.about(

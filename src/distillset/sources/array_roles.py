@@ -31,15 +31,15 @@ class Roles:
         Raises:
             InputError: the images or the labels of a split are missing, or two arrays could be either.
         """
-        found: dict[str, dict[str, list[str]]] = {}
+        by_split: dict[str, dict[str, list[str]]] = {}
         for name in names:
             if (role := role_of(name)) is not None:
                 split, what = role
-                found.setdefault(split, {}).setdefault(what, []).append(name)
-        if not found:
-            found = {"train": {}}
-        order = sorted(found, key=lambda split: (split != "train", split))
-        return cls({split: _pair(split, found[split], names, where) for split in order})
+                by_split.setdefault(split, {}).setdefault(what, []).append(name)
+        if not by_split:
+            by_split = {"train": {}}
+        order = sorted(by_split, key=lambda split: (split != "train", split))
+        return cls({split: _pair(split, by_split[split], names, where) for split in order})
 
     def labels_of(self, images: str) -> str | None:
         """The labels that belong to images of this name; None where it is no array of images."""
@@ -71,14 +71,14 @@ def _cut(token: str) -> list[str]:
     return [token]
 
 
-def _pair(split: str, found: dict[str, list[str]], names: Sequence[str], where: str) -> tuple[str, str]:
-    return _one(split, "images", IMAGES, found, names, where), _one(split, "labels", LABELS, found, names, where)
+def _pair(split: str, by_role: dict[str, list[str]], names: Sequence[str], where: str) -> tuple[str, str]:
+    return _one(split, "images", IMAGES, by_role, names, where), _one(split, "labels", LABELS, by_role, names, where)
 
 
 def _one(
-    split: str, what: str, preferred: Iterable[str], found: dict[str, list[str]], names: Sequence[str], where: str
+    split: str, what: str, preferred: Iterable[str], by_role: dict[str, list[str]], names: Sequence[str], where: str
 ) -> str:
-    candidates = found.get(what, [])
+    candidates = by_role.get(what, [])
     if len(candidates) == 1:
         return candidates[0]
     for word in preferred:

@@ -18,7 +18,7 @@ Source = Any
 
 
 def splits_of_arrays(
-    roles: Roles, found: Mapping[str, Source], what: Callable[[str], str], class_names: tuple[str, ...] | None = None
+    roles: Roles, by_name: Mapping[str, Source], what: Callable[[str], str], class_names: tuple[str, ...] | None = None
 ) -> dict[str, Split]:
     """The splits of the arrays of a file.
 
@@ -31,9 +31,9 @@ def splits_of_arrays(
     Raises:
         InputError: an array is of another shape or type; images and labels differ in number.
     """
-    stated = class_names or _stated(found)
+    stated = class_names or _stated(by_name)
     return {
-        split: array_set(what(images), found[images], what(labels), found[labels], stated)
+        split: array_set(what(images), by_name[images], what(labels), by_name[labels], stated)
         for split, (images, labels) in roles.splits.items()
     }
 
@@ -92,10 +92,10 @@ def _rows(source: Any, rows: Sequence[int]) -> NDArray[Any]:
     return np.asarray(source[wanted])[places]
 
 
-def _stated(found: Mapping[str, Any]) -> tuple[str, ...] | None:
+def _stated(by_name: Mapping[str, Any]) -> tuple[str, ...] | None:
     """The names of the classes where an array of text holds them."""
     for name in CLASS_NAMES:
-        array = found.get(name)
+        array = by_name.get(name)
         if isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "US":
             text = np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
             return tuple(str(item) for item in text)

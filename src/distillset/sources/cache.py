@@ -75,7 +75,7 @@ def files_of(path: Path) -> list[tuple[str, int, int]]:
     if path.is_file():
         status = path.stat()
         return [(path.name, status.st_size, status.st_mtime_ns)]
-    found, followed, top = [], {path.resolve()}, str(path)
+    files, followed, top = [], {path.resolve()}, str(path)
     for folder, folders, names in os.walk(top, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in folders[:]:
@@ -91,8 +91,8 @@ def files_of(path: Path) -> list[tuple[str, int, int]]:
                     status = os.stat(f"{folder}{os.sep}{name}")  # noqa: PTH116
                 except OSError as error:  # a link that leads nowhere, say
                     raise InputError.about(Path(folder, name), f"cannot be read ({error.strerror})") from None
-                found.append((within + name, status.st_size, status.st_mtime_ns))
-    return found
+                files.append((within + name, status.st_size, status.st_mtime_ns))
+    return files
 
 
 def read(entry: Path) -> Entry | None:
@@ -155,13 +155,13 @@ def write_names(folder: Path, names: Sequence[str]) -> None:
 
 def names_of(path: Path, rows: Sequence[int]) -> list[str] | None:
     """The names that `write_names` kept of some images; None where they cannot be read any more."""
-    wanted, found = set(rows), dict[int, str]()
+    wanted, names = set(rows), dict[int, str]()
     try:
         with path.open(encoding="utf-8") as file:
             for row, line in enumerate(file):
                 if row in wanted:
-                    found[row] = str(json.loads(line))
-        return [found[row] for row in rows]
+                    names[row] = str(json.loads(line))
+        return [names[row] for row in rows]
     except (OSError, ValueError, KeyError):
         return None
 
@@ -219,7 +219,7 @@ def building(entry: Path, watcher: Watcher | None = None) -> Iterator[Path | Non
 @contextmanager
 def _held(stage: Path, watcher: Watcher) -> Iterator[None]:
     """Hold ``stage``, as soon as no other process does."""
-    told = False
+    noted = False
     while True:
         with ExitStack() as stack:
             _make(stage)
@@ -234,9 +234,9 @@ def _held(stage: Path, watcher: Watcher) -> Iterator[None]:
                     return
         if watcher.stop():
             raise InterruptedRun("stopped while another process decodes these images; nothing is lost")
-        if not told:
+        if not noted:
             watcher.note(f"{stage.parent}: another process is decoding these images; waiting for it")
-            told = True
+            noted = True
         time.sleep(PATIENCE)
 
 
@@ -286,12 +286,12 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _remove_stale(root: Path, own: Path) -> None:
+def _remove_stale(root: Path, except_for: Path) -> None:
     for stage in root.glob(f"{STAGE}*"):
         try:
             if stage.is_symlink():
                 stage.unlink()
-            elif stage != own and time.time() - stage.stat().st_mtime > STALE_SECONDS:
+            elif stage != except_for and time.time() - stage.stat().st_mtime > STALE_SECONDS:
                 with store.locked(stage):
                     shutil.rmtree(stage, ignore_errors=True)
         except (InputError, OSError):

@@ -25,11 +25,11 @@ class Card:
 
     def splits(self, files: Sequence[str]) -> dict[str, list[str]]:
         """Split to files, of paths relative to the folder."""
-        found = {
+        splits = {
             name: [file for file in files if any(_fits(file, pattern) for pattern in patterns)]
             for name, patterns in self.patterns.items()
         }
-        return {name: chosen for name, chosen in found.items() if chosen}
+        return {name: chosen for name, chosen in splits.items() if chosen}
 
     def class_names(self, column: str) -> list[str] | None:
         """The names of the classes in a column of numbers, where the card gives them."""
@@ -59,13 +59,13 @@ def read_card(folder: Path, configuration: str | None = None) -> Card:
             return Card()
         text = path.read_text(encoding="utf-8")
         parts = text.split("---", 2)
-        found = yaml.safe_load(parts[1]) if text.startswith("---") and len(parts) == 3 else None
+        fields = yaml.safe_load(parts[1]) if text.startswith("---") and len(parts) == 3 else None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError):
         return Card()
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         return Card()
-    configs = _chosen(found.get("configs"), configuration, path)
-    infos = found.get("dataset_info")
+    configs = _chosen(fields.get("configs"), configuration, path)
+    infos = fields.get("dataset_info")
     info = _chosen([infos] if isinstance(infos, dict) else infos, configuration, path, several=True)
     features = info.get("features")
     listed = features if isinstance(features, list) else []
@@ -85,18 +85,18 @@ def _chosen(listed: Any, configuration: str | None, path: Path, several: bool = 
     return rows[0] if rows else {}
 
 
-def _patterns(given: Any, path: Path) -> dict[str, list[str]]:
+def _patterns(entries: Any, path: Path) -> dict[str, list[str]]:
     """Split to patterns.
 
     Raises:
         InputError: one leads outside the folder.
     """
-    if isinstance(given, str):
-        given = [given]
-    if isinstance(given, list) and all(isinstance(item, str) for item in given):
-        given = [{"split": "train", "path": given}]
+    if isinstance(entries, str):
+        entries = [entries]
+    if isinstance(entries, list) and all(isinstance(item, str) for item in entries):
+        entries = [{"split": "train", "path": entries}]
     patterns: dict[str, list[str]] = {}
-    for row in given if isinstance(given, list) else ():
+    for row in entries if isinstance(entries, list) else ():
         if not isinstance(row, dict):
             continue
         paths = row.get("path")

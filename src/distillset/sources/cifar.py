@@ -79,10 +79,10 @@ def _split(
     folder: Path, split: str, files: list[Path], ten: bool, suffix: str, classes: tuple[str, ...] | None
 ) -> Split:
     read = _binary if suffix else _batch
-    found = [read(file, ten) for file in files]
-    pixels = np.concatenate([part for part, _ in found]) if len(found) > 1 else found[0][0]
-    labels = np.concatenate([part for _, part in found])
-    ends = np.cumsum([len(part) for part, _ in found])
+    batches = [read(file, ten) for file in files]
+    pixels = np.concatenate([part for part, _ in batches]) if len(batches) > 1 else batches[0][0]
+    labels = np.concatenate([part for _, part in batches])
+    ends = np.cumsum([len(part) for part, _ in batches])
 
     def row(number: int) -> str:
         place = int(np.searchsorted(ends, number, side="right"))
@@ -105,15 +105,15 @@ def _binary(file: Path, ten: bool) -> tuple[NDArray[np.uint8], NDArray[Any]]:
 def _batch(file: Path, ten: bool) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     batch = _dict(file)
     field = "labels" if ten else "fine_labels"
-    pixels, given = batch.get("data"), batch.get(field)
+    pixels, labels = batch.get("data"), batch.get(field)
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != PIXELS:
         raise InputError.about(file, f"no array data of uint8 [N, {PIXELS}]; this is not a batch of CIFAR")
-    whole = isinstance(given, list) and all(isinstance(label, int) and 0 <= label < 2**31 for label in given)
-    if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "iu":
-        return pixels, given
+    whole = isinstance(labels, list) and all(isinstance(label, int) and 0 <= label < 2**31 for label in labels)
+    if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu":
+        return pixels, labels
     if not whole:
         raise InputError.about(file, f"no list {field} of whole numbers; this is not a batch of CIFAR")
-    return pixels, np.array(given, dtype=np.int64)
+    return pixels, np.array(labels, dtype=np.int64)
 
 
 def _dict(file: Path) -> dict[str, Any]:
@@ -135,9 +135,13 @@ def _class_names(names: dict[str, Path], ten: bool, suffix: str) -> tuple[str, .
         return None
     if suffix:
         lines = whole_file(names[name], 2**20).decode("utf-8", "replace").splitlines()
-        found: Any = [line.strip() for line in lines if line.strip()]
+        names_of_classes: Any = [line.strip() for line in lines if line.strip()]
     else:
-        found = _dict(names[name]).get("label_names" if ten else "fine_label_names")
-    if not isinstance(found, list) or not all(isinstance(item, str | bytes) for item in found) or len(found) < 2:
+        names_of_classes = _dict(names[name]).get("label_names" if ten else "fine_label_names")
+    if (
+        not isinstance(names_of_classes, list)
+        or not all(isinstance(item, str | bytes) for item in names_of_classes)
+        or len(names_of_classes) < 2
+    ):
         raise InputError.about(names[name], "no list of the names of the classes")
-    return tuple(_text(item) for item in found)
+    return tuple(_text(item) for item in names_of_classes)

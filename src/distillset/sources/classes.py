@@ -53,12 +53,12 @@ def published_classes(classes: Mapping[str, str], names: Sequence[str], subset: 
             known.setdefault(_plain(synonym), index)
     indices = []
     for wnid, name in classes.items():
-        found = known.get(wnid, known.get(_plain(name)))
-        if found is None:
+        title = known.get(wnid, known.get(_plain(name)))
+        if title is None:
             raise InputError(
                 "data", subset, f"class {name} ({wnid}) is not among the {len(names)} classes of {where}: {few(names)}"
             )
-        indices.append(found)
+        indices.append(title)
     return Choice(tuple(indices), tuple(classes.values()))
 
 

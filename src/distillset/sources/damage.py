@@ -27,10 +27,10 @@ def all_damaged(
         watcher: asked between blocks whether to look no further.
         pool: threads to decode in.
     """
-    found: list[DamagedError] = []
+    errors: list[DamagedError] = []
     whole = True
     for block, row in blocks:
-        if len(found) >= MOST or (found and watcher.stop()):
+        if len(errors) >= MOST or (errors and watcher.stop()):
             whole = False
             break
         if isinstance(block, Tensor):
@@ -44,15 +44,15 @@ def all_damaged(
                 return damaged
             return None
 
-        found += [error for error in (pool.map if pool else map)(damage, range(len(block))) if error is not None]
-    if len(found) == 1:
-        return found[0]
-    count = f"{len(found)}" if whole else f"at least {len(found)}"
+        errors += [error for error in (pool.map if pool else map)(damage, range(len(block))) if error is not None]
+    if len(errors) == 1:
+        return errors[0]
+    count = f"{len(errors)}" if whole else f"at least {len(errors)}"
     reasons: dict[str, list[str]] = {}
-    for error in found[:NAMED]:
+    for error in errors[:NAMED]:
         reasons.setdefault(error.allowed, []).append(error.field)
     said = "; ".join(
         f"{rows[0]}: {why}" + (f" (also {', '.join(rows[1:])})" if rows[1:] else "") for why, rows in reasons.items()
     )
-    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    more = f"; and {len(errors) - NAMED} more" if len(errors) > NAMED else ""
     return InputError.about(f"{count} images cannot be used", f"{said}{more}")

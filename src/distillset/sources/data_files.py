@@ -26,11 +26,11 @@ def data_files(path: Path, card: Card, configuration: str | None) -> tuple[str, 
         InputError: there are none, or they are several data sets.
     """
     account = Account(path)
-    found = [file for file in walk_files(path) if not _of_a_system(file)]
-    by_kind = {suffix: [file for file in found if suffix_of(file.name) == suffix] for suffix in BUILDERS}
+    candidates = [file for file in walk_files(path) if not _of_a_system(file)]
+    by_kind = {suffix: [file for file in candidates if suffix_of(file.name) == suffix] for suffix in BUILDERS}
     suffix = next((suffix for suffix, files in by_kind.items() if files), None)
     if suffix is None:
-        raise InputError.about(path, f"{_nothing(found, account)}")
+        raise InputError.about(path, f"{_nothing(candidates, account)}")
     files = {str(file.relative_to(path)): file for file in by_kind[suffix]}
     for file in files.values():
         if not os.path.realpath(file).startswith(os.path.realpath(path) + os.sep) or not regular(file):
@@ -39,7 +39,7 @@ def data_files(path: Path, card: Card, configuration: str | None) -> tuple[str, 
     split_names = stated or _split_names(list(files), path, configuration)
     splits = {re.sub(r"\W+", "_", name): [files[name_] for name_ in names] for name, names in split_names.items()}
     taken = sum(map(len, splits.values()))
-    for file in found:
+    for file in candidates:
         if file not in {inner for listed in splits.values() for inner in listed}:
             account.leave_file(file, "")
     return (
@@ -58,16 +58,16 @@ def _split_names(files: Sequence[str], path: Path, configuration: str | None) ->
     sets: dict[str, dict[str | None, list[str]]] = {}
     for file in sorted(files):
         *folders, name = Path(file).with_suffix("").parts
-        own = _role(name)
+        role = _role(name)
         inner = next((index for index in reversed(range(len(folders))) if roles.role_of(folders[index])), None)
-        if own is None and inner is not None:
-            own = _role(folders[inner])
+        if role is None and inner is not None:
+            role = _role(folders[inner])
         rest = [folder for index, folder in enumerate(folders) if index != inner]
         shard = _SHARD.fullmatch(name)
-        key = own or (shard["name"] if shard and not shard["name"].isdigit() else None)
+        key = role or (shard["name"] if shard and not shard["name"].isdigit() else None)
         sets.setdefault("/".join(rest), {}).setdefault(key, []).append(file)
     if len(sets) > 1 and configuration is not None:
-        sets = {name: found for name, found in sets.items() if configuration in name.split("/")} or sets
+        sets = {name: splits for name, splits in sets.items() if configuration in name.split("/")} or sets
     if len(sets) > 1:
         raise InputError.about(
             path, f"several data sets: {few(list(sets))}; give the folder of one of them, or its files"
@@ -80,19 +80,19 @@ def _split_names(files: Sequence[str], path: Path, configuration: str | None) ->
 
 def _role(name: str) -> str | None:
     """The split that a name says, under the name it has there where that is a known one."""
-    found = roles.role_of(name)
-    if found is None:
+    role = roles.role_of(name)
+    if role is None:
         return None
-    return next((token for token in re.findall(r"[a-z]+", name.lower()) if token in roles.WORDS), found[0])
+    return next((token for token in re.findall(r"[a-z]+", name.lower()) if token in roles.WORDS), role[0])
 
 
 def _of_a_system(file: Path) -> bool:
     return file.name in ("dataset_infos.json", "dataset_info.json", "package.json")
 
 
-def _nothing(found: Sequence[Path], account: Account) -> str:
+def _nothing(files: Sequence[Path], account: Account) -> str:
     """Why a folder holds no data, by what it holds."""
-    for file in found:
+    for file in files:
         account.leave_file(file)
     there = account.said()
     return (

@@ -127,16 +127,16 @@ def _all_blocks(plan: Plan) -> Iterator[tuple[Block, Callable[[int], str]]]:
 
 def _names(plan: Plan) -> list[str]:
     """The files of the training images, below the folder that holds them all; empty where images are no files."""
-    kept = torch.arange(len(plan.train)) if plan.held is None else (~plan.held).nonzero().squeeze(1)
-    found: list[str] = []
-    for rows in kept.split(CHUNK_NAMES):
-        pictures = plan.train.read(rows.tolist() if found else [int(rows[0])])
+    rows_taken = torch.arange(len(plan.train)) if plan.held is None else (~plan.held).nonzero().squeeze(1)
+    names: list[str] = []
+    for rows in rows_taken.split(CHUNK_NAMES):
+        pictures = plan.train.read(rows.tolist() if names else [int(rows[0])])
         if isinstance(pictures, Tensor) or not isinstance(pictures[0], Path):
             return []
-        pictures = pictures if found else plan.train.read(rows.tolist())
-        found += [os.fspath(picture) for picture in pictures if isinstance(picture, Path)]
-    top = os.path.commonpath([os.path.dirname(name) for name in found])  # noqa: PTH120 (text: there may be a million)
-    return [os.path.relpath(name, top) for name in found] if len(found) == len(kept) else []
+        pictures = pictures if names else plan.train.read(rows.tolist())
+        names += [os.fspath(picture) for picture in pictures if isinstance(picture, Path)]
+    top = os.path.commonpath([os.path.dirname(name) for name in names])  # noqa: PTH120 (text: there may be a million)
+    return [os.path.relpath(name, top) for name in names] if len(names) == len(rows_taken) else []
 
 
 def _check_room(folder: Path, plan: Plan, form: Form) -> None:
@@ -227,7 +227,7 @@ class _Writer:
             if done.rows:
                 watcher.note(f"{self.plan.name}: resuming after {done.rows} of {total} images")
             watcher.images(f"decoding {self.plan.name}", done.rows, total)
-            kept = time.monotonic()
+            saved = time.monotonic()
             for split in splits:
                 for start, stop_row in self._blocks(len(split), max(0, done.rows - offset)):
                     pixels, count = decode(split.read(range(start, stop_row)), self.form, split.row_after(start), pool)
@@ -239,9 +239,9 @@ class _Writer:
                         offset + stop_row, done.widened + count, self.form.channels, self.fingerprints(), self.widest
                     )
                     asked = done.rows < total and watcher.stop()
-                    if asked or time.monotonic() - kept > PROGRESS_SECONDS:
+                    if asked or time.monotonic() - saved > PROGRESS_SECONDS:
                         done.write(self.folder, files.values())
-                        kept = time.monotonic()
+                        saved = time.monotonic()
                     if asked:
                         raise InterruptedRun(
                             f"stopped after decoding {done.rows} of {total} images; run the same command again to "

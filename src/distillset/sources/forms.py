@@ -140,11 +140,11 @@ def descended(path: Path, depth: int = 3) -> Path:
     if depth == 0 or not path.is_dir() or form_of(path) is not None:
         return path
     inner = [entry for name, entry in names_under(path).items() if plain(name) in INNER and entry.is_dir()]
-    found = [place for entry in inner if _is_set(place := descended(entry, depth - 1))]
-    if len(found) > 1:
-        names = ", ".join(os.path.relpath(place, path) for place in found)
-        raise InputError.about(path, f"it holds {len(found)} sets: {names}; name one of them, such as {found[0]}")
-    return found[0] if found else path
+    places = [place for entry in inner if _is_set(place := descended(entry, depth - 1))]
+    if len(places) > 1:
+        names = ", ".join(os.path.relpath(place, path) for place in places)
+        raise InputError.about(path, f"it holds {len(places)} sets: {names}; name one of them, such as {places[0]}")
+    return places[0] if places else path
 
 
 def _is_set(path: Path) -> bool:

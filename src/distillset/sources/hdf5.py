@@ -48,19 +48,19 @@ def open_hdf5(path: Path) -> dict[str, Split]:
             _check(path, name, arrays[name])
             declared += arrays[name].nbytes
             check_declared(path, declared, "its arrays")
-        found = {name: arrays[name] for name in roles.names()}
+        by_name = {name: arrays[name] for name in roles.names()}
         for _, labels in roles.splits.values():
-            found[labels] = _text(arrays[labels])
+            by_name[labels] = _text(arrays[labels])
     except InputError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise InputError.about(path, f"damaged, or not an HDF5 file ({reason(error)})") from None
-    return splits_of_arrays(roles, found, lambda name: f"{path}, {name}")
+    return splits_of_arrays(roles, by_name, lambda name: f"{path}, {name}")
 
 
 def _arrays(h5py: Any, file: Any, path: Path) -> dict[str, Any]:
     """The arrays of the file and of its groups of one level, by name; nothing that leads elsewhere."""
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for name in list(file)[:MOST_NAMES]:
         if not isinstance(file.get(name, getlink=True), h5py.HardLink):
             if role_of(name):
@@ -68,13 +68,13 @@ def _arrays(h5py: Any, file: Any, path: Path) -> dict[str, Any]:
             continue
         entry = file[name]
         if isinstance(entry, h5py.Dataset):
-            found[name] = entry
+            arrays[name] = entry
         elif isinstance(entry, h5py.Group):
             for inner in list(entry)[:MOST_NAMES]:
                 hard = isinstance(entry.get(inner, getlink=True), h5py.HardLink)
                 if hard and isinstance(entry[inner], h5py.Dataset):
-                    found[f"{name}/{inner}"] = entry[inner]
-    return found
+                    arrays[f"{name}/{inner}"] = entry[inner]
+    return arrays
 
 
 def _check(path: Path, name: str, array: Any) -> None:

@@ -54,7 +54,7 @@ def open_folder(
         for file in check_saved(path):
             check_arrow(file)
         datasets = _package()
-        with _quiet(datasets), _told(path):
+        with _quiet(datasets), _reading(path):
             opened = datasets.load_from_disk(str(path))
         return _splits(opened, str(path), {}, Named(path, allow_outside))
     card = read_card(path, configuration)
@@ -98,19 +98,19 @@ def _open_files(
         elif kind == "arrow":
             check_arrow(file)
     escaped = {name: [glob.escape(str(file)) for file in files] for name, files in splits.items()}
-    with _quiet(datasets), _told(where):
+    with _quiet(datasets), _reading(where):
         builder = datasets.load_dataset_builder(kind, data_files=escaped, cache_dir=str(scratch))
         if hasattr(builder, "_generate_tables"):
             builder._generate_tables = Decoded(where, all_files).counted(builder._generate_tables)
         builder.download_and_prepare()
         opened = builder.as_dataset()
     files = {name: list(map(str, paths)) for name, paths in splits.items()}
-    found = _splits(opened, str(where), files, folder, card)
-    return {name: replace(split, notes=(*split.notes, *notes)) for name, split in found.items()}
+    of_files = _splits(opened, str(where), files, folder, card)
+    return {name: replace(split, notes=(*split.notes, *notes)) for name, split in of_files.items()}
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _reading(path: Path) -> Iterator[None]:
     """Whatever the readers of many formats in `datasets` raise, as one line."""
     try:
         yield
@@ -135,14 +135,14 @@ def open_hub(name: str, known: Known, looked: Path | None = None) -> dict[str, S
     Raises:
         InputError: the hub is out of reach, or has no such data set.
     """
-    told = f"not found on this machine, and {known.hub} cannot be fetched from the Hugging Face hub "
+    fault = f"not found on this machine, and {known.hub} cannot be fetched from the Hugging Face hub "
     instead = f"; give `data_dir` or DISTILLSET_DATA, the folder that holds {name}"
     if looked is not None:
         instead += f" (in {looked} it was looked for as {', '.join((name, *known.folders))})"
     if "datasets" not in sys.modules and "huggingface_hub" not in sys.modules and not reachable():
         if not _cached(str(known.hub)):
             raise InputError.about(
-                name, f"{told}(it cannot be reached, and nothing of this set is in its cache){instead}"
+                name, f"{fault}(it cannot be reached, and nothing of this set is in its cache){instead}"
             )
         # Otherwise half a minute of retries passes where there is no network.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -151,7 +151,7 @@ def open_hub(name: str, known: Known, looked: Path | None = None) -> dict[str, S
         try:
             opened = _from_hub(datasets, known)
         except Exception as error:
-            raise InputError.about(name, f"{told}({_root_cause(error)}){instead}") from None
+            raise InputError.about(name, f"{fault}({_root_cause(error)}){instead}") from None
     return _splits(opened, name, {}, Named(Path(datasets.config.HF_CACHE_HOME), False))
 
 

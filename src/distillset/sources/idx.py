@@ -145,8 +145,8 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
     except (OSError, EOFError, zlib.error) as error:
         raise InputError.about(file, f"damaged, cut short, or not an idx file ({reason(error)})") from None
     if len(content) != size:
-        found = f"more than {size}" if len(content) > size else str(len(content))
-        raise InputError.about(file, f"{found} bytes of values; its head says {size}: cut short?")
+        length = f"more than {size}" if len(content) > size else str(len(content))
+        raise InputError.about(file, f"{length} bytes of values; its head says {size}: cut short?")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 

@@ -47,18 +47,18 @@ def open_image_folder(
         # It may list one class of several; if there are no folders of classes either, it is looked at again.
         account.left = before
         listed = Listing(why=dict.fromkeys(listed.used, "all its rows are of one class"))
-    found = None if listed.splits else layout(tree, account, wanted)
-    if not listed.splits and (found is None or found.single()):
+    by_layout = None if listed.splits else layout(tree, account, wanted)
+    if not listed.splits and (by_layout is None or by_layout.single()):
         everywhere = [folder.path / name for folder in tree.walk() for name in folder.tables]
         listed = open_listed(tree, everywhere, account, allow_outside, guess=True)
-        if found is not None and not listed.splits and any(listed.why.values()):
+        if by_layout is not None and not listed.splits and any(listed.why.values()):
             _refuse(tree, account, listed)
     _leave_tables(tree, listed, account)
     if listed.splits:
         return _with_line(listed.splits, account, [])
-    if found is None:
+    if by_layout is None:
         return _refuse(tree, account, listed) if tree.count() else None
-    return _with_line(_of_layout(found, path), account, found.notes)
+    return _with_line(_of_layout(by_layout, path), account, by_layout.notes)
 
 
 def check_flat(path: Path) -> None:
@@ -122,11 +122,11 @@ def _leave_tables(tree: Folder, listed: Listing, account: Account) -> None:
                 account.leave(f"{kinds.suffix_of(name)} files", path, listed.why.get(path, ""))
 
 
-def _of_layout(found: Layout, path: Path) -> dict[str, Split]:
-    several = len(found.splits) > 1
+def _of_layout(folders: Layout, path: Path) -> dict[str, Split]:
+    several = len(folders.splits) > 1
     splits = {
         key: _split(f"{path}, split {split.folder.name}" if several else str(path), split)
-        for key, split in found.splits.items()
+        for key, split in folders.splits.items()
     }
     train = next((split for key, split in splits.items() if key not in TEST_SPLITS), None)
     for key, split in splits.items():

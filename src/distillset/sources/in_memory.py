@@ -161,9 +161,9 @@ def _from_real_set(data: RealSet, resize: Resize | None) -> _Part:
     return _Part(replace(_split(data.spec.name, data.labels, names), numbered=True), pixels, spec)
 
 
-def _from_arrays(images: Any, given: Any, role: str, resize: Resize | None) -> _Part:
+def _from_arrays(images: Any, values: Any, role: str, resize: Resize | None) -> _Part:
     pixels = arrays.pixels(images, f"{role}: images")
-    numbers, class_names = arrays.labels(given, f"{role}: labels")
+    numbers, class_names = arrays.labels(values, f"{role}: labels")
     if len(pixels) != len(numbers):
         raise InputError.about(
             role, f"{len(pixels)} images but {len(numbers)} labels; there must be one label per image"
@@ -176,18 +176,18 @@ def _from_items(data: Any, role: str, resize: Resize | None, watcher: Watcher) -
     count = len(data)
     if count == 0:
         raise InputError.about(role, "the set is empty")
-    given: list[Any] = [None] * count
+    values: list[Any] = [None] * count
 
     def read(rows: Sequence[int]) -> list[Picture]:
         items = [_item(_read(data, row, role, count), f"{role}, row {row}") for row in rows]
         for row, (_, label) in zip(rows, items, strict=True):
-            given[row] = label
+            values[row] = label
         return [picture for picture, _ in items]
 
     split = _split(role, torch.full((count,), labels.MISSING), None)
     pixels = gathered(replace(split, read=read), resize, watcher)
     named = _class_names(data, role)
-    numbers, class_names = labels.from_values(given, named, split.row)
+    numbers, class_names = labels.from_values(values, named, split.row)
     return _Part(replace(split, labels=numbers, class_names=class_names, numbered=named is not None), pixels)
 
 
@@ -227,8 +227,8 @@ def _class_names(data: Any, role: str) -> tuple[str, ...] | None:
         return _class_names(data.dataset, role)
     if not isinstance(data, torch.utils.data.ConcatDataset):
         return None
-    found = [_class_names(part, role) for part in data.datasets]
-    known = [names for names in found if names is not None]
+    by_part = [_class_names(part, role) for part in data.datasets]
+    known = [names for names in by_part if names is not None]
     if len(set(known)) > 1:
         other = next(names for names in known if names != known[0])
         raise InputError.about(
@@ -236,7 +236,7 @@ def _class_names(data: Any, role: str) -> tuple[str, ...] | None:
             f"its parts number their classes differently: {few(known[0])}, and {few(other)}; a label must mean "
             "the same class in all of them",
         )
-    return known[0] if len(known) == len(found) else None
+    return known[0] if len(known) == len(by_part) else None
 
 
 def _split(name: str, numbers: Tensor, class_names: tuple[str, ...] | None) -> Split:

@@ -62,22 +62,22 @@ def layout(top: Folder, account: Account, wanted: Sequence[str] | None = None) -
     leave_masks(top, account)
     top = _unwrapped(top, stop_at_splits=True)
     inside = _splits_inside(top)
-    found = inside or _splits(top, account, wanted)
-    if found is None:
+    folders = inside or _splits(top, account, wanted)
+    if folders is None:
         return None
     notes: list[str] = []
-    found = {key: _unwrapped(folder) for key, folder in found.items()}
-    nested = {key: folder for key, folder in found.items() if folder.filled()}
+    folders = {key: _unwrapped(folder) for key, folder in folders.items()}
+    nested = {key: folder for key, folder in folders.items() if folder.filled()}
     if not nested:
         return None
     kids = [kid for folder in nested.values() for kid in folder.filled()]
     inner, note = (False, None) if inside else _reading(kids, top.path, wanted)
     notes += [note] if note else []
     splits = {}
-    for key, folder in found.items():
+    for key, folder in folders.items():
         splits[key] = SplitFolder(folder.path)
         if folder.filled():
-            _fill(splits[key], folder, inner, account, alone=len(found) == 1)
+            _fill(splits[key], folder, inner, account, alone=len(folders) == 1)
         else:
             splits[key].unlabelled = folder.files()
             account.leave_folder(folder, "in no folders of classes")

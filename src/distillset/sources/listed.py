@@ -84,9 +84,9 @@ def open_listed(tree: Folder, tables: Sequence[Path], account: Account, allow_ou
             usable[path] = (listed, files)
     parts: list[Part] = []
     for path, (listed, files) in usable.items():
-        found = parts_of(listed, files, len(usable) > 1, guess)
-        parts += found
-        if not found:
+        of_table = parts_of(listed, files, len(usable) > 1, guess)
+        parts += of_table
+        if not of_table:
             why[path] = f"no column of labels; its columns are {few(list(listed.table.columns))}"
     if all(bool((part.labels < 0).all()) for part in parts):
         return Listing(why=why)
@@ -116,16 +116,16 @@ def _listed(path: Path, files: NamedFiles, guess: bool) -> Listed | str:
             continue
         try:
             base, share = files.base_of(filled, None if role is None else role[0])
-            found: Sequence[str | None] = cells
+            paths: Sequence[str | None] = cells
         except InputError as error:
             tied, share = error, 0.0
         if share < 1 and (joined := _joined(table, name, files, guess)) is not None:
-            (base, found), share = joined, 1.0
+            (base, paths), share = joined, 1.0
         if share < HALF:
             continue
         rank = -PATH_NAMES.index(name.lower()) if name.lower() in PATH_NAMES else -len(PATH_NAMES)
         if best is None or (share, rank) > best[:2]:
-            best = (share, rank, Listed(table, name, found, base))
+            best = (share, rank, Listed(table, name, paths, base))
     if best is not None:
         return best[2]
     if tied is not None:

@@ -61,7 +61,7 @@ def parts_of(listed: Listed, files: NamedFiles, several: bool, guess: bool) -> l
     split = table_columns.split_column(table)
     named = roles.role_of(table.path.stem)
     of_rows = split[1] if split else _roles_of(paths, files.top, several and named is not None)
-    own = roles.TRAIN if named is None else named[0]
+    default = roles.TRAIN if named is None else named[0]
     used = [listed.image] if split is None else [listed.image, split[0]]
     try:
         column = table_columns.label_column(table, used, guess)
@@ -84,7 +84,7 @@ def parts_of(listed: Listed, files: NamedFiles, several: bool, guess: bool) -> l
     if split is None and (unheeded := table_columns.unheeded_split(table)) is not None:
         notes.append(f"{table.path}: column {unheeded} names no splits that are known; it is not heeded")
     parts = []
-    for role in dict.fromkeys(of_rows or [own]):
+    for role in dict.fromkeys(of_rows or [default]):
         rows = [row for row in range(len(paths)) if not of_rows or of_rows[row] == role]
         part = [paths[row] for row in rows]
         parts.append(Part(table, role, rows, part, labels[rows], names, notes))
@@ -119,9 +119,9 @@ def _roles_of(paths: Sequence[Path], top: Path, named: bool) -> list[str] | None
         return None
     inside = [path.relative_to(top).parts[:-1] if path.is_relative_to(top) else () for path in paths]
     for depth in range(max(map(len, inside), default=0)):
-        found = roles.splits_among({parts[depth] for parts in inside if len(parts) > depth})
-        if len(set(found.values())) > 1:
-            of_rows = [found.get(parts[depth]) if len(parts) > depth else None for parts in inside]
+        names = roles.splits_among({parts[depth] for parts in inside if len(parts) > depth})
+        if len(set(names.values())) > 1:
+            of_rows = [names.get(parts[depth]) if len(parts) > depth else None for parts in inside]
             return [role for role in of_rows if role is not None] if all(of_rows) else None
     return None
 
@@ -134,7 +134,7 @@ def _twice(path: Path, paths: Sequence[Path], labels: torch.Tensor) -> list[str]
     again = len(paths) - len(seen)
     if not again:
         return []
-    other = [image for image, found in seen.items() if len(found) > 1]
+    other = [image for image, rows in seen.items() if len(rows) > 1]
     more = f", {len(other)} of them with different labels ({other[0].name})" if other else ""
     return [f"{path}: {again} rows name an image of another row again{more}; each row counts as an image"]
 

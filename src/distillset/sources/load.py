@@ -80,24 +80,24 @@ class Data:
 
     def origin(self) -> dict[str, Any]:
         """What an artifact's card says of where its images came from, enough for `load` to find them again."""
-        found: dict[str, Any] = {
+        record: dict[str, Any] = {
             "source": self.source,
             "fingerprint": self.train.fingerprint(),
             "images": len(self.train),
         }
         if self.test_source is not None:
-            found["test"] = self.test_source
+            record["test"] = self.test_source
         if self.classes is not None:
-            found["classes"] = list(self.classes.names)
-            found["class_indices"] = list(self.classes.indices)
+            record["classes"] = list(self.classes.names)
+            record["class_indices"] = list(self.classes.indices)
         if self.resize is not None:
-            found["resize"] = [self.resize.height, self.resize.width]
-            found["resize_method"] = self.resize.method
+            record["resize"] = [self.resize.height, self.resize.width]
+            record["resize_method"] = self.resize.method
             if self.resize.crop:
-                found["crop"] = True
+                record["crop"] = True
         if self.channels is not None:
-            found["channels"] = self.channels
-        return found
+            record["channels"] = self.channels
+        return record
 
 
 def load(
@@ -150,16 +150,16 @@ def load(
         return _load_placed(data, data_dir, test, shape, watcher, decoded)
     if isinstance(test, str | os.PathLike):
         raise InputError("test", test, "is a name, but the data lie in memory; give the test set in the same way")
-    train, test, found, choice = load_in_memory(data, test, scale, classes, watcher)
+    train, test, fit, choice = load_in_memory(data, test, scale, classes, watcher)
     if channels is not None and channels != train.spec.channels:
         train, test = taken_as(train, test, channels)
-    notes = (*found, *shape.notes(train.spec.name))
+    notes = (*fit, *shape.notes(train.spec.name))
     for note in notes:
         watcher.note(note)
     return Data(train, test, train.spec.name, notes, resize=scale, classes=choice, channels=channels)
 
 
-def given(data: Any, watcher: Watcher | None = None) -> Data:
+def as_data(data: Any, watcher: Watcher | None = None) -> Data:
     """`Data` as it is, a `RealSet` as what is trained on, and whatever else `load` takes as loaded.
 
     Raises:
@@ -173,14 +173,14 @@ def given(data: Any, watcher: Watcher | None = None) -> Data:
 
 
 def with_test(data: Any, watcher: Watcher | None = None) -> Data:
-    """What `given` makes of data that need a test set.
+    """What `as_data` makes of data that need a test set.
 
     Raises:
         InputError: a `RealSet`, which has none; or see `load`.
     """
     if isinstance(data, RealSet):
         raise InputError("data", data, "needed are a training and a test set: Data(train, test, name)")
-    return given(data, watcher)
+    return as_data(data, watcher)
 
 
 @dataclass(frozen=True)
@@ -194,14 +194,14 @@ class _Shape:
 
     def identity(self) -> dict[str, Any]:
         """Its part of the cache's key."""
-        found: dict[str, Any] = {"resize": None if self.resize is None else (self.resize.height, self.resize.width)}
+        record: dict[str, Any] = {"resize": None if self.resize is None else (self.resize.height, self.resize.width)}
         if self.resize is not None and self.resize.crop:
-            found["crop"] = True
+            record["crop"] = True
         if self.allow_outside:
-            found["allow_outside"] = True
+            record["allow_outside"] = True
         if self.channels is not None:
-            found["channels"] = self.channels
-        return found if self.classes is None else {**found, "classes": list(self.classes)}
+            record["channels"] = self.channels
+        return record if self.classes is None else {**record, "classes": list(self.classes)}
 
     def notes(self, where: str) -> tuple[str, ...]:
         """What is said of it whenever the source is loaded."""
@@ -244,18 +244,18 @@ def _load_placed(
         if (entry := cache.read(where)) is not None:
             if stage:
                 count = len(entry.train) + len(entry.test)
-                kept = f"; they are kept in {where.parent}" if decoded is None else ""
-                watcher.note(f"{place.source}: decoded {count} images{kept}")
+                where_stored = f"; they are kept in {where.parent}" if decoded is None else ""
+                watcher.note(f"{place.source}: decoded {count} images{where_stored}")
             break
     if entry is None:
         raise InputError.about(where, "cannot be read back; DISTILLSET_CACHE names another folder")
-    told = (*entry.notes, *shape.notes(place.source))
-    for note in told:
+    all_notes = (*entry.notes, *shape.notes(place.source))
+    for note in all_notes:
         watcher.note(note)
     test_source = None if test_place is None else test_place.source
     choice = None if entry.class_indices is None else Choice(entry.class_indices, entry.train.spec.class_names)
     return Data(
-        entry.train, entry.test, place.source, told, test_source, shape.resize, choice, shape.channels, entry.files
+        entry.train, entry.test, place.source, all_notes, test_source, shape.resize, choice, shape.channels, entry.files
     )
 
 
@@ -326,9 +326,9 @@ def _sides(resize: Any) -> tuple[int, int]:
 def _listed(classes: Any) -> list[str | int]:
     """Classes by name or number, numbers as Python's own."""
     try:
-        found = None if isinstance(classes, str) else list(classes)
+        items = None if isinstance(classes, str) else list(classes)
     except TypeError:  # also of a tensor with a single number
-        found = None
-    if found is None:
+        items = None
+    if items is None:
         raise InputError("classes", classes, "must be a list of names or numbers")
-    return [str(item) if isinstance(item, str) else whole("classes", item) for item in found]
+    return [str(item) if isinstance(item, str) else whole("classes", item) for item in items]

@@ -60,10 +60,10 @@ def open_mat(path: Path, family: str = "") -> dict[str, Split]:
     files = files_of_mat(path)
     parts = {match["split"].lower(): file for file in files if (match := SVHN.fullmatch(file.name))}
     if parts:
-        found = {name: _svhn(parts[name]) for name in ("train", "test") if name in parts}
+        splits = {name: _svhn(parts[name]) for name in ("train", "test") if name in parts}
         if "extra" in parts:
-            found = {**found, "extra": _unread(parts["extra"])} if found else {"train": _svhn(parts["extra"])}
-        return found
+            splits = {**splits, "extra": _unread(parts["extra"])} if splits else {"train": _svhn(parts["extra"])}
+        return splits
     if len(files) > 1:
         named = [file for file in files if family and file.stem.lower() == f"emnist-{family}"]
         if not named:
@@ -97,7 +97,7 @@ def _svhn(file: Path) -> Split:
 
 
 def _emnist(file: Path, dataset: dict[str, Any]) -> dict[str, Split]:
-    found = {}
+    splits = {}
     for split in ("train", "test"):
         part = dataset.get(split)
         images, labels = (part.get("images"), part.get("labels")) if isinstance(part, dict) else (None, None)
@@ -111,8 +111,8 @@ def _emnist(file: Path, dataset: dict[str, Any]) -> dict[str, Split]:
         numbers = labels.reshape(-1).astype(np.int64) - (1 if name == "letters" else 0)
         characters = tuple(EMNIST[name]) if name in EMNIST else None
         pixels = np.ascontiguousarray(images).reshape(-1, 1, 28, 28)
-        found[split] = array_split(f"{file}, dataset.{split}", pixels, numbers, characters)
-    return found
+        splits[split] = array_split(f"{file}, dataset.{split}", pixels, numbers, characters)
+    return splits
 
 
 def _images_first(array: NDArray[Any], arrays: dict[str, NDArray[Any]], roles: Roles, name: str) -> NDArray[Any]:

@@ -96,8 +96,8 @@ def _matched(names: Sequence[str], class_names: Sequence[str]) -> list[int]:
     for form in _FORMS:
         known = {key: index for index, name in enumerate(class_names) if (key := form(name)) is not None}
         keys = [form(name) for name in names]
-        given = [key for key in keys if key is not None]
-        if len(known) < sum(form(name) is not None for name in class_names) or len(set(given)) < len(given):
+        stated = [key for key in keys if key is not None]
+        if len(known) < sum(form(name) is not None for name in class_names) or len(set(stated)) < len(stated):
             continue
         for number, key in enumerate(keys):
             if indices[number] < 0 and key is not None:

@@ -71,7 +71,7 @@ class _Reader:
 
     def variables(self, content: memoryview) -> dict[str, Any]:
         """All variables of the file."""
-        found = {}
+        variables = {}
         while len(content) >= 8:
             kind, body, content = self.element(content)
             if kind == COMPRESSED:
@@ -79,8 +79,8 @@ class _Reader:
             if kind == MATRIX:
                 name, value = self.matrix(body, 0)
                 if value is not None:
-                    found[name] = value
-        return found
+                    variables[name] = value
+        return variables
 
     def element(self, content: memoryview) -> tuple[int, memoryview, memoryview]:
         """(type, its bytes, what follows) of the next element."""
@@ -162,11 +162,11 @@ class _Reader:
         self.fields += count * max(1, len(names))
         if self.fields > FIELDS:
             raise _Malformed(f"more than {FIELDS:,} fields of structures")
-        found = []
+        fields = []
         for _ in range(count):
             record = {}
             for name in names:
                 kind, body, rest = self.element(rest)
                 record[name] = self.matrix(body, depth + 1)[1] if kind == MATRIX else None
-            found.append(record)
-        return found[0] if count == 1 else found
+            fields.append(record)
+        return fields[0] if count == 1 else fields

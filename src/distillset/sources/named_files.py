@@ -113,8 +113,8 @@ class NamedFiles:
 
     def _single(self, key: str | None) -> Path | None:
         """The one image of this name in all folders."""
-        found = {self.find(key, base) for base in self._bases(key)} - {None} if key is not None else set()
-        return found.pop() if len(found) == 1 else None
+        matches = {self.find(key, base) for base in self._bases(key)} - {None} if key is not None else set()
+        return matches.pop() if len(matches) == 1 else None
 
     def path(self, cell: Cell, base: str | None) -> Path:
         """The image that a cell names.
@@ -125,9 +125,9 @@ class NamedFiles:
         if cell is None:
             raise InputError.about("", "there is no image")
         key = self.key(cell)
-        found = self._single(key) if base is None else self.find(key, base)
-        if found is not None:
-            return self._inside(found)
+        path = self._single(key) if base is None else self.find(key, base)
+        if path is not None:
+            return self._inside(path)
         outside = self._elsewhere(cell)
         if key is not None and (
             outside is None or not posixpath.normpath(posixpath.join(base or "", key)).startswith("..")
@@ -170,5 +170,5 @@ def _key(path: str) -> str:
 
 
 def _role(base: str) -> str | None:
-    found = [roles.role_of(part) for part in base.split("/")]
-    return next((role[0] for role in found if role is not None), None)
+    names = [roles.role_of(part) for part in base.split("/")]
+    return next((role[0] for role in names if role is not None), None)

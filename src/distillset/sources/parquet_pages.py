@@ -219,14 +219,14 @@ class _Compact:
         """A structure."""
         if depth > 8:
             raise _Malformed
-        found: dict[int, Any] = {}
+        values: dict[int, Any] = {}
         field = 0
         while head := self.byte():
             field = field + (head >> 4) if head >> 4 else self.signed()
             value = self.value(head & 0x0F, depth)
             if value is not None:
-                found[field] = value
-        return found
+                values[field] = value
+        return values
 
     def value(self, kind: int, depth: int) -> Any:
         """A value by its type."""

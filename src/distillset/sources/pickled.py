@@ -54,7 +54,7 @@ class _Type:
     def __init__(self, code: str) -> None:
         self.code, self.order = code, "|"
 
-    def made(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[Any]:
         if not (len(self.code) in (2, 3) and self.code[0] in "biuf" and self.code[1:] in ("1", "2", "4", "8")):
             raise _Malformed(f"an array of type {self.code[:40]!r}; numbers are needed")
         return np.dtype(("<" if self.order == "|" else self.order) + self.code)
@@ -157,9 +157,9 @@ class _Machine:
         """What lies above the last mark; both are taken off."""
         for place in range(len(self.stack) - 1, -1, -1):
             if self.stack[place] is _MARK:
-                found = [_held(value) for value in self.stack[place + 1 :]]
+                values = [_held(value) for value in self.stack[place + 1 :]]
                 del self.stack[place:]
-                return found
+                return values
         raise IndexError
 
     def count(self, size: int) -> None:
@@ -198,9 +198,9 @@ def _top(machine: _Machine, count: int) -> list[Any]:
     """The last values of the stack, taken off."""
     if len(machine.stack) < count:
         raise IndexError
-    found = [_held(value) for value in machine.stack[len(machine.stack) - count :]]
+    values = [_held(value) for value in machine.stack[len(machine.stack) - count :]]
     del machine.stack[len(machine.stack) - count :]
-    return found
+    return values
 
 
 def _tuple(values: list[Any]) -> tuple[Any, ...]:
@@ -313,13 +313,13 @@ def _shaped(kind: Any, shape: Any, raw: Any, fortran: bool) -> NDArray[Any]:
         raise TypeError
     if not all(isinstance(side, int) and 0 <= side <= LARGEST for side in shape) or len(shape) > 8:
         raise _Malformed("an array of an impossible shape")
-    made = kind.made()
-    size = made.itemsize
+    dtype = kind.dtype()
+    size = dtype.itemsize
     for side in shape:
         size *= side
     if size != len(raw):
         raise _Malformed(f"an array of shape {list(shape)} needs {size} bytes, and has {len(raw)}")
-    return np.frombuffer(raw, made).reshape(shape, order="F" if fortran else "C")
+    return np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 _STEPS: dict[bytes, Callable[[_Machine], None]] = {

@@ -46,15 +46,15 @@ def read_pictures(
     """
     path, watcher = path_of("folder", folder), watching(watcher)
     folders = sorted(entry for entry in _visible(path) if entry.is_dir())
-    found = {inner: _pictures(inner) for inner in folders}
-    folders = [inner for inner in folders if found[inner][0]]
+    pictures = {inner: _pictures(inner) for inner in folders}
+    folders = [inner for inner in folders if pictures[inner][0]]
     if not folders:
         raise InputError.about(path, "no sub-folder with pictures; needed is one sub-folder of pictures per class")
     numbers, how = _classes([inner.name for inner in folders], spec, path)
     order = sorted(range(len(folders)), key=lambda position: numbers[position])
-    files = [file for position in order for file in found[folders[position]][0]]
-    labels = torch.tensor([numbers[position] for position in order for _ in found[folders[position]][0]])
-    _tell(path, files, [file for _, others in found.values() for file in others], spec, labels, how, watcher)
+    files = [file for position in order for file in pictures[folders[position]][0]]
+    labels = torch.tensor([numbers[position] for position in order for _ in pictures[folders[position]][0]])
+    _tell(path, files, [file for _, others in pictures.values() for file in others], spec, labels, how, watcher)
     split = Split(
         str(path),
         labels,

@@ -57,10 +57,10 @@ class Form:
 
 def form_of(block: Block, row: Callable[[int], str], resize: Resize | None, channels: int | None = None) -> Form:
     """The form of a set, as the first picture of ``block`` has it, with the ``channels`` that are asked for."""
-    found, height, width = block.shape[1:] if isinstance(block, Tensor) else decoded(block[0], row, 0).shape
+    own_channels, height, width = block.shape[1:] if isinstance(block, Tensor) else decoded(block[0], row, 0).shape
     if resize is not None:
         height, width = resize.height, resize.width
-    return Form(found if channels is None else channels, height, width, resize, channels is not None)
+    return Form(own_channels if channels is None else channels, height, width, resize, channels is not None)
 
 
 def decode(block: Block, form: Form, row: Callable[[int], str], pool: Executor | None = None) -> tuple[Tensor, int]:

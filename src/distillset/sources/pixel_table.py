@@ -58,16 +58,16 @@ def open_pixel_table(path: Path) -> dict[str, Split]:
     """
     if path.is_file():
         return _open(path, "train")
-    found: dict[str, Split] = {}
+    splits: dict[str, Split] = {}
     for table in _tables(path):
         role = roles.role_of(table.stem)
         for name, split in _open(table, role[0] if role else "train").items():
-            if name in found:
+            if name in splits:
                 raise InputError.about(
-                    path, f"{found[name].name} and {table.name} are both {name}; name one of them itself"
+                    path, f"{splits[name].name} and {table.name} are both {name}; name one of them itself"
                 )
-            found[name] = split
-    return found
+            splits[name] = split
+    return splits
 
 
 def _open(path: Path, split: str) -> dict[str, Split]:
@@ -105,14 +105,14 @@ def _in_one(path: Path, columns: Mapping[str, Any], split: str) -> dict[str, Spl
     if usage is None:
         return {split: array_split(str(path), pixels, numbers, names)}
     said = np.array([str(cell) for cell in columns[usage].to_pylist()])
-    found: dict[str, Split] = {}
+    splits: dict[str, Split] = {}
     for value in dict.fromkeys(said.tolist()):
         role, which = roles.role_of(value), said == value
         key = role[0] if role else value
-        if key in found:
+        if key in splits:
             raise InputError.about(path, f"column {usage}: {shown(value)} and another value both say {key}")
-        found[key] = array_split(f"{path}, {usage} {value}", pixels[which], numbers[which], names)
-    return found
+        splits[key] = array_split(f"{path}, {usage} {value}", pixels[which], numbers[which], names)
+    return splits
 
 
 def _read(path: Path, named: bool, width: int) -> dict[str, Any]:

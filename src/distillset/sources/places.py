@@ -42,22 +42,22 @@ class Place:
     def identity(self) -> dict[str, Any]:
         """What the cache's key is made of: where it is, and when its files changed; the hub is taken as unchanging."""
         stated = None if self.known is None else self.known.identity()
-        found: dict[str, Any] = {"name": self.name, "known": stated}
+        record: dict[str, Any] = {"name": self.name, "known": stated}
         if self.known is not None and (package := KNOWN.package(self.name)) is not None:
-            found["package"] = package
+            record["package"] = package
         if self.path is None:
-            return found
+            return record
         called = forms.form_named(self.path)
         form = None if called is None else forms.FORMS[called]
         read = [self.path] if form is None or self.path.is_dir() else form.files(self.path)
-        found |= {"path": str(self.path), "files": [seen for file in read for seen in cache.files_of(file)]}
+        record |= {"path": str(self.path), "files": [seen for file in read for seen in cache.files_of(file)]}
         if called is not None and (package := forms.FORMS.package(called)) is not None:
-            found["reader"] = package
+            record["reader"] = package
         if self.path.is_dir() and self.known is None and form is None:
-            found["reads"] = [LAYOUTS, *kinds.extras()]
+            record["reads"] = [LAYOUTS, *kinds.extras()]
         elif self.path.suffix.lower() in TABLES and self.path.is_file():
-            found["beside"] = image_folder.files_listed(self.path)
-        return found
+            record["beside"] = image_folder.files_listed(self.path)
+        return record
 
     def open(
         self, scratch: Path, wanted: Sequence[str] | None = None, allow_outside: bool = False
@@ -74,9 +74,9 @@ class Place:
                 return form.splits(self.path, "" if self.known is None else self.known.family)
             if self.path.is_file():
                 return self._open_table(self.path, scratch, allow_outside)
-            found = image_folder.open_image_folder(self.path, wanted, allow_outside)
+            splits = image_folder.open_image_folder(self.path, wanted, allow_outside)
             configuration = None if self.known is None else self.known.configuration
-            return found or hugging_face.open_folder(self.path, scratch, allow_outside, configuration)
+            return splits or hugging_face.open_folder(self.path, scratch, allow_outside, configuration)
         assert self.known is not None
         if self.known.open is not None:
             return self.known.open()
@@ -170,8 +170,8 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, field
         InputError: it leads nowhere, or to a file of another kind.
     """
     name = os.fspath(data)
-    given = data_dir or os.environ.get("DISTILLSET_DATA")
-    folder = expanded(given) if given else None
+    stated = data_dir or os.environ.get("DISTILLSET_DATA")
+    folder = expanded(stated) if stated else None
     if data_dir and (folder is None or not folder.is_dir()):
         raise InputError("data_dir", data_dir, "no such folder")
     if isinstance(data, str) and name not in KNOWN and os.sep not in name and not there(expanded(name)):
@@ -181,11 +181,11 @@ def find(data: str | os.PathLike[str], data_dir: str | Path | None = None, field
         known = KNOWN[name]
         if folder is None or known.open is not None:
             return Place(name, None, known)
-        found = _under(folder, name, known)
-        found = None if found is None else forms.descended(found).resolve()
-        if found is not None:
-            _check_names(found)
-        return Place(name, found, known, folder)
+        place = _under(folder, name, known)
+        place = None if place is None else forms.descended(place).resolve()
+        if place is not None:
+            _check_names(place)
+        return Place(name, place, known, folder)
     path = expanded(name)
     if not there(path) and folder is not None and name and there(folder / name):
         path = folder / name
@@ -235,8 +235,8 @@ def _under(folder: Path, name: str, known: Known) -> Path | None:
     for path in names_under(folder).values():
         if path.suffix.lower() in files and forms.plain(path.stem) == forms.plain(name) and path.is_file():
             return path
-    own = folder.resolve()
-    called = forms.plain(own.parent.name if own.name.lower() == "raw" else own.name) in wanted
+    home = folder.resolve()
+    called = forms.plain(home.parent.name if home.name.lower() == "raw" else home.name) in wanted
     if forms.form_of(folder) is not None and (called or name == "svhn" == mat_files.named_by_files(folder)):
         return folder
     return None

@@ -54,9 +54,9 @@ def splits_among(names: Iterable[str]) -> dict[str, str]:
 
     They do so alone (``train``, ``TestSet``), or where siblings share what else they say (``seg_train``, ``seg_test``).
     """
-    found = {name: said for name in names if (said := role_of(name)) is not None}
+    by_name = {name: said for name in names if (said := role_of(name)) is not None}
     groups: dict[tuple[str, ...], dict[str, str]] = {}
-    for name, (role, rest) in found.items():
+    for name, (role, rest) in by_name.items():
         groups.setdefault(rest, {})[name] = role
     if () in groups:
         return groups[()]

@@ -51,7 +51,7 @@ def _root(folder: Path) -> Path | None:
 
 def _classes(folder: Path) -> list[str]:
     """The sub-folders, where all are called by numbers of WordNet, ascending."""
-    found = []
+    classes = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -59,10 +59,10 @@ def _classes(folder: Path) -> list[str]:
                     continue
                 if not WNID.fullmatch(entry.name):
                     return []
-                found.append(entry.name)
+                classes.append(entry.name)
     except OSError:
         return []
-    return sorted(found)
+    return sorted(classes)
 
 
 def open_synsets(folder: Path) -> dict[str, Split]:
@@ -75,16 +75,16 @@ def open_synsets(folder: Path) -> dict[str, Split]:
     assert root is not None
     train = root / "train" if _classes(root / "train") else root
     wnids = _classes(train)
-    found = {"train": _in_folders(train, wnids, wnids)}
+    splits = {"train": _in_folders(train, wnids, wnids)}
     if train == root:
-        return found
+        return splits
     for name in ("val", "test"):
         place = root / name
         if inner := _classes(place):
-            found[name] = _in_folders(place, inner, wnids)
+            splits[name] = _in_folders(place, inner, wnids)
         elif (flat := _flat(place)) is not None:
-            found[name] = _listed(folder, place, flat, wnids) if name == "val" else _unlabelled(place, flat, wnids)
-    return found
+            splits[name] = _listed(folder, place, flat, wnids) if name == "val" else _unlabelled(place, flat, wnids)
+    return splits
 
 
 def _in_folders(folder: Path, inner: list[str], wnids: list[str]) -> Split:
@@ -150,9 +150,9 @@ def check_synsets(folder: Path) -> None:
         _list_of(folder, root / "val", _flat(root / "val") or ())
 
 
-def _list_of(given: Path, folder: Path, files: Sequence[str]) -> Path:
+def _list_of(start: Path, folder: Path, files: Sequence[str]) -> Path:
     """The list of the classes of flat validation images."""
-    places = (folder, folder.parent, given, given / "ILSVRC2012_devkit_t12" / "data", folder.parent / "devkit" / "data")
+    places = (folder, folder.parent, start, start / "ILSVRC2012_devkit_t12" / "data", folder.parent / "devkit" / "data")
     for name in (*PAIRS, *ORDERED, DEVKIT):
         for place in places:
             if (place / name).is_file():
@@ -164,9 +164,9 @@ def _list_of(given: Path, folder: Path, files: Sequence[str]) -> Path:
     )
 
 
-def _listed(given: Path, folder: Path, files: list[str], wnids: list[str]) -> Split:
+def _listed(start: Path, folder: Path, files: list[str], wnids: list[str]) -> Split:
     """Flat validation images by the list of their classes, in the order of the list."""
-    path = _list_of(given, folder, files)
+    path = _list_of(start, folder, files)
     if path.name in PAIRS:
         return _split(folder, *_pairs(path, files, wnids), wnids)
     read = _of_devkit if path.name == DEVKIT else _ordered
@@ -186,7 +186,7 @@ def _pairs(path: Path, files: list[str], wnids: list[str]) -> tuple[list[str], l
     numbers = {wnid: number for number, wnid in enumerate(wnids)}
     by_name = {os.path.basename(file): file for file in files}  # noqa: PTH119
     by_stem = {os.path.splitext(name)[0]: file for name, file in by_name.items()}  # noqa: PTH122
-    found, labels = [], []
+    paths, labels = [], []
     for number, line in _lines(path):
         fields = next(csv.reader([line])) if path.suffix.lower() == ".csv" else line.split()
         if number == 1 and fields[0].strip().lower() in ("imageid", "image", "file", "filename"):
@@ -202,9 +202,9 @@ def _pairs(path: Path, files: list[str], wnids: list[str]) -> tuple[list[str], l
         file = by_name.get(name) or by_stem.get(name)
         if file is None:
             raise InputError.about(f"{path}, line {number}", f"no image {name[:80]!r} among the {len(files)} it lists")
-        found.append(file)
+        paths.append(file)
         labels.append(label)
-    return found, labels
+    return paths, labels
 
 
 def _ordered(path: Path, files: list[str], wnids: list[str]) -> list[int]:

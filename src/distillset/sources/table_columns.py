@@ -30,9 +30,9 @@ def split_column(table: Table) -> tuple[str, list[str]] | None:
     for name, cells in table.columns.items():
         word = name.strip().lower()
         if word in SPLIT_NAMES:
-            found = [None if cell is None else roles.role_of(cell) for cell in cells]
-            if found and all(role is not None for role in found):
-                return name, [role[0] for role in found if role is not None]
+            names = [None if cell is None else roles.role_of(cell) for cell in cells]
+            if names and all(role is not None for role in names):
+                return name, [role[0] for role in names if role is not None]
         if (
             word in TRAIN_FLAGS
             and {cell.lower() for cell in cells if cell} <= {"0", "1", "true", "false"}
@@ -99,23 +99,23 @@ def labels_of(table: Table, column: str | Mapping[str, Sequence[Cell]]) -> tuple
         names = tuple(column)
         return torch.tensor([list(map(_is_one, row)).index(True) for row in zip(*column.values(), strict=True)]), names
     cells = [None if cell is None else roles.plain(cell) for cell in table.columns[column]]
-    found = {cell for cell in cells if cell is not None}
-    whole = {cell.removesuffix(".0") if "." in cell else cell for cell in found}
+    values = {cell for cell in cells if cell is not None}
+    whole = {cell.removesuffix(".0") if "." in cell else cell for cell in values}
     if whole and all(map(NUMBER.fullmatch, whole)):
         numbers = [-1 if cell is None else int(float(cell)) for cell in cells]
         known = sorted(set(numbers) - {-1})
         if known[0] != 1 or known[-1] != len(known):
             return torch.tensor(numbers, dtype=torch.int64), None
         return torch.tensor([max(number - 1, -1) for number in numbers]), tuple(map(str, known))
-    if found and all(map(_FLOAT.fullmatch, found)) and not all(map(_WHOLE.fullmatch, found)):
+    if values and all(map(_FLOAT.fullmatch, values)) and not all(map(_WHOLE.fullmatch, values)):
         row = next(row for row, cell in enumerate(cells) if cell is not None and not _WHOLE.fullmatch(cell))
         raise InputError.about(
             f"{table.path}, row {row}", f"label {cells[row]} (column {column}); whole numbers or names are needed"
         )
-    one_hot = _one_hot(found)
+    one_hot = _one_hot(values)
     if one_hot is not None:
         return torch.tensor([-1 if cell is None else one_hot[cell] for cell in cells]), None
-    order = {name: number for number, name in enumerate(sorted(found))}
+    order = {name: number for number, name in enumerate(sorted(values))}
     return torch.tensor([-1 if cell is None else order[cell] for cell in cells], dtype=torch.int64), tuple(order)
 
 
@@ -123,10 +123,10 @@ _WHOLE = re.compile(r"[-+]?\d+(\.0*)?")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 
-def _one_hot(found: set[str]) -> dict[str, int] | None:
+def _one_hot(values: set[str]) -> dict[str, int] | None:
     """Lists such as ``[0, 1]`` as numbers; None where a cell is none, or not one-hot."""
     numbers: dict[str, int] = {}
-    for cell in found:
+    for cell in values:
         if not (cell.startswith("[") and cell.endswith("]")):
             return None
         items = [item.strip().removesuffix(".0") for item in cell[1:-1].split(",")]

@@ -144,18 +144,18 @@ def _from_objects(path: Path, text: str, note: str | None, suffix: str) -> Table
     """One object a line, or one list of objects; fields of inner objects are called ``outer.inner``."""
     try:
         if suffix == ".json":
-            found = json.loads(text)
-            if not isinstance(found, list):
+            objects = json.loads(text)
+            if not isinstance(objects, list):
                 return None
         else:
-            found = [json.loads(line) for line in text.splitlines() if line.strip()]
+            objects = [json.loads(line) for line in text.splitlines() if line.strip()]
     except (ValueError, RecursionError) as error:
         if suffix == ".json":
             return None
         raise InputError.about(path, f"not one JSON object a line ({error})") from None
-    if not found or not all(isinstance(row, dict) for row in found):
+    if not objects or not all(isinstance(row, dict) for row in objects):
         return None
-    flat = [_flattened(row) for row in found]
+    flat = [_flattened(row) for row in objects]
     names = list(dict.fromkeys(name for row in flat for name in row))
     if not 2 <= len(names) <= WIDE:
         return None

@@ -119,8 +119,8 @@ def _look(path: str, account: Account, above: tuple[str, ...], visits: dict[str,
         account.leave("folders", folder.path, "a link that leads round" if len(above) <= DEPTH else "too deep")
         return folder
     try:
-        with os.scandir(path) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(path) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
         raise InputError.about(path, f"cannot be read ({error.strerror})") from None
     for entry in entries:

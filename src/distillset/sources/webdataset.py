@@ -47,20 +47,20 @@ def is_webdataset(path: Path) -> bool:
 
 def _shards(path: Path) -> dict[str, list[Path]]:
     """Split to shards in the order of their names: by the folder they lie in, else by a word in their names."""
-    found: dict[str, list[Path]] = {}
+    shards: dict[str, list[Path]] = {}
     for name, entry in names_under(path).items():
         if name.startswith((".", "__")):
             continue
         if name in (*TRAIN_SPLITS, *TEST_SPLITS) and entry.is_dir():
             if inner := [file for file in names_under(entry).values() if file.suffix.lower() == SUFFIX]:
-                found[name] = inner
+                shards[name] = inner
         elif entry.is_dir() or entry.suffix.lower() in COMMON:
             return {}  # folders of classes, beside which an archive was left
         elif name.endswith(SUFFIX) and entry.is_file():
             words = [word for word in re.split(r"[^a-z]+", name.removesuffix(SUFFIX)) if word]
             split = next((word for word in words if word in (*TRAIN_SPLITS, *TEST_SPLITS)), "train")
-            found.setdefault(split, []).append(entry)
-    return found
+            shards.setdefault(split, []).append(entry)
+    return shards
 
 
 def open_webdataset(path: Path) -> dict[str, Split]:
@@ -105,7 +105,7 @@ def _open_split(name: str, shards: Sequence[Path]) -> Split:
 
 
 def _samples(shard: Path, number: int) -> list[_Sample]:
-    found: dict[str, _Sample] = {}
+    samples: dict[str, _Sample] = {}
     try:
         with tarfile.open(shard, "r:") as archive:
             for member in archive:
@@ -114,14 +114,14 @@ def _samples(shard: Path, number: int) -> list[_Sample]:
                 folder, _, base = member.name.rpartition("/")
                 stem, _, kind = base.partition(".")
                 key, kind = f"{folder}/{stem}" if folder else stem, kind.lower()
-                sample = found.setdefault(key, _Sample(number, key))
+                sample = samples.setdefault(key, _Sample(number, key))
                 if f".{kind.rsplit('.', 1)[-1]}" in suffixes():
                     sample.image = member.offset_data, member.size
                 elif kind in LABELS and (sample.label is None or LABELS.index(kind) < LABELS.index(sample.label[2])):
                     sample.label = member.offset_data, member.size, kind
     except (tarfile.TarError, OSError, ValueError, EOFError, OverflowError) as error:
         raise InputError.about(shard, f"damaged, or not a .tar file ({reason(error)})") from None
-    return [sample for sample in found.values() if sample.image or sample.label]
+    return [sample for sample in samples.values() if sample.image or sample.label]
 
 
 class _Files:

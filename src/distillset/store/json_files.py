@@ -46,26 +46,26 @@ def read_json(path: Path, sealed: bool = False) -> Any:
             raise InputError.about(path, "not readable as JSON (it is not a regular file)")
         if (size := path.stat().st_size) > LARGEST_JSON:
             raise InputError.about(path, f"{size:,} bytes; at most {LARGEST_JSON:,} of JSON are read")
-        found = parse(path.read_text(encoding="utf-8"))
+        value = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError.about(path, "no such file") from None
     except InputError:
         raise
     except (OSError, ValueError) as error:  # not UTF-8, not JSON
         raise InputError.about(path, f"not readable as JSON ({error})") from None
-    if sealed and not (isinstance(found, dict) and SEAL in found):
+    if sealed and not (isinstance(value, dict) and SEAL in value):
         raise InputError.about(
             path, f"its field {SEAL} is missing; the file was not written by distillset, or was changed"
         )
-    if isinstance(found, dict) and SEAL in found:
-        seal = found.pop(SEAL)
-        if seal != _seal_of(found):
+    if isinstance(value, dict) and SEAL in value:
+        seal = value.pop(SEAL)
+        if seal != _seal_of(value):
             raise InputError.about(
                 path,
                 "its checksum does not match; the file is damaged or was changed "
                 f"(without its field {SEAL} it is taken as it is)",
             )
-    return found
+    return value
 
 
 def parse(text: str | bytes) -> Any:
@@ -76,14 +76,14 @@ def parse(text: str | bytes) -> Any:
             (half a surrogate pair), or is nested deeper than `DEEPEST`.
     """
     try:
-        found = json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
     except RecursionError:
         raise ValueError(f"nested deeper than {DEEPEST} levels") from None
-    level = [found]
+    level = [value]
     for _ in range(DEEPEST):
         level = [part for outer in level for part in _parts(outer)]
         if not level:
-            return found
+            return value
     raise ValueError(f"nested deeper than {DEEPEST} levels")
 
 
@@ -103,9 +103,9 @@ def _no_number(text: str) -> Any:
 
 
 def _finite(text: str) -> float:
-    if (found := float(text)) in (float("inf"), -float("inf")):
+    if (number := float(text)) in (float("inf"), -float("inf")):
         raise ValueError(f"{text[:40]} is larger than any number")
-    return found
+    return number
 
 
 def _whole(text: str) -> int:

@@ -42,7 +42,7 @@ def held(folder: Path) -> Iterator[None]:
         InputError: see `locked`.
     """
     try:
-        found = folder.exists()
+        exists = folder.exists()
     except OSError as error:  # a name that is too long, say
         raise InputError.about(folder, f"cannot be written ({error.strerror})") from None
     with locked(folder):
@@ -51,7 +51,7 @@ def held(folder: Path) -> Iterator[None]:
             yield
         finally:
             ours = _mark(folder / LOCK) == _HELD.get(folder.resolve())  # else it was removed, and perhaps made anew
-            if not found and ours and [path.name for path in folder.iterdir()] == [LOCK]:
+            if not exists and ours and [path.name for path in folder.iterdir()] == [LOCK]:
                 (folder / LOCK).unlink()
                 folder.rmdir()
 

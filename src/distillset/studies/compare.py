@@ -62,8 +62,8 @@ class Difference:
             return f"{apart}, inside the noise (p = {self.p:.2g})"
         above, below = (self.first, self.second) if self.difference > 0 else (self.second, self.first)
         low, high = sorted((100 * abs(self.low), 100 * abs(self.high)))
-        told = f"(95% interval {low:.1f} to {high:.1f}, p = {self.p:.2g})"
-        return f"{self.network}: {above} is above {below} by {points} {told}"
+        significance = f"(95% interval {low:.1f} to {high:.1f}, p = {self.p:.2g})"
+        return f"{self.network}: {above} is above {below} by {points} {significance}"
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Comparison:
         for network in dict.fromkeys(row.network for row in self.rows):
             won = self.winner(network)
             lines.append(f"{network}: {f'{won} is best' if won else 'no winner beyond the noise'}")
-        told = f"Welch's t-test over networks, corrected for {len(self.differences)} pair(s) (Holm), level {LEVEL:g};"
-        return "\n".join([*lines, f"{told} other runs of a method would vary more than networks do"])
+        test = f"Welch's t-test over networks, corrected for {len(self.differences)} pair(s) (Holm), level {LEVEL:g};"
+        return "\n".join([*lines, f"{test} other runs of a method would vary more than networks do"])
 
     def to_json(self) -> dict[str, Any]:
         differences = [{**asdict(d), "significant": d.significant} for d in self.differences]
@@ -138,7 +138,7 @@ def compare(
         space = synthetic.whitening.fingerprint() if synthetic.whitening else ""
         seen_as = (synthetic.spec.mean, synthetic.spec.std, space)
         needed = {name: (name, 0 if name == "whole" else synthetic.ipc, seen_as) for name in names}
-        found = evaluate(
+        evaluated = evaluate(
             synthetic,
             data,
             artifact=artifact,
@@ -152,7 +152,7 @@ def compare(
             watcher=watcher,
         )
         known |= set(needed.values())
-        rows += [_renamed(row, synthetic.ipc) if several else row for row in found]
+        rows += [_renamed(row, synthetic.ipc) if several else row for row in evaluated]
     order = list(dict.fromkeys(row.network for row in rows))
     rows.sort(key=lambda row: order.index(row.network))
     return Comparison(tuple(rows), tuple(differences(rows)))
@@ -185,9 +185,9 @@ def welch(first: Sequence[float], second: Sequence[float]) -> tuple[float, float
     with warnings.catch_warnings():
         # SciPy warns of nearly equal numbers; accuracies of networks that happened to agree are exactly equal.
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = ttest_ind(first, second, equal_var=False)
-    interval = found.confidence_interval(1 - LEVEL)
-    return float(interval.low), float(interval.high), float(found.pvalue)
+        result = ttest_ind(first, second, equal_var=False)
+    interval = result.confidence_interval(1 - LEVEL)
+    return float(interval.low), float(interval.high), float(result.pvalue)
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:

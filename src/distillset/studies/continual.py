@@ -72,7 +72,9 @@ def arriving(train: RealSet, classes: Sequence[int], memory: SyntheticSet | None
     return RealSet(images, labels, replace(spec, class_names=names))
 
 
-def joined(memory: SyntheticSet | None, made: SyntheticSet, classes: Sequence[int], whole: RealSet) -> SyntheticSet:
+def joined(
+    memory: SyntheticSet | None, synthetic: SyntheticSet, classes: Sequence[int], whole: RealSet
+) -> SyntheticSet:
     """The memory with what was made of new classes, in global labels; the spec is that of the whole set.
 
     Args:
@@ -81,17 +83,17 @@ def joined(memory: SyntheticSet | None, made: SyntheticSet, classes: Sequence[in
         classes: global label of each position.
         whole: the set that all classes are of.
     """
-    own = made.classes < len(classes)  # not of the stand-in
-    if made.labels.dim() == 1:
-        labels = torch.tensor(classes)[made.labels[own]]
+    complete = synthetic.classes < len(classes)  # not of the stand-in
+    if synthetic.labels.dim() == 1:
+        labels = torch.tensor(classes)[synthetic.labels[complete]]
     else:
-        soft = made.labels[own][:, : len(classes)]
+        soft = synthetic.labels[complete][:, : len(classes)]
         labels = torch.zeros(len(soft), whole.spec.classes)
         labels[:, list(classes)] = soft / soft.sum(1, keepdim=True)
-    images = made.images[own]
+    images = synthetic.images[complete]
     if memory is not None:
         images, labels = torch.cat([memory.images, images]), torch.cat([memory.labels, labels])
-    return SyntheticSet(images, labels, whole.spec, {"method": str(made.card.get("method", ""))})
+    return SyntheticSet(images, labels, whole.spec, {"method": str(synthetic.card.get("method", ""))})
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def continual(
     with opened(path_of("out", out), settings) as folder:
         ledger, points = Ledger(folder / ACCURACIES), []
 
-        def measure(memory: SyntheticSet, seen: Sequence[int], seed: int, told: str) -> Row:
+        def measure(memory: SyntheticSet, seen: Sequence[int], seed: int, label: str) -> Row:
             rows = torch.isin(data.test.labels, torch.tensor(seen)).nonzero().squeeze(1)
 
             return evaluate(
@@ -218,7 +220,7 @@ def continual(
                 seed=seed,
                 machine=machine,
                 ledger=ledger,
-                watcher=Networks(watcher, folder, told),
+                watcher=Networks(watcher, folder, label),
             )[0]
 
         for name, maker in makers.items():
@@ -242,14 +244,14 @@ def _learn(
     watcher: Watcher,
 ) -> list[_Measured]:
     """All steps of one class order."""
-    memory, seen, found = None, list[int](), []
+    memory, seen, results = None, list[int](), []
     for step, classes in enumerate(arrivals(class_order(train.spec.classes, seed), steps), 1):
         real = arriving(train, classes, memory, Key(seed)("stand-in", step))
-        made = maker.make(real, ipc, seed, at / f"step-{step}", watcher)
-        memory, seen = joined(memory, made, classes, train), [*seen, *classes]
+        synthetic = maker.make(real, ipc, seed, at / f"step-{step}", watcher)
+        memory, seen = joined(memory, synthetic, classes, train), [*seen, *classes]
         row = measure(memory, seen, seed, f"{maker.by}, order {seed}, step {step} of {steps}")
-        found.append(_Measured(classes, len(seen), len(memory), seconds(made), row))
-    return found
+        results.append(_Measured(classes, len(seen), len(memory), seconds(synthetic), row))
+    return results
 
 
 def _check(train: RealSet, makers: dict[str, Maker], steps: int, ipc: int, seeds: Sequence[int], repeats: int) -> None:
@@ -272,7 +274,7 @@ def _check(train: RealSet, makers: dict[str, Maker], steps: int, ipc: int, seeds
 def _points(name: str, measured: dict[int, list[_Measured]], ipc: int) -> Iterator[Point]:
     first = next(iter(measured.values()))
     for step in range(len(first)):
-        at = {str(seed): found[step] for seed, found in measured.items()}
+        at = {str(seed): results[step] for seed, results in measured.items()}
         means = [one.row.mean for one in at.values()]
         some = first[step]
         yield Point(
@@ -304,9 +306,9 @@ def _keep(folder: Path, settings: dict[str, Any], points: Sequence[Point], watch
     """The curves so far as JSON, and as a picture where matplotlib is there."""
     record = {"settings": settings, "versions": versions(), "points": [point.to_json() for point in points]}
     write_json(folder / RESULT, record)
-    told = {
+    points_of_memories = {
         name: [(p.classes, 100 * p.mean, 100 * p.std) for p in points if p.memory == name]
         for name in dict.fromkeys(p.memory for p in points)
     }
     title = f"{points[0].steps} steps, {points[0].ipc} images per class, {points[0].n} class orders"
-    curves(folder / PLOT, told, title, "classes seen", "accuracy % on them", watcher)
+    curves(folder / PLOT, points_of_memories, title, "classes seen", "accuracy % on them", watcher)

@@ -29,12 +29,12 @@ def opened(out: Path, settings: dict[str, Any]) -> Iterator[Path]:
         InputError: the folder is in use, cannot be written, or holds something else or a study of other settings.
     """
     try:
-        found = out.exists()
+        exists = out.exists()
     except OSError as error:
         raise unwritable(out, error, "out") from None
-    if found and not out.is_dir():
+    if exists and not out.is_dir():
         raise InputError("out", out, "is a file; choose a folder")
-    strangers = [path for path in out.iterdir() if not path.name.startswith(".")] if found else []
+    strangers = [path for path in out.iterdir() if not path.name.startswith(".")] if exists else []
     if strangers and not (out / STUDY).is_file():
         raise InputError(
             "out", out, f"holds other files (such as {strangers[0].name}) and no study; choose another folder"

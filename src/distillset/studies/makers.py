@@ -91,9 +91,9 @@ class Maker:
         return SyntheticSet.load(out)
 
 
-def seconds(made: SyntheticSet) -> float:
+def seconds(synthetic: SyntheticSet) -> float:
     """What a set took to make, its expert (if there is one) included."""
-    metrics = made.card.get("metrics") or {}
+    metrics = synthetic.card.get("metrics") or {}
     return float(metrics.get("seconds") or 0.0) + float(metrics.get("expert_seconds") or 0.0)
 
 

@@ -133,8 +133,8 @@ def nas(
     configs = space(whole.spec)
     names = draw_networks(list(configs), sample.networks, seed)
     folders = [name for name in proxies if name not in (*SELECTORS, *METHODS) and Path(name).is_dir()]
-    given = {name: _given(name, whole) for name in folders}
-    makers = {name: Maker(name, distill_steps, machine=machine) for name in proxies if name not in given}
+    loaded = {name: _proxy(name, whole) for name in folders}
+    makers = {name: Maker(name, distill_steps, machine=machine) for name in proxies if name not in loaded}
     for maker in makers.values():
         maker.check("proxies", whole.spec, ipc)
     Compute.resolve(machine)
@@ -152,32 +152,32 @@ def nas(
         **protocol.settings(whole.spec),
     }
     with opened(path_of("out", out), settings) as folder:
-        sets = dict(given)
+        sets = dict(loaded)
         for name, maker in makers.items():
             sets[name] = maker.make(whole, ipc, seed, folder / "proxies" / name, watcher)
         if protocol.labels == "hard":
             sets = {name: replace(one, labels=one.classes) for name, one in sets.items()}
         candidates = [of_set(sets[name], name, short) for name in proxies]
         search = _Search(folder, whole, held, data.test, long, seed, machine, watcher)
-        found = []
+        trials = []
         for number, name in enumerate(names, 1):
-            found.append(search.trial(name, configs[name], candidates, repeats, f"{number} of {len(names)}, {name}"))
+            trials.append(search.trial(name, configs[name], candidates, repeats, f"{number} of {len(names)}, {name}"))
         result = {
             "settings": settings,
             "versions": versions(),
-            "hardware": hardware(torch.device(found[0]["compute"]["device"])),
+            "hardware": hardware(torch.device(trials[0]["compute"]["device"])),
             "sample": len(names),
             "space": len(configs),
             "repeats": repeats,
             "images": {"train": len(whole), "validation": len(held), "test": len(data.test)},
             "protocols": {"proxy": _protocol(short), "whole": _protocol(long)},
-            "proxies": _told(found, {name: seconds(sets[name]) for name in proxies}, sample.top, seed),
-            "differences": _differences(found, proxies, seed),
-            "networks": found,
+            "proxies": _ranked(trials, {name: seconds(sets[name]) for name in proxies}, sample.top, seed),
+            "differences": _differences(trials, proxies, seed),
+            "networks": trials,
         }
         write_json(folder / RESULT, result)
         panels = {
-            name: [(100 * one["accuracy"][name], 100 * one["accuracy"]["whole"]) for one in found] for name in proxies
+            name: [(100 * one["accuracy"][name], 100 * one["accuracy"]["whole"]) for one in trials] for name in proxies
         }
         across, up = "validation accuracy %, trained on the proxy", "test accuracy %, trained on the whole set"
         scatter(folder / PLOT, panels, across, up, watcher)
@@ -203,7 +203,7 @@ class _Search:
         self.everything = of_whole(whole, protocol)
 
     def trial(
-        self, name: str, config: ConvNetConfig, candidates: Sequence[Candidate], repeats: int, told: str
+        self, name: str, config: ConvNetConfig, candidates: Sequence[Candidate], repeats: int, label: str
     ) -> dict[str, Any]:
         """A network's fields, and its accuracies and seconds by what it was trained on."""
         network = Network.of(name, self.spec)
@@ -212,7 +212,7 @@ class _Search:
         rows = {candidate.artifact: judge.row(candidate, network, repeats) for candidate in candidates}
         rows["whole"] = examination.row(self.everything, network, repeats)
         parts = ", ".join(f"{on} {row.mean:.2%} in {row.seconds:.0f} s" for on, row in rows.items())
-        self.watcher.note(f"{told}: {parts}")
+        self.watcher.note(f"{label}: {parts}")
         return {
             "network": name,
             **asdict(config),
@@ -246,7 +246,7 @@ def _parts(data: Data, images: int | None, seed: int) -> tuple[RealSet, RealSet]
     return train.split(VALIDATION, Key(seed)("nas", "validation"))
 
 
-def _given(folder: str, whole: RealSet) -> SyntheticSet:
+def _proxy(folder: str, whole: RealSet) -> SyntheticSet:
     """An artifact as a proxy."""
     synthetic = SyntheticSet.load(folder)
     check_fit("training", whole, synthetic)
@@ -268,48 +268,48 @@ def _protocol(protocol: ResolvedProtocol) -> dict[str, Any]:
     return {"name": protocol.name, "labels": protocol.labels, **asdict(protocol.recipe)}
 
 
-def _told(found: list[dict[str, Any]], making: dict[str, float], fraction: float, seed: int) -> list[dict[str, Any]]:
+def _ranked(trials: list[dict[str, Any]], making: dict[str, float], fraction: float, seed: int) -> list[dict[str, Any]]:
     """For each proxy: correlations over all and over the top, what it would choose, and the time it took."""
-    whole = [one["accuracy"]["whole"] for one in found]
-    best, whole_seconds = top(whole, fraction), sum(one["seconds"]["whole"] for one in found)
+    whole = [one["accuracy"]["whole"] for one in trials]
+    best, whole_seconds = top(whole, fraction), sum(one["seconds"]["whole"] for one in trials)
     rows = []
-    for name, made in making.items():
-        proxy = [one["accuracy"][name] for one in found]
+    for name, making_seconds in making.items():
+        proxy = [one["accuracy"][name] for one in trials]
         over_all = correlate(proxy, whole, Key(seed)("nas", "all"))
         over_top = correlate([proxy[i] for i in best], [whole[i] for i in best], Key(seed)("nas", "top"))
-        chosen = max(range(len(found)), key=lambda i: (proxy[i], -i))
-        training = sum(one["seconds"][name] for one in found)
+        chosen = max(range(len(trials)), key=lambda i: (proxy[i], -i))
+        training = sum(one["seconds"][name] for one in trials)
         rows.append(
             {
                 "proxy": name,
                 "all": {**asdict(over_all), "claim": over_all.claim},
                 "top": {"fraction": fraction, **asdict(over_top), "claim": over_top.claim},
                 "chosen": {
-                    "network": found[chosen]["network"],
+                    "network": trials[chosen]["network"],
                     "whole": whole[chosen],
                     "best": max(whole),
                     "median": statistics.median(whole),
                 },
                 "seconds": {
-                    "making": round(made, 1),
+                    "making": round(making_seconds, 1),
                     "training": round(training, 1),
                     "whole": round(whole_seconds, 1),
-                    "saved": round(whole_seconds - made - training, 1),
+                    "saved": round(whole_seconds - making_seconds - training, 1),
                 },
             }
         )
     return rows
 
 
-def _differences(found: list[dict[str, Any]], proxies: Sequence[str], seed: int) -> list[dict[str, Any]]:
+def _differences(trials: list[dict[str, Any]], proxies: Sequence[str], seed: int) -> list[dict[str, Any]]:
     """Of every two proxies: the interval of the difference of their rho over all networks."""
-    values = {name: [one["accuracy"][name] for one in found] for name in (*proxies, "whole")}
+    values = {name: [one["accuracy"][name] for one in trials] for name in (*proxies, "whole")}
     rows = []
     for i, one in enumerate(proxies):
         for other in proxies[i + 1 :]:
             span = difference(values[one], values[other], values["whole"], Key(seed)("nas", "all"))
-            told = "not told apart"
+            verdict = "not told apart"
             if span and (span[0] > 0 or span[1] < 0):
-                told = f"{one if span[0] > 0 else other} ranks better"
-            rows.append({"proxies": [one, other], "spearman_difference_interval": span, "claim": told})
+                verdict = f"{one if span[0] > 0 else other} ranks better"
+            rows.append({"proxies": [one, other], "spearman_difference_interval": span, "claim": verdict})
     return rows

@@ -20,12 +20,12 @@ def space(spec: Spec) -> dict[str, ConvNetConfig]:
 
     On smaller images those that would pool to nothing are left out.
     """
-    found = {}
+    networks = {}
     for depth, width, activation, norm, pooling in product(DEPTHS, WIDTHS, ACTIVATIONS, NORMS, POOLINGS):
         config = ConvNetConfig(width, depth, activation, norm, pooling)
         if pooling == "none" or min(spec.height, spec.width) >> depth:
-            found[FAMILY.canonical(asdict(config))] = config
-    return found
+            networks[FAMILY.canonical(asdict(config))] = config
+    return networks
 
 
 def draw_networks(names: list[str], count: int, seed: int) -> list[str]:

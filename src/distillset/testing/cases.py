@@ -74,9 +74,9 @@ class Case:
         return loss, gradients
 
 
-def close(found: Tensor, wanted: Tensor, tolerance: float) -> bool:
+def close(result: Tensor, wanted: Tensor, tolerance: float) -> bool:
     """Whether two tensors differ by less than a part of the larger one."""
-    return float((found - wanted).norm()) <= tolerance * float(wanted.norm()) + 1e-7
+    return float((result - wanted).norm()) <= tolerance * float(wanted.norm()) + 1e-7
 
 
 class _Exact(RealSet):

@@ -8,13 +8,13 @@ from distillset.errors import InputError
 Result = TypeVar("Result")
 
 
-def expect(kept: bool, line: str) -> None:
+def expect(holds: bool, line: str) -> None:
     """Raise where a part of the contract is not kept.
 
     Raises:
-        AssertionError: ``kept`` is false.
+        AssertionError: ``holds`` is false.
     """
-    if not kept:
+    if not holds:
         raise AssertionError(line)
 
 

@@ -95,8 +95,8 @@ def check_leaves(method: Method) -> None:
     case = Case(method)
     pixels = [leaf for leaf in case.leaves.values() if leaf.role is Role.PIXELS]
     expect(len(pixels) == 1, f"{method.name}: {len(pixels)} learned tensors have the role PIXELS; there must be one")
-    told = method.picks_images or torch.equal(pixels[0].start, case.images)
-    expect(told, f"{method.name}: the images do not start where they are told")
+    holds = method.picks_images or torch.equal(pixels[0].start, case.images)
+    expect(holds, f"{method.name}: the images do not start where they are told")
     for name, leaf in case.leaves.items():
         expect(leaf.lr > 0 and 0 <= leaf.momentum < 1, f"{method.name}: SGD of {name}: {leaf.lr}, {leaf.momentum}")
 
@@ -113,8 +113,8 @@ def check_update(method: Method) -> None:
     same = torch.equal(again[0], loss) and all(torch.equal(again[1][name], one) for name, one in gradients.items())
     expect(same, f"{method.name}: two updates of one key differ")
     expect(not torch.equal(other[1][case.pixels], gradients[case.pixels]), f"{method.name}: steps draw the same")
-    kept = all(torch.equal(leaves[name], leaf.start) for name, leaf in case.leaves.items())
-    expect(kept, f"{method.name}: an update changes the learned tensors, which are the loop's")
+    unchanged = all(torch.equal(leaves[name], leaf.start) for name, leaf in case.leaves.items())
+    expect(unchanged, f"{method.name}: an update changes the learned tensors, which are the loop's")
     for name, gradient in {"the loss": loss, **gradients}.items():
         expect(bool(gradient.isfinite().all()), f"{method.name}: the gradient of {name} is not finite")
         expect(not gradient.requires_grad, f"{method.name}: the gradient of {name} is still part of a graph")
@@ -135,9 +135,9 @@ def check_gradient(method: Method) -> None:
     for _ in range(3):
         way = torch.randn(leaves[case.pixels].shape, generator=generator, dtype=torch.float64)
         ends = [case.update({**leaves, case.pixels: leaves[case.pixels] + sign * SHIFT * way})[0] for sign in (1, -1)]
-        slope, found = (ends[0] - ends[1]) / (2 * SHIFT), (gradients[case.pixels] * way).sum()
-        right = close(found, slope, 1e-3)
-        expect(right, f"{method.name}: the loss changes by {slope:g} per pixel, the gradient says {found:g}")
+        slope, gradient = (ends[0] - ends[1]) / (2 * SHIFT), (gradients[case.pixels] * way).sum()
+        right = close(gradient, slope, 1e-3)
+        expect(right, f"{method.name}: the loss changes by {slope:g} per pixel, the gradient says {gradient:g}")
 
 
 def check_micro_batches(method: Method) -> None:
@@ -183,19 +183,19 @@ def check_runs(method: Method) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         whole, parts = Path(folder) / "whole", Path(folder) / "parts"
-        made = _run(method, whole)
+        finished = _run(method, whole)
         other = _run(method, None, seed=1)
-        expect(not torch.equal(other.images, made.images), f"{method.name}: another seed gives the same images")
+        expect(not torch.equal(other.images, finished.images), f"{method.name}: another seed gives the same images")
         with suppress(InterruptedRun):
             _run(method, parts, watcher=_Stopping(STEPS // 2))
         same = _run(method, parts)
-        for name, tensor in made.tensors().items():
+        for name, tensor in finished.tensors().items():
             expect(
                 torch.equal(same.tensors()[name], tensor), f"{method.name}: a run that stopped ends with other {name}"
             )
-        expect(bool(made.images.isfinite().all()), f"{method.name}: pixels are not finite")
-        card, stored = made.card, SyntheticSet.load(whole)
-        expect(stored.fingerprint() == made.fingerprint(), f"{method.name}: the artifact is not what was returned")
+        expect(bool(finished.images.isfinite().all()), f"{method.name}: pixels are not finite")
+        card, stored = finished.card, SyntheticSet.load(whole)
+        expect(stored.fingerprint() == finished.fingerprint(), f"{method.name}: the artifact is not what was returned")
         expect(card["method"] == method.name, f"{method.name}: the card calls it {card['method']!r}")
         settings = resolved(method, toy().spec, IPC).values().items()
         expect(settings <= card["settings"].items(), f"{method.name}: the card has other settings")

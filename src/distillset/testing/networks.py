@@ -120,9 +120,9 @@ def check_shapes(case: Case) -> None:
     features, result = embedding(module)(state, images), logits(module)(state, images)
     expect(result.shape == (3, case.spec.classes), f"{case}: logits are {list(result.shape)}, not [3, {CLASSES}]")
     expect(features.dim() == 2 and len(features) == 3, f"{case}: features are {list(features.shape)}, not [3, d]")
-    for what, found in (("logits", result), ("features", features)):
-        expect(bool(torch.isfinite(found).all()), f"{case}: {what} are not finite")
-        apart = float((found[0] - found[1]).abs().max()) > 1e-5 * float(found.abs().max())
+    for what, output in (("logits", result), ("features", features)):
+        expect(bool(torch.isfinite(output).all()), f"{case}: {what} are not finite")
+        apart = float((output[0] - output[1]).abs().max()) > 1e-5 * float(output.abs().max())
         expect(apart, f"{case}: {what} of different images are the same")
 
 
@@ -174,7 +174,7 @@ def check_gradients(case: Case) -> None:
     pixels, *gradients = torch.autograd.grad(loss, every, allow_unused=True, materialize_grads=True)
     moved = all(float(part.abs().max()) > 0 for part in pixels)
     expect(moved, f"{case}: the logits do not depend on the pixels of every image")
-    unused = [name for name, found in zip(leaves, gradients, strict=True) if not float(found.abs().max()) > 0]
+    unused = [name for name, gradient in zip(leaves, gradients, strict=True) if not float(gradient.abs().max()) > 0]
     expect(not unused, f"{case}: {', '.join(unused)}: without effect on the logits")
 
 
@@ -215,11 +215,11 @@ def check_second_order(case: Case) -> None:
 
         # It jumps where a ReLU or a maximum changes over: a step that meets such a place tells nothing, and the smaller
         # it is, the rarer that is.
-        kept = any(abs(difference(h) - expected) <= 1e-3 * abs(expected) for h in (1e-6, 1e-7, 1e-8))
+        agrees = any(abs(difference(h) - expected) <= 1e-3 * abs(expected) for h in (1e-6, 1e-7, 1e-8))
     expect(
         float(exact.abs().max()) > 0, f"{case}: has no second derivative in the pixels; second_order=False leaves it"
     )
-    expect(kept, f"{case}: the second derivative is not that of the function")
+    expect(agrees, f"{case}: the second derivative is not that of the function")
 
 
 def cosine_in_bf16(case: Case) -> float:
