@@ -58,26 +58,27 @@ def distill(
     """Distil a real set into ``ipc`` synthetic images per class. Ranks of `torchrun` share the work: only the first
     touches ``out``, and all return the same set.
 
-    Nothing of the process is changed. The CPU threads are those that PyTorch has (`torch.set_num_threads`); for the
-    same bits, a run has to go on with as many as it began with, and the watcher is told if it does not. What the
-    command sets for its own process besides is in "A busy machine" of the page on scaling.
+    This function changes no setting of the process. It uses the CPU threads that PyTorch has
+    (`torch.set_num_threads`). A run gives the same bits only if it is resumed with the number of threads that it began
+    with; the watcher is notified if it is not. The command line also changes settings of its own process: see "A busy
+    machine" on the page about scaling.
 
     Args:
-        data: `Data` or whatever `distillset.load` takes, of which the training set is meant; of a `RealSet` all of it.
-        method: such as ``DM()``, or ``"dm"`` for one as published; its ``auto`` fields are resolved for the data.
+        data: `Data`, or whatever `distillset.load` takes; its training set is distilled, or a `RealSet`.
+        method: such as ``DM()``, or ``"dm"`` for its published settings. ``auto`` settings are chosen for the data.
         ipc: images per class, at least 1.
         steps: episodes, at least 0; None is the method's published number.
-        seed: random seed, a whole number; it names all random streams.
-        network: the distilling network: a published name (``convnet``, ``ResNet18BN``), ``timm/NAME``,
+        seed: random seed, a whole number.
+        network: the network to distil with: a published name (``convnet``, ``ResNet18BN``), ``timm/NAME``,
             ``module:function``, an `nn.Module` of your own, or a function of channels, height, width and classes that
             makes one.
-        init: ``real``, ``noise``, ``kmeans`` or an artifact's folder; None is the method's published one.
+        init: where the images start: ``real``, ``noise``, ``kmeans`` or an artifact's folder; None is as published.
         whiten: ``zca`` (fitted on the training set, in place of mean and std), ``zca-large`` (the same, also for images
             above 32x32x3), ``none``, or ``auto``: as published for the method and data.
-        out: folder for checkpoints, metrics, snapshots and the artifact. The same call goes on where it stopped.
+        out: folder for checkpoints, metrics, snapshots and the artifact. The same call resumes an interrupted run.
         machine: what to compute on: a `Machine`, or the name of a device, such as ``cuda``.
-        record: what is kept and measured while the run goes on: snapshots, accuracies, checkpoints; None is `Record()`.
-        watcher: is told of progress and may ask to stop; or a plain function of (step, steps, loss).
+        record: what to store and measure during the run: snapshots, accuracies, checkpoints; None is `Record()`.
+        watcher: is notified of progress and may ask to stop; or a plain function of (step, steps, loss).
 
     Returns:
         The synthetic set after the last step (never the best on any test set).
@@ -155,7 +156,7 @@ def distill(
 def _begun(
     folder: RunFolder, method: Method, settings: dict[str, Any], steps: int, watcher: Watcher
 ) -> Checkpoint | None:
-    """The checkpoint that a run goes on from, if there is one.
+    """The checkpoint that a run is resumed from, if there is one.
 
     Raises:
         InputError: it is of another run, or beyond ``steps``.

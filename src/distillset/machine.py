@@ -21,7 +21,7 @@ class Machine:
     >>> Machine("cpu", precision="fp32").compile
     'auto'
 
-    What ``auto`` is resolved to depends on the hardware and on the work; it is stored with every result, and told.
+    What ``auto`` is resolved to depends on the hardware and on the work; it is noted, and stored with every result.
 
     Args:
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.

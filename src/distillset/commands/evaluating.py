@@ -1,4 +1,4 @@
-"""What `evaluate` and `compare` share: which networks are trained, how, and what is told meanwhile."""
+"""What `evaluate` and `compare` share: flags for the networks, their training and the output."""
 
 import argparse
 from pathlib import Path

@@ -59,7 +59,7 @@ def keep_memory() -> bool:
 
 
 def compute_with(threads: int | None) -> None:
-    """Compute with as many threads as the run that is gone on with; None: with those that PyTorch has.
+    """Compute with as many threads as the resumed run had; None: with those that PyTorch has.
 
     Sums are then added in the order of before, and have its bits.
     """

@@ -163,13 +163,13 @@ def select(
     """Choose ``ipc`` real images per class; ranks of `torchrun` share the classes, and all return the same.
 
     Args:
-        data: `Data` or whatever `distillset.load` takes, of which the training set is meant; of a `RealSet` all of it.
-        selector: a name in `SELECTORS`, or a `Selector` of your own, called in the card as its function.
+        data: `Data`, or whatever `distillset.load` takes; images are chosen from its training set, or from a `RealSet`.
+        selector: a name in `SELECTORS`, or a `Selector` of your own; the card then has the name of its function.
         ipc: images per class, at least 1.
-        seed: random seed, a whole number; it names all random streams.
-        network, epochs, cache: of the expert, where the selector needs one; see `distillset.coresets.expert.expert`.
+        seed: random seed, a whole number.
+        network, epochs, cache: of the expert, if the selector needs one; see `distillset.coresets.expert.expert`.
         machine: what to compute on, as in `distillset.distill`.
-        watcher: hears how the expert comes on and how long things took, and may ask to stop; see `distillset.Watcher`.
+        watcher: is notified of the expert's progress and of times, and may ask to stop; see `distillset.Watcher`.
 
     Raises:
         InputError: an unknown selector, or an argument out of its range.

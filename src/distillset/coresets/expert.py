@@ -101,7 +101,7 @@ def expert(
     Args:
         real: the whole set.
         network: a published name, or your own: see ``network`` of `distillset.distill`.
-        epochs: passes, less one; None is what `expert_recipe` says.
+        epochs: training epochs; one more is made, as published. None is what `expert_recipe` chooses.
         seed: names its random streams.
         machine: what to compute on, as in `distillset.distill`.
         cache: the folder of the cache; None is ``experts`` in the library's.

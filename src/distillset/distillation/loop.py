@@ -232,7 +232,7 @@ class Loop:
         """Take up a checkpoint: leaves, momentum, step and time.
 
         Raises:
-            InputError: it has other leaves, or numbers that no run goes on from.
+            InputError: it has other leaves, or numbers that are not finite.
         """
         state = self.learned.state()
         for name, tensor in state.items():

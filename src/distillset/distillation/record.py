@@ -1,4 +1,4 @@
-"""What is kept and measured while a run goes on."""
+"""What a run stores and measures on its way."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ CHECKPOINT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept and measured while a run goes on. It has no influence on the synthetic set.
+    """What a run stores and measures on its way. It has no influence on the synthetic set.
 
     Args:
-        snapshots: how many intermediate sets to keep in the run's folder, evenly spaced, beside the first; at least 0.
-        evaluate: takes the set as it is and returns its accuracy, a fraction, which is logged.
+        snapshots: how many intermediate sets to store in the run's folder, evenly spaced, after the first; at least 0.
+        evaluate: a function of the present set that returns its accuracy, a fraction; it is logged.
         evaluate_every: steps between two calls of ``evaluate``; 0 is never.
-        checkpoint_seconds: seconds between two checkpoints, at least 0: the most work that a kill costs.
+        checkpoint_seconds: seconds between two checkpoints, at least 0: a kill loses at most this much work.
 
     Raises:
         InputError: a field is out of its range.

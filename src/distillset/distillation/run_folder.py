@@ -1,4 +1,4 @@
-"""A run on disk: what defines it, its checkpoints, and how it goes on where it stopped."""
+"""A run on disk: what defines it, its checkpoints, and how it is resumed."""
 
 import json
 import re
@@ -217,7 +217,7 @@ def threads_before(folder: Path) -> int | None:
 
 
 def resolve_compute(machine: Machine, work: Work, stored: dict[str, Any] | None) -> Compute:
-    """What to compute on; a run that goes on keeps what ``auto`` chose at its start, unless it moved to another device.
+    """What to compute on; a resumed run keeps what ``auto`` chose at its start, unless it moved to another device.
 
     A smaller limit of memory than it was started with is heeded.
 

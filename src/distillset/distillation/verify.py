@@ -1,4 +1,4 @@
-"""Whether what a folder holds is what its card says: every checksum and fingerprint computed anew."""
+"""Whether a folder holds what its card says: every checksum and fingerprint is computed again."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from distillset.store import SEAL, read_json, read_tensors
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: ``told`` says what was found; ``holds`` is None where there was nothing to see."""
+    """One check: ``holds`` is its outcome, None if there was nothing to check; ``told`` describes it in words."""
 
     name: str
     holds: bool | None

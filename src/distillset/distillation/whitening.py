@@ -24,7 +24,7 @@ def whitened(real: RealSet, whiten: str, folder: Path | None, watcher: Watcher, 
         real: the training set.
         whiten: ``none`` or ``zca``, as `chosen` gives it.
         folder: of a run; None if there is none.
-        watcher: hears of what takes long.
+        watcher: is notified of what takes long.
         mesh: ranks that are all to have the writing one's.
 
     Raises:
@@ -81,7 +81,7 @@ def chosen(whiten: str, method: Method, spec: Spec, ipc: int) -> str:
 
 
 def keep(real: RealSet, folder: Path | None) -> None:
-    """Write the whitening of ``real``, if it has one, where a run goes on from, with the same numbers anywhere."""
+    """Store the whitening of ``real``, if it has one, with the run: resumed, it has the same numbers on any machine."""
     if folder and real.whitening is not None and not (folder / FILE).is_file():
         real.whitening.save(folder / FILE, real.fingerprint())
 

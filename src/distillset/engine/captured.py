@@ -31,7 +31,7 @@ class Launch:
         device: where it computes.
         capture: whether it may be captured.
         pool: memory that graphs share which never run at the same time; None is one of its own.
-        watcher: hears of what cannot be captured.
+        watcher: is notified of what cannot be captured.
     """
 
     def __init__(

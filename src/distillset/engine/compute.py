@@ -65,7 +65,7 @@ class Compute:
         precision: ``"fp32"``, or ``"bf16"`` for convolutions and matrix products (statistics, losses and sums stay
             fp32).
         compile: whether functions are compiled.
-        threads: CPU threads that PyTorch has. They are not set here, only told.
+        threads: CPU threads that PyTorch has. They are recorded here, not set.
         micro_batch: the most images in one call.
         kernels: whether compiled functions take the project's own (`distillset.engine.kernels`).
     """

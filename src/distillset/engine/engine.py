@@ -39,7 +39,7 @@ class Engine(MicroBatches):
 
     Args:
         compute: how.
-        watcher: hears of a micro-batch that had to be made smaller, and of what cannot be captured.
+        watcher: is notified of a micro-batch that had to be made smaller, and of what cannot be captured.
         defers: whether nothing is read from the device while steps go on, so that they can be captured; None says: on a
             GPU.
     """

@@ -23,7 +23,7 @@ class MicroBatches:
 
     Args:
         compute: how.
-        watcher: hears of a micro-batch that had to be made smaller.
+        watcher: is notified of a micro-batch that had to be made smaller.
     """
 
     def __init__(self, compute: Compute, watcher: Watcher | None = None) -> None:

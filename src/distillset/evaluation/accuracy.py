@@ -51,28 +51,27 @@ def evaluate(
     """Train ``repeats`` fresh networks of each kind on ``synthetic`` and test them; ranks of `torchrun` share them.
 
     Args:
-        synthetic: the set, with hard or soft labels, or the folder of one, or a folder with a sub-folder of pictures a
-            class.
-        data: `Data`, or whatever else `distillset.load` takes with a test set or holds one out of; its ``test`` is what
-            is tested on; its ``train``, the set that was distilled, is what stands beside.
+        synthetic: the set, with hard or soft labels; or its folder; or a folder of pictures, one sub-folder per class.
+        data: `Data`, or whatever `distillset.load` takes. Networks are tested on its ``test``. Its ``train``, the set
+            that was distilled, gives the real images of ``beside``.
         networks: published names, pools (M, B, W, D, A, P, N), ``all``, or your own: see ``network`` of
             `distillset.distill`.
-        repeats: networks per row, from 1 to 100,000.
+        repeats: networks to train of each kind on each set, from 1 to 100,000.
         protocol: how they are trained: a published name, ``auto`` for that of the set's method, or a `Protocol` that
             changes epochs, augmentation or labels.
-        beside: what is evaluated as well, in this order: ``random`` are real images of the same number, redrawn for
-            every network; ``soft-random`` the same with the soft labels of an expert (`distillset.coresets.expert`);
+        beside: what to evaluate as well, in this order: ``random`` is as many random real images, redrawn for every
+            network; ``soft-random`` the same with the soft labels of an expert (`distillset.coresets.expert`);
             ``whole`` is the whole real set, under its own protocol. ``()`` is nothing.
-        snapshots: other states of the same set to choose among; None chooses none.
-        seed: random seed, a whole number; it names all random streams.
+        snapshots: other states of the same set to choose from; None is the set as it is.
+        seed: random seed, a whole number.
         artifact: what to call ``synthetic`` in its rows; None is its folder, or ``synthetic``.
         machine: what to compute on, as in `distillset.distill`; CPU threads are those that PyTorch has.
-        ledger: what is kept of the networks: a `Ledger`, or a folder of accuracies, so that nothing is trained twice;
-            None keeps nothing.
-        watcher: hears of each network and of what else takes long, and may ask to stop; see `distillset.Watcher`.
+        ledger: where accuracies are stored, so that no network is trained twice: a `Ledger`, or a folder; None stores
+            nothing.
+        watcher: is notified of each network and of other long work, and may ask to stop; see `distillset.Watcher`.
 
     Returns:
-        For every network the row of the set, and one of each that stands beside it.
+        For every network a row for the set, and a row for each set named in ``beside``.
 
     Raises:
         InputError: an argument out of its range, or a test or training set that does not fit the synthetic one.

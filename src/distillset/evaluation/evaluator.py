@@ -35,12 +35,12 @@ class Evaluator:
     Args:
         spec: shape, classes and normalisation of all that is tried.
         test: what is tested on.
-        seed: names all random streams.
+        seed: random seed.
         machine: what to compute on.
         ledger: what is kept of the networks; None keeps nothing.
         purpose: ``evaluate``; networks that serve another purpose are others.
         mesh: the ranks among which the networks of a row are shared; None is this process alone.
-        watcher: hears of each network, and may ask to stop after it; None is nobody.
+        watcher: is notified of each network, and may ask to stop after it.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Evaluator:
         self._trainers: dict[tuple[str, Recipe, Compute], Trainer] = {}
 
     def row(self, candidate: Candidate, network: Network, repeats: int) -> Row:
-        """``repeats`` networks on a candidate; those that diverge are told and counted, and have no part in the mean.
+        """``repeats`` networks on a candidate; those that diverge are noted and counted, and are not in the mean.
 
         Raises:
             DivergedError: all of them did.

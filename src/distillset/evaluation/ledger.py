@@ -1,4 +1,4 @@
-"""What is kept of the networks of an evaluation: a killed one goes on, and artifacts share what stands beside them."""
+"""What is stored of the networks of an evaluation: a killed one is resumed, and artifacts share their baselines."""
 
 import hashlib
 import json

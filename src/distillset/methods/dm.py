@@ -5,7 +5,7 @@ their mean embedding comes closer to that of real images (section 3 there)::
 
     minimise over S   sum over classes c of || mean_i phi(A_c(T_c,i)) - mean_j phi(A_c(S_c,j)) ||^2
 
-with ``phi`` the features before the classifier and ``A_c`` one siamese augmentation a class and step.
+with ``phi`` the features before the classifier and ``A_c`` one siamese augmentation per class and step.
 
 Deviations from the authors' code: random numbers come from named streams, not from the clock; a class smaller than the
 real batch is used whole; any number of images per class is accepted; batch norm keeps the statistics of 16 real images

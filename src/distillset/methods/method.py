@@ -91,7 +91,7 @@ class Method:
     allows networks that have none.
     """
     batch_norm: ClassVar[str] = ADVICE.format(count=IMAGES)
-    """What users are told where the network has batch norm."""
+    """The note for users if the network has batch norm."""
     presets: ClassVar[Sequence[Preset]] = ()
     """Published settings that come with the method, beside those of `distillset.presets.PRESETS`."""
 
@@ -114,7 +114,7 @@ class Method:
 
     @property
     def augment(self) -> str:
-        """Siamese strategy, which a class and step draws an operation of for its real and synthetic images alike."""
+        """Siamese strategy: in a step each class draws one operation for both its real and synthetic images."""
         return "none"
 
     @property

@@ -133,7 +133,7 @@ def experts_in(folder: str, wanted: Wanted, task: Task) -> Experts:
 
 
 def trained_experts(wanted: Wanted, task: Task) -> Experts:
-    """Experts of the task's own, in the folder of its run; those that are there are gone on with.
+    """Experts trained for this task, in the folder of its run; those that are there are continued.
 
     Ranks share the work, and the folder.
     """

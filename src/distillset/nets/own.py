@@ -69,7 +69,7 @@ def _timm(name: str, channels: int, height: int, width: int, classes: int) -> nn
             f"network timm/{name}", f"timm cannot be imported ({error}); pip install timm"
         ) from error
     settings = {"pretrained": False, "in_chans": channels, "num_classes": classes}
-    try:  # transformers have to be told the size, and other networks do not know the word
+    try:  # transformers need the size, and other networks do not know the argument
         module: nn.Module = timm.create_model(name, img_size=(height, width), **settings)
     except TypeError:
         module = timm.create_model(name, **settings)

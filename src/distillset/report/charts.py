@@ -104,7 +104,7 @@ def chart(
         title: above it.
         curves: (index of the run, its name, points).
         references: (index of the run, what it is, value).
-        percent: whether the values are fractions to be told in percent.
+        percent: whether the values are fractions, to be shown in percent.
     """
     curves = [curve for curve in curves if curve[2]]
     if not curves:

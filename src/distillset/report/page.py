@@ -96,7 +96,7 @@ KINDS = {"set": "", "random": "random real images", "whole": "the whole real set
 
 
 def _bars(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
-    """Accuracies to compare, for each network; a baseline that several runs share is told once."""
+    """Accuracies to compare, for each network; a baseline that several runs share is shown once."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for kind, label in KINDS.items():
         for i, run in enumerate(runs):

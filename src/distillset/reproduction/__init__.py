@@ -1,4 +1,4 @@
-"""The published table run again: rows within a budget, a file a result, and what was published beside it."""
+"""The published table run again: rows within a budget, one file per result, next to what was published."""
 
 from distillset.reproduction.budget import Budget, duration
 from distillset.reproduction.jobs import side_by_side

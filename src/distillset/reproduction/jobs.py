@@ -37,9 +37,9 @@ def side_by_side(
     Args:
         rows: their names.
         jobs: most processes at once.
-        budget: of wall time; a process is told what is left of it.
+        budget: of wall time; each process gets what is left of it.
         command: of a row and its seconds.
-        watcher: is told of every line.
+        watcher: is notified of every line.
 
     Returns:
         The rows that ran, in the order they ended, and those that no time was left for.

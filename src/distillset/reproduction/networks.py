@@ -14,13 +14,13 @@ from distillset.watch import Relay, Watcher
 
 
 class Networks:
-    """Evaluates sets within a budget. What was trained is in the ledger, so that the next call goes on after it.
+    """Evaluates sets within a budget. What was trained is in the ledger, so that the next call resumes after it.
 
     Args:
         budget: of this call.
-        watcher: hears of each network, and may ask to stop between two.
+        watcher: is notified of each network, and may ask to stop between two.
         ledger: remembers them.
-        seed: names all random streams.
+        seed: random seed.
         machine: what to compute on.
     """
 
@@ -71,7 +71,7 @@ class _TimeLimitedNetworks(Relay):
     """Ends an evaluation where there is no time for one more network that takes as long as the last.
 
     Args:
-        watcher: hears of each network.
+        watcher: is notified of each network.
         budget: of time.
         row: what the networks belong to.
     """

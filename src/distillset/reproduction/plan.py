@@ -20,7 +20,7 @@ class Plan:
 
     Args:
         preset: the row.
-        steps: to run; fewer than published is told wherever the result is shown.
+        steps: to run; if they are fewer than published, the result shows it.
         settings: fields of the method.
         networks: to evaluate with.
         folder: of its run, shared by plans that differ in steps alone: a run can be given more steps.
@@ -40,7 +40,7 @@ class Plan:
 
     @property
     def departures(self) -> list[str]:
-        """Fields that are not as published, such as ``lr 2.0``; the objective is told apart."""
+        """Fields that are not as published, such as ``lr 2.0``; the objective is not among them."""
         return [f"{name} {value}" for name, value in _changed(self.preset, self.settings).items() if name != "match"]
 
     @property

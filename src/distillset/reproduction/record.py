@@ -57,7 +57,7 @@ def result_of(
         card: of the artifact.
         rows: as JSON; those that are not of ``random`` or the ``whole`` set are the artifact's.
         preset: the row of the published table; by default the one of the card's method, data and images per class.
-        wanted: networks that were to be evaluated; with fewer in ``rows`` the result is told as partial.
+        wanted: networks that were to be evaluated; with fewer in ``rows`` the result is marked as partial.
         departures: settings that are not as published; by default those of the card that differ from the preset.
         note: what has to be known of how it was measured.
         why: the reason, as far as it is known, where it falls short of the paper.
@@ -186,7 +186,7 @@ def _departures(settings: Mapping[str, Any], preset: Preset | None) -> list[str]
     """Fields of a run that are not as published: as the preset has them, the others as they are by default."""
     if preset is None or preset.method not in METHODS:
         return []
-    # What is chosen for the data (None, auto, a folder) has no default to differ from; the objective is told apart.
+    # What is chosen for the data (None, auto, a folder) has no default to differ from; the objective is not among them.
     defaults = {one.name: one.default for one in settings_of(METHODS[preset.method]) if one.name != "match"}
     plain = {name: value for name, value in defaults.items() if value not in (None, "", "auto")}
     published = {**plain, **preset.settings}

@@ -24,7 +24,7 @@ from distillset.watch import Watcher, watching
 
 @dataclass(frozen=True)
 class Outcome:
-    """How far a row came. ``state`` is ``done``, ``partial`` (the same call goes on with it), ``waiting`` or
+    """How far a row came. ``state`` is ``done``, ``partial`` (the same call resumes it), ``waiting`` or
     ``failed``.
     """
 
@@ -48,7 +48,7 @@ def reproduce(
     commit: str | None = None,
     distill_for: float | None = None,
 ) -> list[Outcome]:
-    """Run ``plans`` in their order within ``budget``; the same call goes on where it stopped.
+    """Run ``plans`` in their order within ``budget``; the same call resumes what was interrupted.
 
     A row is distilled to its last step, with its state kept in ``out/ROW``, then evaluated under its published
     protocol; what has been trained is remembered in ``out/accuracies``. Its result is written when networks have been
@@ -62,15 +62,15 @@ def reproduce(
         budget: of wall time for this call.
         results: where the result of a row goes.
         out: folder for run folders and accuracies.
-        data_dir: where known names are looked for first.
+        data_dir: the folder to search first for known names.
         machine: what to compute on.
-        seed: names all random streams.
+        seed: random seed.
         beside: what is evaluated as well when time is left: ``("random",)``, or ``()``.
-        watcher: hears of progress and may ask to stop.
-        why: reason that is kept with results that fall short.
-        commit: of the source, kept with the results.
-        distill_for: seconds after which a distillation ends for this call; the set of the steps until then is evaluated
-            and told as that. None is to wait for its last step.
+        watcher: is notified of progress and may ask to stop.
+        why: reason to store with results that fall short.
+        commit: commit of the source, stored with the results.
+        distill_for: seconds after which a distillation ends in this call; its set is evaluated, and the result shows
+            how many steps it took. None waits for the last step.
 
     Raises:
         InputError: every row failed, the first by this.
@@ -93,7 +93,7 @@ def reproduce(
     for plan in done if beside and finished else []:
         if budget.left > budget.margin and desk.lacks_baseline(plan):
             outcome = desk.guarded(plan, desk.beside)
-            watcher.note(f"{plan.name}: random images beside it: {outcome.state}, {outcome.text}")
+            watcher.note(f"{plan.name}: random images: {outcome.state}, {outcome.text}")
     if outcomes and len(desk.errors) == len(outcomes):
         raise desk.errors[0]
     return outcomes

@@ -176,7 +176,7 @@ def building(entry: Path, watcher: Watcher | None = None) -> Iterator[Path | Non
 
     Args:
         entry: the entry's place.
-        watcher: hears of another process that is waited for, and may ask to wait no longer.
+        watcher: is notified of another process that is waited for, and may ask to wait no longer.
 
     Raises:
         InputError: the cache cannot be written.

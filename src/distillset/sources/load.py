@@ -115,24 +115,24 @@ def load(
 ) -> Data:
     """Training and test set of a source.
 
-    The test set is ``test``, else the source's split called test or validation, else a stratified 20% held out of the
-    training images; that is announced. What lies on disk is decoded once and then memory-mapped from the cache.
+    The test set is ``test``; else the source's split called test or validation; else a stratified 20% of the training
+    images, which a note announces. Files on disk are decoded once, and then memory-mapped from the cache.
 
     Args:
         data: ``digits``, a known name (found under ``data_dir``, else on the Hugging Face hub), a folder that
             `datasets` opens or with one sub-folder of images per class, a ``.safetensors`` or ``.npz`` file with the
             arrays ``images`` and ``labels`` (and ``test_images``, ``test_labels``); or in Python (images, labels), a
             `RealSet`, or a map-style `torch.utils.data.Dataset` of (image, label).
-        data_dir: where known names are looked for first; ``DISTILLSET_DATA`` by default.
-        test: the test set, named or given like ``data``; of several splits the one called test or validation is taken.
-        classes: the classes to take, by name or by number, in the order their labels are to have; all by default.
+        data_dir: the folder to search first for a known name; ``DISTILLSET_DATA`` by default.
+        test: the test set, in the forms of ``data``; of several splits the one called test or validation is used.
+        classes: the classes to use, by name or by number; they are labelled in this order. All by default.
         resize: (height, width) to scale every image to, see `distillset.data.resize.Resize`.
-        crop: whether to keep the proportions and cut the centre out, instead of scaling each side by itself.
+        crop: with ``resize``, whether to keep the proportions and cut out the centre.
         allow_outside: whether a table may name images outside its folder.
-        channels: 1, 3 or 4, to take every image as grey, RGB or RGBA; by default as many as the widest one has.
-        watcher: hears each note and how decoding comes on; between blocks of images it may ask to stop, and the same
-            call then goes on from there. See `distillset.Watcher`.
-        decoded: the folder to keep decoded images in; None is the cache. In an empty one they are decoded anew.
+        channels: 1, 3 or 4, to read every image as grey, RGB or RGBA; by default the most that an image has.
+        watcher: is notified of each note and of the progress of decoding; it may ask to stop between blocks of images,
+            and the same call then resumes there. See `distillset.Watcher`.
+        decoded: the folder for decoded images; None is the cache. With an empty folder, images are decoded again.
 
     Raises:
         InputError: the source does not exist or cannot be used; the message names what and where.

@@ -113,10 +113,10 @@ def compare(
     """Evaluate artifacts under one protocol, and test which differ.
 
     Args:
-        artifacts: by the names that rows have.
+        artifacts: the sets, each under the name that its rows have.
         data, networks, repeats, seed, machine, ledger, watcher: as in `distillset.evaluate`; at least two networks.
-        protocol: of all, as in `distillset.evaluate`; ``auto`` is that of the first one's method.
-        beside: what is evaluated as well, as in `distillset.evaluate`: for every number of images per class once.
+        protocol: how networks are trained on all sets, as in `distillset.evaluate`; ``auto`` is that of the first set.
+        beside: what to evaluate as well, as in `distillset.evaluate`: once for every number of images per class.
 
     Raises:
         InputError: no artifact, one network only, or an artifact that the data do not fit.

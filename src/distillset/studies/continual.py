@@ -166,17 +166,17 @@ def continual(
     Args:
         data: its training set arrives in steps; its test set is what is tested on.
         memories: names of selectors and methods.
-        out: keeps every memory as an artifact, every accuracy, the curves and a plot. The same call goes on where it
-            stopped; memories, seeds and repeats may be added.
-        steps: from 1 to the number of classes.
-        ipc: images remembered of a class, at least 1. A smaller class is remembered as `RealSet.draw_rows` draws it.
-        seeds: of the class orders, the memories and the networks.
-        distill_steps: of each distillation, at least 0; None is the method's published number.
-        network: that distils and that is trained on the memory.
-        repeats: networks trained for every step of every order, at least 1.
-        protocol: as in `distillset.evaluate`, the same for every memory.
+        out: folder for every memory as an artifact, every accuracy, the curves and a plot. The same call resumes an
+            interrupted study; memories, seeds and repeats may be added.
+        steps: steps in which new classes arrive, from 1 to the number of classes.
+        ipc: images per class in the memory, at least 1. A class with fewer images is drawn by `RealSet.draw_rows`.
+        seeds: random seeds, one per class order; they also seed the memories and the networks.
+        distill_steps: steps of each distillation, at least 0; None is the method's published number.
+        network: the network that distils, and that is trained on the memory.
+        repeats: networks trained per step and class order, at least 1.
+        protocol: how networks are trained, as in `distillset.evaluate`, the same for every memory.
         machine: what to compute on, as in `distillset.distill`.
-        watcher: hears of progress, and may ask to stop.
+        watcher: is notified of progress, and may ask to stop.
 
     Returns:
         The points of the curves, memory by memory.

@@ -1,4 +1,4 @@
-"""The folder of a study: what defines it, and that the same command goes on where it stopped."""
+"""The folder of a study: what defines it, and how the same command resumes it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +51,7 @@ def opened(out: Path, settings: dict[str, Any]) -> Iterator[Path]:
 
 
 class Networks(Relay):
-    """The networks of a study: it hears of each, and may be stopped after it.
+    """The watcher of the networks of a study: it is notified of each, and may be stopped after it.
 
     Args:
         watcher: of the study.

@@ -3,8 +3,7 @@
 Every network of a sample of the 720 (`distillset.studies.space`) is trained on each proxy and judged on validation
 images, held out of the training set before proxies are made of the rest; and trained on the whole rest and judged on
 the test set. So no test image has a say in what a proxy would choose. Correlations have bootstrap intervals over
-networks; how much an accuracy changes when its network is trained anew is in them only as scatter, so repeat to average
-it out.
+networks; they include the scatter of training a network again, which ``repeats`` averages out.
 """
 
 import statistics
@@ -100,17 +99,17 @@ def nas(
     Args:
         data: training and test set.
         proxies: names of selectors and methods, which are run on the training part, or folders of artifacts.
-        out: keeps proxies, the accuracy of every network, the result and a plot. The same call goes on where it
-            stopped; networks, ``repeats`` and ``proxies`` may grow.
-        sample: which networks and images are taken, see `Sample`.
+        out: folder for proxies, the accuracy of every network, the result and a plot. The same call resumes an
+            interrupted study; networks, ``repeats`` and ``proxies`` may be added.
+        sample: which networks and images to use, see `Sample`.
         ipc: images per class of the proxies that are made, at least 1.
-        distill_steps: of each distillation, at least 0; None is the method's published number.
-        epochs: on the whole set, at least 0: the budget of the ranking that is taken for the truth.
-        protocol: of the proxies, as in `distillset.evaluate`; by default DM's with 200 epochs.
+        distill_steps: steps of each distillation, at least 0; None is the method's published number.
+        epochs: training epochs on the whole set, at least 0. Its ranking is taken as the truth.
+        protocol: how networks are trained on proxies, as in `distillset.evaluate`; by default DM's with 200 epochs.
         repeats: networks of each kind on each set, at least 1; their accuracies are averaged.
-        seed: names all random streams: sample, subset, proxies, networks.
+        seed: random seed of the sample, the subset, the proxies and the networks.
         machine: what to compute on, as in `distillset.distill`.
-        watcher: hears of progress, and may ask to stop.
+        watcher: is notified of progress, and may ask to stop.
 
     Returns:
         The result, as it is stored in ``nas.json``.

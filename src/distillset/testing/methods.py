@@ -96,7 +96,7 @@ def check_leaves(method: Method) -> None:
     pixels = [leaf for leaf in case.leaves.values() if leaf.role is Role.PIXELS]
     expect(len(pixels) == 1, f"{method.name}: {len(pixels)} learned tensors have the role PIXELS; there must be one")
     holds = method.picks_images or torch.equal(pixels[0].start, case.images)
-    expect(holds, f"{method.name}: the images do not start where they are told")
+    expect(holds, f"{method.name}: the images do not start from the task's initial images")
     for name, leaf in case.leaves.items():
         expect(leaf.lr > 0 and 0 <= leaf.momentum < 1, f"{method.name}: SGD of {name}: {leaf.lr}, {leaf.momentum}")
 

@@ -163,9 +163,9 @@ def train_experts(
     watcher: Watcher,
     mesh: Mesh | None = None,
 ) -> Trajectories:
-    """Experts ``0`` to ``count - 1``, trained up to ``epochs`` epochs; those in ``folder`` are gone on with.
+    """Experts ``0`` to ``count - 1``, trained up to ``epochs`` epochs; those in ``folder`` are continued.
 
-    Bit for bit on a CPU, whenever the process was killed: a state is all there is to go on from. Ranks train whole
+    Bit for bit on a CPU, whenever the process was killed: an expert is resumed from its state alone. Ranks train whole
     experts, each its own, into the same folder, which all must see; the one that writes holds it.
 
     Raises:
@@ -263,7 +263,7 @@ def _together(
 
 
 def _resume(trajectories: Trajectories, trainer: ExpertTrainer, expert: int, watcher: Watcher) -> tuple[int, Tensor]:
-    """The last whole state of an expert, or its start; a damaged state is told and done again."""
+    """The last whole state of an expert, or its start; a damaged state is noted and trained again."""
     for epoch in range(trajectories.last(expert), -1, -1):
         try:
             return epoch, trajectories.state(expert, epoch, trainer.engine.device)
