@@ -173,7 +173,7 @@ class PluginTable(Mapping[str, Row], Generic[Row]):
         return cast(Row, row)
 
     def _say(self, line: str) -> None:
-        if line not in self._said:  # once a process
+        if line not in self._said:  # once per process
             self._said.add(line)
             warnings.warn(line, PluginWarning, stacklevel=3)
 

@@ -41,7 +41,7 @@ def test_it_trains_what_is_needed_and_says_where(
     shown = capsys.readouterr()
     assert shown.out.startswith(f"{out}: 2 experts, epochs 0 to 3 each; ")
     stored = sum(file.stat().st_size for file in out.glob("expert-*/*"))
-    assert shown.out.endswith(f"; {stored / 1e6:.1f} MB, {stored / 2e6:.2f} an expert\n")
+    assert shown.out.endswith(f"; {stored / 1e6:.1f} MB, {stored / 2e6:.2f} per expert\n")
     assert "MB of disk needed" in shown.err
     assert "estimate: " in shown.err
     assert "epoch 6/6" in shown.err

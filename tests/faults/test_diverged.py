@@ -41,7 +41,7 @@ def test_rates_that_blow_a_network_up(chosen: SyntheticSet, rate: float, network
     """Its parameters are NaN, and the class of the largest of NaNs is the first one: chance."""
     trainer = Trainer(toys.engine(), Network.of(network, chosen.spec).module, Recipe(epochs=6, rate=rate))
     state = trainer.fit(TrainingSet.held(chosen.images, chosen.labels, Key(0)))
-    with pytest.raises(DivergedError, match=r"the network diverged: .* not finite after training at rate"):
+    with pytest.raises(DivergedError, match=r"the network diverged: .* not finite after training at learning rate"):
         trainer.accuracy(state, lambda rows: chosen.images[rows], chosen.labels)
 
 
@@ -49,7 +49,9 @@ def test_rates_that_blow_a_network_up(chosen: SyntheticSet, rate: float, network
 def test_a_set_whose_learned_rate_diverges_has_no_accuracy(chosen: SyntheticSet, rate: float, tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger", tmp_path / "networks")
     notes: list[str] = []
-    with pytest.raises(DivergedError, match=r"synthetic: the logits of all 2 networks .* not finite .* at rate"):
+    with pytest.raises(
+        DivergedError, match=r"synthetic: the logits of all 2 networks .* not finite .* at learning rate"
+    ):
         evaluate(
             replace(chosen, lr=rate), toys.toy_data(), repeats=2, ledger=ledger, watcher=Notes(notes),
             **{**FEW, "protocol": Protocol("mtt", epochs=6)},

@@ -106,7 +106,7 @@ def test_a_set_with_a_script_is_taken_from_the_branch_without(hub: dict[tuple[An
     hub["frgfm/imagenette", "320px", "refs/convert/parquet"] = splits(train=whole, validation=whole)
     data = quietly("imagenette")
     assert data.train.spec.class_names == tuple(names)
-    assert "split anew; the papers use ImageNet's own" in data.notes[0]
+    assert "another split; the papers use ImageNet's own" in data.notes[0]
     hub["frgfm/imagewoof", "320px"] = RuntimeError("out of order")
     with pytest.raises(InputError, match=r"imagewoof: not found on this machine.*out of order"):
         quietly("imagewoof")

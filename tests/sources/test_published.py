@@ -316,8 +316,8 @@ def test_imagenette_as_its_archive_unpacks_it_is_found_by_name(tmp_path: Path) -
     assert data.train.spec.class_names == tuple(SUBSETS["imagenette"].values())
     assert data.train.counts.tolist() == data.test.counts.tolist() == [2] * 10
     assert data.notes[0] == (
-        f"imagenette: read from {tmp_path / 'imagenette2-160'}; this copy is split anew; the papers use ImageNet's own "
-        "training and validation images of these classes"
+        f"imagenette: read from {tmp_path / 'imagenette2-160'}; this copy has another split; the papers use ImageNet's "
+        "own training and validation images of these classes"
     )
 
 

@@ -1,4 +1,4 @@
-"""Canvases: textures on a torus, several images wide and high, of which every use sees a crop drawn anew.
+"""Canvases: textures on a torus, several images wide and high, of which every use sees a newly drawn crop.
 
 After the option "texture" of the code of Cazenavette et al. (CVPR 2022). Deviations: a start from real images works
 (theirs fails on a shape); crops come from named streams.

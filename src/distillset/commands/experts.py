@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         data = load_data(options, terminal)
         trajectories, epochs = _make(options, data, terminal)
     size = trajectories.bytes(range(options.count))
-    disk = f"{size / 1e6:,.1f} MB, {size / options.count / 1e6:,.2f} an expert"
+    disk = f"{size / 1e6:,.1f} MB, {size / options.count / 1e6:,.2f} per expert"
     print(f"{options.out}: {options.count} experts, epochs 0 to {epochs} each; {disk}")
     return 0
 

@@ -37,7 +37,7 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check, and print a line a check.
+    """Check, and print one line per check.
 
     Raises:
         InputError: something does not hold; all checks have been printed by then.

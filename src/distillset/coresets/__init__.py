@@ -91,7 +91,7 @@ def named(selector: str | Selector) -> tuple[str, Selector]:
 def choose_rows(
     selector: str | Selector, real: RealSet, ipc: int, key: Key, taught: Expert | None = None, mesh: Mesh | None = None
 ) -> Tensor:
-    """The chosen rows, ``ipc`` a class, class by class: ``int64 [classes*ipc]``. Ranks share the classes.
+    """The chosen rows, ``ipc`` per class, class by class: ``int64 [classes*ipc]``. Ranks share the classes.
 
     Of a class smaller than ``ipc`` every image is taken as often as it goes, and the rest is drawn.
 

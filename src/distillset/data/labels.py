@@ -20,7 +20,7 @@ MISSING = -1
 def from_values(
     values: Sequence[Any], names: Sequence[str] | None, row: Callable[[int], str], column: str = ""
 ) -> tuple[Tensor, tuple[str, ...] | None]:
-    """(labels int64 [N], class names if there are any) of one value a row.
+    """(labels int64 [N], class names if there are any) of one value per row.
 
     A value is a whole number (as a float, too), a name (as bytes, too), a truth value, a list of one of these, or a
     one-hot list as long as there are classes; all of a kind. Truth values alone are the classes ``False`` and ``True``.

@@ -89,7 +89,7 @@ class Evaluator:
         if not accuracies:
             raise DivergedError(
                 f"{candidate.artifact}: the logits of all {repeats} networks ({network.title}) are not finite after "
-                f"training by protocol {candidate.protocol.name} at rate {candidate.protocol.recipe.rate:g}; there is "
+                f"training by protocol {candidate.protocol.name} at learning rate {candidate.protocol.recipe.rate:g}; there is "
                 "no accuracy"
             )
         n = len(accuracies)

@@ -84,7 +84,7 @@ def dataset_card(synthetic: SyntheticSet, measured: dict[str, Any] | None) -> st
 
 ![the images, a row per class]({GRID})
 
-{count} images, at most {synthetic.ipc} a class, made to stand in for a whole training set. Made by distillset
+{count} images, at most {synthetic.ipc} per class, made to stand in for a whole training set. Made by distillset
 {by}: method `{method}`, from `{source}`.
 
 ## Loading

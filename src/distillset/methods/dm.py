@@ -127,7 +127,7 @@ def relative_rate(method: DM, task: Task) -> float:
     """What to multiply a rate that suits ConvNet with, so that the first step on the task's network is as long.
 
     The ratio of the root-mean-square pixel gradients under ConvNet and under the task's network: at real images, not
-    augmented, against `PROBED` other ones a class, in fp32. 1 where the network has no gradient, and where images
+    augmented, against `PROBED` other ones per class, in fp32. 1 where the network has no gradient, and where images
     are too small for ConvNet.
     """
     probe = replace(method, batch_real=min(method.batch_real, PROBED), augment="none")

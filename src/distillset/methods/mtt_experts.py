@@ -65,9 +65,7 @@ class Experts:
         return outputs
 
     def correct_images(self, judges: int, task: Task, count: int) -> Tensor:
-        """Real images that ``judges`` experts all classify right, ``count`` a class; where they run out, others fill
-        up.
-        """
+        """Images that ``judges`` experts all classify correctly, ``count`` per class; where they run out, others."""
         parts: list[Tensor] = []
         looked = [max(count, min(size, CANDIDATES * count)) for size in task.real.counts.tolist()]
         for c, most in enumerate(looked):

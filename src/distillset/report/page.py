@@ -50,7 +50,7 @@ def render(runs: Sequence[Run]) -> str:
 
 @lru_cache(maxsize=1)
 def _template() -> Any:
-    """Compiled once a process: each time anew would hold memory that never returns."""
+    """Compiled once per process: compiling it each time would hold memory that is never given back."""
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:

@@ -64,7 +64,7 @@ def _subset(name: str, hub: str = "ILSVRC/imagenet-1k", configuration: str | Non
     )
 
 
-RESPLIT = "this copy is split anew; the papers use ImageNet's own training and validation images of these classes"
+RESPLIT = "this copy has another split; the papers use ImageNet's own training and validation images of these classes"
 
 # Means and deviations as in the code of Zhao, Mopuri and Bilen, "Dataset Condensation with Gradient Matching" (ICLR
 # 2021), which later papers took over, and for the subsets of ImageNet in that of Cazenavette et al. (CVPR 2022); the

@@ -1,4 +1,4 @@
-"""Class-incremental learning with a fixed memory a class, filled by any selector or distilled by the run itself.
+"""Class-incremental learning with a fixed memory per class, filled by any selector or distilled by the run itself.
 
 Classes arrive in steps. At each the new classes' images are there and everything earlier is gone but for its memory of
 ``ipc`` images per class: the memory of the new classes is made of their own images alone, joined to what is kept, and a

@@ -25,7 +25,7 @@ def check_plot(plot: Path) -> None:
 
 
 def plot_rows(rows: Sequence[Row], plot: Path) -> None:
-    """Every accuracy as a dot, mean and deviation beside it, in a panel a network.
+    """Every accuracy as a dot, with mean and deviation next to it, in one panel per network.
 
     Raises:
         InputError: as `check_plot`.

@@ -194,7 +194,7 @@ class Trainer:
         for what, values in {"logits": outputs, **state}.items():
             if not bool(values.isfinite().all()):
                 raise DivergedError(
-                    f"the network diverged: {what} are not finite after training at rate {self.recipe.rate:g}"
+                    f"the network diverged: {what} are not finite after training at learning rate {self.recipe.rate:g}"
                 )
         return outputs
 
