@@ -89,8 +89,8 @@ class Evaluator:
         if not accuracies:
             raise DivergedError(
                 f"{candidate.artifact}: the logits of all {repeats} networks ({network.title}) are not finite after "
-                f"training by protocol {candidate.protocol.name} at learning rate {candidate.protocol.recipe.rate:g}; there is "
-                "no accuracy"
+                f"training by protocol {candidate.protocol.name} at learning rate "
+                f"{candidate.protocol.recipe.rate:g}; there is no accuracy"
             )
         n = len(accuracies)
         return Row(
