@@ -15,8 +15,10 @@ from typing import Any
 import torch
 
 from distillset import DM, RealSet, Spec, distill
+from distillset.engine import embedding
+from distillset.keys import Key
 from distillset.machine import Machine
-from distillset.nets import build
+from distillset.nets import build, fresh
 from distillset.watch import Watcher
 from tools.provenance import provenance
 
@@ -44,13 +46,14 @@ def a_set(classes: int) -> RealSet:
 def network_alone(real: RealSet, times: int = 10) -> float:
     """Milliseconds of what a step asks of the network: the real images forward, the synthetic ones forward and back."""
     network, took = build(NETWORK, real.spec), []
+    embed, state = embedding(network), fresh(network, Key(0))
     images = real.rows(torch.arange(real.spec.classes * BATCH))
     for _ in range(times):
         start = time.process_time()
         with torch.no_grad():
-            network.embed(images)
+            embed(state, images)
         synthetic = images[: real.spec.classes].clone().requires_grad_()
-        torch.autograd.grad(network.embed(synthetic).square().sum(), synthetic)
+        torch.autograd.grad(embed(state, synthetic).square().sum(), synthetic)
         took.append(time.process_time() - start)
     return 1e3 * statistics.median(took)
 

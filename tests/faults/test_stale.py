@@ -79,8 +79,8 @@ def test_a_selection_over_an_evaluated_set(places: tuple[Path, Path], tmp_path: 
     select(load(places[0] / "toy.npz", watcher=Watcher()), "random", 2).save(folder)
     (run,) = gather([folder])
     assert run.rows == (), "nor the random rows, which are of another number of images"
-    with pytest.raises(InputError, match="measured another set"):
-        raise InputError(next(check.told for check in verify(folder) if check.holds is False))
+    failed = [check.told for check in verify(folder) if check.holds is False]
+    assert "measured another set" in failed[0]
 
 
 def test_rows_of_a_file_belong_to_their_set_too(places: tuple[Path, Path], tmp_path: Path) -> None:

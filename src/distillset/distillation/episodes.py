@@ -115,7 +115,7 @@ class Episodes:
         """An update as one function; with other ranks, only what comes before their sum."""
 
         def update(*inputs: Any) -> None:
-            state, numbers = self._draw(*inputs, first) if self._ahead else inputs
+            state, numbers = self._draw(inputs[0], first) if self._ahead else inputs
             if not first:
                 state = self._state
             elif self.matcher.turns > 1:

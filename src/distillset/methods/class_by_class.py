@@ -85,7 +85,7 @@ class ClassByClass(Matcher):
     def draws(self, inputs: Sequence[Inputs]) -> list[Shown]:
         words = [torch.stack([update[name] for update in inputs]) for name in ("real", "augment")]
         drawn = self._draw(torch.stack(words))
-        return [Shown(*numbers, update.get(PIXELS)) for numbers, update in zip(drawn, inputs, strict=True)]
+        return [Shown(rows, how, update.get(PIXELS)) for (rows, how), update in zip(drawn, inputs, strict=True)]
 
     def _drawn(self, words: Tensor) -> list[tuple[Rows, How]]:
         """What streams ``[2, updates, 2]`` give: rows and augmentations of every update."""
