@@ -281,7 +281,7 @@ class TestVerify:
         assert loaded(source).train.fingerprint() == SyntheticSet.load(out).card["data"]["fingerprint"], "the cache"
         capsys.readouterr()
         assert main(["verify", str(out), "--real"]) == 2
-        assert "the training set's fingerprint is" in capsys.readouterr().err
+        assert "the training set: its fingerprint is" in capsys.readouterr().err
 
     def test_a_cache_of_other_pixels(
         self, source: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -335,7 +335,7 @@ class TestRuns:
         before = sorted(theirs.rglob("*"))
         shutil.rmtree(mine / name)
         (mine / name).symlink_to(theirs / name)
-        with pytest.raises(InputError, match=f"{name}: is a symbolic link"), RunFolder.open(mine):
+        with pytest.raises(InputError, match=f"{name}': is a symbolic link"), RunFolder.open(mine):
             pass
         assert sorted(theirs.rglob("*")) == before
 

@@ -275,9 +275,9 @@ def test_order_of_value() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((["dm-mnist-3"], 5), r"row dm-mnist-3: not in the table \(did you mean dm-mnist-"),
-        ((["dm-mnist-1"], 0), "--networks 0: must be at least 1"),
-        ((["dm-mnist-1"], 1, 0), "--steps 0: must be at least 1"),
+        ((["dm-mnist-3"], 5), r"row dm-mnist-3: not in the table of presets \(did you mean dm-mnist-"),
+        ((["dm-mnist-1"], 0), "networks=0: must be at least 1"),
+        ((["dm-mnist-1"], 1, 0), "steps=0: must be at least 1"),
     ],
 )
 def test_bad_choices(arguments: tuple[Any, ...], message: str) -> None:

@@ -290,9 +290,9 @@ def test_evaluations_of_other_seeds_are_one_of_all_their_networks() -> None:
 
 def test_evaluations_that_are_not_alike_are_not_put_together() -> None:
     assert len(pooled([[row(0.5)], [row(0.6, network="mlp")]])) == 2
-    with pytest.raises(InputError, match=r"recipe .*'epochs': 3.*: the evaluation before it has .*'epochs': 2"):
+    with pytest.raises(InputError, match=r"recipe=.*'epochs': 3.*: the evaluation before it has .*'epochs': 2"):
         pooled([[row(0.5)], [row(0.6, recipe={"epochs": 3})]])
-    with pytest.raises(InputError, match=r"accuracies \[0.5\]: are there already"):
+    with pytest.raises(InputError, match=r"accuracies=\[0.5\]: are there already"):
         pooled([[row(0.5, 0.6)], [row(0.5)]])
 
 
