@@ -239,11 +239,22 @@ def _advice(network: nn.Module, method: Method) -> Iterator[str]:
 
 
 def _start(task: Task, init: str, method: Method, stored: Checkpoint | None) -> Tensor:
-    """The images or canvases that a run starts from; of one that goes on their shape, as its checkpoint has them."""
+    """The images or canvases that a run starts from; of one that goes on their shape, as its checkpoint has them.
+
+    Raises:
+        InputError: the checkpoint has no images, or others than this run has.
+    """
     spec, ipc, side, tiles = task.spec, task.ipc, method.canvas, method.formation
     if stored is None:
         return packed(initial(init, task.real, ipc * side**2 * tiles**2, task.key("init")), tiles)
-    return torch.zeros(spec.classes * ipc, spec.channels, side * spec.height, side * spec.width)
+    images = torch.zeros(spec.classes * ipc, spec.channels, side * spec.height, side * spec.width)
+    learned = [tensor for name, tensor in stored.tensors.items() if name.startswith("leaf.")]
+    if not any((tensor.shape, tensor.dtype) == (images.shape, images.dtype) for tensor in learned):
+        raise InputError.about(
+            f"checkpoint of step {stored.step}",
+            f"none of its learned tensors is {images.dtype} {list(images.shape)}, as the images of this run are",
+        )
+    return images
 
 
 def _with_real_images(synthetic: SyntheticSet, task: Task, init: str, method: Method, data: Data) -> SyntheticSet:
