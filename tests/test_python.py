@@ -48,51 +48,51 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     *(
         (
             lambda seed=seed: ds.distill(DATA, FEW, 1, steps=1, seed=seed, machine=toys.EAGER),
-            f"--seed {told}: must be a whole",
+            f"seed={told}: must be a whole",
         )
         for seed, told in ((1.5, "1.5"), ("x", "'x'"), (None, "None"), (True, "True"), (np.bool_(True), ".*True.*"))
     ),
-    (lambda: ds.select(DATA, "random", 1, seed="x"), "--seed 'x': must be a whole number"),  # type: ignore[arg-type]
-    (lambda: ds.evaluate(CHOSEN, DATA, **{**SHORT, "seed": 0.5}), "--seed 0.5: must be a whole"),
-    (lambda: ds.evaluate(CHOSEN, DATA, **{**SHORT, "repeats": 1.5}), "--repeats 1.5: must be"),
+    (lambda: ds.select(DATA, "random", 1, seed="x"), "seed='x': must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.evaluate(CHOSEN, DATA, **{**SHORT, "seed": 0.5}), "seed=0.5: must be a whole"),
+    (lambda: ds.evaluate(CHOSEN, DATA, **{**SHORT, "repeats": 1.5}), "repeats=1.5: must be"),
     (
         lambda: ds.evaluate(CHOSEN, DATA, **{**SHORT, "repeats": 0}),
-        "--repeats 0: must be at least",
+        "repeats=0: must be at least",
     ),
-    (lambda: ds.evaluate(CHOSEN, DATA, **{**SHORT, "networks": 3}), "network 3: must be a name"),
+    (lambda: ds.evaluate(CHOSEN, DATA, **{**SHORT, "networks": 3}), "networks=3: each must be a name"),
     (
         lambda: ds.evaluate(CHOSEN, DATA.train, **SHORT),
-        "data: a RealSet found; needed are a train",
+        "data=RealSet.*: needed are a train",
     ),
     (lambda: ds.evaluate(CHOSEN, None, **SHORT), "data: NoneType found"),
-    (lambda: ds.evaluate(None, DATA, **SHORT), "synthetic None: must be a SyntheticSet, or the folder"),  # type: ignore[arg-type]
+    (lambda: ds.evaluate(None, DATA, **SHORT), "synthetic=None: must be a SyntheticSet, or the folder"),  # type: ignore[arg-type]
     (lambda: ds.evaluate("nowhere", DATA, **SHORT), "nowhere: no such folder"),
-    (lambda: ds.select(DATA, None, 1), "selector None: choose one of random"),  # type: ignore[arg-type]
-    (lambda: ds.select(DATA, ["random"], 1), r"selector \['random'\]: choose one of random"),  # type: ignore[arg-type]
-    (lambda: ds.select(DATA, "random", 1.5), "--ipc 1.5: must be a whole number"),  # type: ignore[arg-type]
-    (lambda: ds.select(DATA, "random", "2"), "--ipc '2': must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.select(DATA, None, 1), "selector=None: choose one of random"),  # type: ignore[arg-type]
+    (lambda: ds.select(DATA, ["random"], 1), r"selector=\['random'\]: choose one of random"),  # type: ignore[arg-type]
+    (lambda: ds.select(DATA, "random", 1.5), "ipc=1.5: must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.select(DATA, "random", "2"), "ipc='2': must be a whole number"),  # type: ignore[arg-type]
     (lambda: ds.select(pd.DataFrame({"a": [1]}), "random", 1), "data: DataFrame of pandas found"),
     (lambda: ds.distill(pd.DataFrame({"a": [1]}), FEW, 1), "data: DataFrame of pandas found"),
     (lambda: ds.distill((IMAGES,), FEW, 1), "data: a tuple of 1 found"),
     (lambda: ds.distill(3, FEW, 1), "data: int found"),
-    (lambda: ds.distill(DATA, 3, 1), "method 3: choose one of dc, dsa, dm, mtt"),  # type: ignore[arg-type]
-    (lambda: ds.distill(DATA, None, 1), "method None: choose one of"),  # type: ignore[arg-type]
-    (lambda: ds.distill(DATA, "mt", 1), "method 'mt': choose one of .*did you mean mtt"),
-    (lambda: ds.distill(DATA, FEW, 0), "--ipc 0: must be at least 1"),
-    (lambda: ds.distill(DATA, FEW, [1]), r"--ipc \[1\]: must be a whole number"),  # type: ignore[arg-type]
-    (lambda: ds.distill(DATA, FEW, 1, steps="3"), "--steps '3': must be a whole number"),  # type: ignore[arg-type]
-    (lambda: ds.distill(DATA, FEW, 1, steps=-1), "--steps -1: must be at least 0"),
-    (lambda: ds.distill(DATA, FEW, 1, init=3), "--init 3: choose real, noise, kmeans"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, 3, 1), "method=3: choose one of dc, dsa, dm, mtt"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, None, 1), "method=None: choose one of"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, "mt", 1), "method='mt': choose one of .*did you mean mtt"),
+    (lambda: ds.distill(DATA, FEW, 0), "ipc=0: must be at least 1"),
+    (lambda: ds.distill(DATA, FEW, [1]), r"ipc=\[1\]: must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, FEW, 1, steps="3"), "steps='3': must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, FEW, 1, steps=-1), "steps=-1: must be at least 0"),
+    (lambda: ds.distill(DATA, FEW, 1, init=3), "init=3: choose real, noise, kmeans"),  # type: ignore[arg-type]
     (lambda: ds.distill(DATA, FEW, 1, network=3), "network 3: must be a name, an nn.Module"),  # type: ignore[arg-type]
     (lambda: ds.distill(DATA, FEW, 1, watcher=3), "watcher=3: must be a Watcher, or a function"),  # type: ignore[arg-type]
-    (lambda: ds.distill(DATA, FEW, 1, out=3), "--out 3: must be a path"),  # type: ignore[arg-type]
-    (lambda: ds.distill(DATA, FEW, 1, out=b"a"), "--out b'a': must be a path"),  # type: ignore[arg-type]
-    (lambda: ds.DM(lr="1"), "--lr '1': must be a number"),  # type: ignore[arg-type]
-    (lambda: ds.DM(batch_real=4.0), "--batch-real 4.0: must be a whole number"),  # type: ignore[arg-type]
-    (lambda: ds.DM(augment=3), "--augment 3: must be text"),  # type: ignore[arg-type]
-    (lambda: ds.DC(batch_real=None), "--batch-real None: must be a whole number"),  # type: ignore[arg-type]
-    (lambda: ds.MTT(syn_steps="x"), "--syn-steps 'x': must be a whole number"),  # type: ignore[arg-type]
-    (lambda: ds.SyntheticSet.load(3), "folder 3: must be a path"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, FEW, 1, out=3), "out=3: must be a path"),  # type: ignore[arg-type]
+    (lambda: ds.distill(DATA, FEW, 1, out=b"a"), "out=b'a': must be a path"),  # type: ignore[arg-type]
+    (lambda: ds.DM(lr="1"), "lr='1': must be a number"),  # type: ignore[arg-type]
+    (lambda: ds.DM(batch_real=4.0), "batch_real=4.0: must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.DM(augment=3), "augment=3: must be text"),  # type: ignore[arg-type]
+    (lambda: ds.DC(batch_real=None), "batch_real=None: must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.MTT(syn_steps="x"), "syn_steps='x': must be a whole number"),  # type: ignore[arg-type]
+    (lambda: ds.SyntheticSet.load(3), "folder=3: must be a path"),  # type: ignore[arg-type]
 ]
 
 
@@ -254,11 +254,11 @@ def test_studies_take_and_name_what_the_others_do(tmp_path: Path, monkeypatch: p
     calls: list[tuple[Callable[[], object], str]] = [
         (lambda: compare([CHOSEN], DATA), "compare: artifacts .*: must be a mapping of names to sets"),  # type: ignore[arg-type]
         (lambda: compare({"a": CHOSEN}, DATA.train), "data: a RealSet found"),
-        (lambda: compare({"a": CHOSEN}, DATA, repeats=2.5), "--repeats 2.5: must be a whole number"),  # type: ignore[arg-type]
+        (lambda: compare({"a": CHOSEN}, DATA, repeats=2.5), "repeats=2.5: must be a whole number"),  # type: ignore[arg-type]
         (lambda: continual(None, ["random"], "out"), "data: NoneType found"),
-        (lambda: continual(DATA, ["random"], "out", seeds=0), "--seeds 0: must be a list"),  # type: ignore[arg-type]
-        (lambda: continual(DATA, ["random"], "out", steps=1.5), "--steps 1.5: must be a whole number"),  # type: ignore[arg-type]
-        (lambda: nas(DATA, "random", "out"), "--proxy 'random': must be a list"),
+        (lambda: continual(DATA, ["random"], "out", seeds=0), "seeds=0: must be a list"),  # type: ignore[arg-type]
+        (lambda: continual(DATA, ["random"], "out", steps=1.5), "steps=1.5: must be a whole number"),  # type: ignore[arg-type]
+        (lambda: nas(DATA, "random", "out"), "proxies='random': must be a list"),
         (lambda: nas(DATA, ["random"], "out", sample=Sample("3")), "networks='3': must be a whole number"),  # type: ignore[arg-type]
         (lambda: nas(3, ["random"], "out"), "data: int found"),
     ]

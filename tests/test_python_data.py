@@ -205,7 +205,7 @@ def test_splits_left_unused_are_told() -> None:
     [
         ({"classes": 3}, "classes: 3; needed is a list of names or numbers"),
         ({"classes": "cat"}, "classes: 'cat'; needed is a list"),
-        ({"classes": [0, 1.5]}, "--classes 1.5: must be a whole number"),
+        ({"classes": [0, 1.5]}, "classes=1.5: must be a whole number"),
         ({"resize": 8}, r"resize: 8; needed are two whole numbers, \(height, width\)"),
         ({"resize": (8,)}, r"resize: \(8,\); needed"),
         ({"resize": "8x8"}, "resize: '8x8'; needed"),

@@ -50,7 +50,10 @@ def distill(toy: Path, out: Path, *more: str) -> int:
         # 128 maps of 64 MB in the first of its layers alone
         (["--resize", "4096x4096", "--network", "convnet"], "network: a single image takes"),
         # three images of 768 bytes
-        (["--steps", "3000000000", "--snapshots", "1000000000"], "--snapshots 1000000000: so many sets of 2.3 KB"),
+        (
+            ["--steps", "3000000000", "--snapshots", "1000000000"],
+            "--snapshots 1000000000: keeping so many sets of 2.3 KB",
+        ),
     ],
 )
 def test_what_cannot_fit_is_refused_before_it_begins(

@@ -142,7 +142,7 @@ class Setting:
     def _within(self, value: float) -> bool:
         low, least, high, most = (self.declared.above, self.declared.least, self.declared.below, self.declared.most)
         return (
-            math.isfinite(value)
+            (isinstance(value, int) or math.isfinite(value))  # the largest whole numbers are no floats
             and (low is None or value > low)
             and (least is None or value >= least)
             and (high is None or value < high)
