@@ -252,7 +252,7 @@ def test_studies_take_and_name_what_the_others_do(tmp_path: Path, monkeypatch: p
     two: dict[str, Any] = {**SHORT, "repeats": np.int64(2), "protocol": none}
     assert len(compare({"a": CHOSEN}, (IMAGES, LABELS), **two).rows) == 1
     calls: list[tuple[Callable[[], object], str]] = [
-        (lambda: compare([CHOSEN], DATA), "compare: artifacts .*: must be a mapping of names to sets"),  # type: ignore[arg-type]
+        (lambda: compare([CHOSEN], DATA), "artifacts=.*: must be a mapping of names to sets"),  # type: ignore[arg-type]
         (lambda: compare({"a": CHOSEN}, DATA.train), "data: a RealSet found"),
         (lambda: compare({"a": CHOSEN}, DATA, repeats=2.5), "repeats=2.5: must be a whole number"),  # type: ignore[arg-type]
         (lambda: continual(None, ["random"], "out"), "data: NoneType found"),

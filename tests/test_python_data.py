@@ -203,13 +203,13 @@ def test_splits_left_unused_are_told() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"classes": 3}, "classes: 3; needed is a list of names or numbers"),
-        ({"classes": "cat"}, "classes: 'cat'; needed is a list"),
+        ({"classes": 3}, "classes=3: must be a list of names or numbers"),
+        ({"classes": "cat"}, "classes='cat': must be a list"),
         ({"classes": [0, 1.5]}, "classes=1.5: must be a whole number"),
-        ({"resize": 8}, r"resize: 8; needed are two whole numbers, \(height, width\)"),
-        ({"resize": (8,)}, r"resize: \(8,\); needed"),
-        ({"resize": "8x8"}, "resize: '8x8'; needed"),
-        ({"resize": (8, 7.5)}, "resize: width 7.5: must be a whole number"),
+        ({"resize": 8}, r"resize=8: must be two whole numbers, \(height, width\)"),
+        ({"resize": (8,)}, r"resize=\(8,\): must be"),
+        ({"resize": "8x8"}, "resize='8x8': must be"),
+        ({"resize": (8, 7.5)}, "resize=7.5: must be a whole number"),
     ],
 )
 def test_options_of_load(options: dict[str, Any], told: str) -> None:

@@ -121,7 +121,7 @@ def compare(
     Raises:
         InputError: no artifact, one network only, or an artifact that the data do not fit.
     """
-    of_kind("compare: artifacts", artifacts, Mapping, "a mapping of names to sets")
+    of_kind("artifacts", artifacts, Mapping, "a mapping of names to sets")
     watcher, names = watching(watcher), names_beside(beside)
     data, repeats = with_test(data, watcher), whole("repeats", repeats)
     if not artifacts:
