@@ -219,8 +219,8 @@ def test_only_parameter_vectors_grow_with_the_steps() -> None:
         case = Case(steps, 6)
         with Live() as live:
             found = case.run()
-        assert found.kept == steps + 1
-        peaks[steps] = live.most - found.kept * 8 * len(case.start)
+        assert found.vectors == steps + 1
+        peaks[steps] = live.most - found.vectors * 8 * len(case.start)
         with Live() as graph:
             case.expected(8, 1)
         peaks[-steps] = graph.most

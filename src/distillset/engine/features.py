@@ -113,7 +113,7 @@ class _OutputsOf(nn.Module):
         embed(images)
         outputs: list[Tensor] = []
         for layer in self.keepers:
-            output, layer.kept = layer.kept, None
+            output, layer.held = layer.held, None
             if output is not None and len(output) == len(images):
                 outputs.append(output.flatten(1))
         return outputs
@@ -122,11 +122,11 @@ class _OutputsOf(nn.Module):
 class _Keeping(nn.Module):
     """A layer that keeps what it puts out. It can be compiled and transformed by `torch.func`; a hook cannot."""
 
-    kept: Any = None
+    held: Any = None
 
     def forward(self, *inputs: Any) -> Any:
-        self.kept = super().forward(*inputs)
-        return self.kept
+        self.held = super().forward(*inputs)
+        return self.held
 
 
 class _InputOf(nn.Module):
@@ -147,7 +147,7 @@ class _InputOf(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         self.network(images)
-        output, self.keeper.kept = self.keeper.kept, None
+        output, self.keeper.held = self.keeper.held, None
         assert output is not None, "the network did not call its last linear layer"
         return output.flatten(1)
 
@@ -158,8 +158,8 @@ class _Keeper(nn.Module):
     def __init__(self, outputs: int) -> None:
         super().__init__()
         self.outputs = outputs
-        self.kept: Tensor | None = None
+        self.held: Tensor | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        self.kept = inputs
+        self.held = inputs
         return inputs.new_zeros(*inputs.shape[:-1], self.outputs)

@@ -22,7 +22,7 @@ from distillset.engine.kernels.narrow import BORDER, INPUTS, OUTPUTS
 from distillset.engine.kernels.normed import OPAQUE
 from distillset.engine.kernels.winograd import CHANNELS
 
-aten, own = torch.ops.aten, torch.ops.distillset
+aten, operations = torch.ops.aten, torch.ops.distillset
 
 KERNELS = Path(kernels.__file__).parent
 AUTOCAST = ("torch.amp.autocast_mode._enter_autocast", "torch.amp.autocast_mode._exit_autocast")
@@ -44,13 +44,13 @@ class Pass(CustomGraphPass):
             if node.target is aten.convolution.default:
                 images, weights, bias, *how = node.args
                 if _few(images, weights, how):
-                    _replace(graph, node, own.narrow.default, images, weights, bias, how[1][0])
+                    _replace(graph, node, operations.narrow.default, images, weights, bias, how[1][0])
                 elif bias is None and _few(images, weights, how, turned=True):
-                    _replace(graph, node, own.narrow_images.default, images, weights, how[1][0])
+                    _replace(graph, node, operations.narrow_images.default, images, weights, how[1][0])
                 elif _suits(images, weights, how):
-                    _replace(graph, node, own.convolve.default, images, weights, bias)
+                    _replace(graph, node, operations.convolve.default, images, weights, bias)
                 elif bias is None and _suits(images, weights, how, turned=True):
-                    _replace(graph, node, own.convolve_images.default, images, weights)
+                    _replace(graph, node, operations.convolve_images.default, images, weights)
                 elif bias is None and _correlates(images, weights, how):
                     _replace_correlation(graph, node, images, weights)
             elif node.target is aten.convolution_backward.default:
@@ -153,7 +153,7 @@ def _replace_correlation(graph: Graph, node: Node, images: Node, weights: Node) 
     swap = [1, 0, 2, 3]
     with graph.inserting_before(node):
         images, results = (_added(graph, aten.permute.default, tensor, swap) for tensor in (images, weights))
-        correlation = _added(graph, own.convolve_weights.default, images, results)
+        correlation = _added(graph, operations.convolve_weights.default, images, results)
     _replace(graph, node, aten.permute.default, correlation, swap)
 
 
@@ -161,10 +161,10 @@ def _replace_backward_of_few(graph: Graph, node: Node, results: Node, images: No
     users = list(node.users)
     if any(user.args[1] != 0 for user in users):
         with graph.inserting_before(node):
-            layer = _added(graph, own.narrow_weights.default, images, results, border)
+            layer = _added(graph, operations.narrow_weights.default, images, results, border)
     for user in users:
         if user.args[1] == 0:
-            _replace(graph, user, own.narrow_images.default, results, weights, border)
+            _replace(graph, user, operations.narrow_images.default, results, weights, border)
         else:
             _replace(graph, user, getitem, layer, 0 if user.args[1] == 1 else 1)
     graph.erase_node(node)
@@ -173,9 +173,9 @@ def _replace_backward_of_few(graph: Graph, node: Node, results: Node, images: No
 def _replace_backward(graph: Graph, node: Node, results: Node, images: Node, weights: Node) -> None:
     for user in list(node.users):
         if user.args[1] == 0:
-            _replace(graph, user, own.convolve_images.default, results, weights)
+            _replace(graph, user, operations.convolve_images.default, results, weights)
         elif user.args[1] == 1:
-            _replace(graph, user, own.convolve_weights.default, images, results)
+            _replace(graph, user, operations.convolve_weights.default, images, results)
         else:
             _replace(graph, user, aten.sum.dim_IntList, results, [0, 2, 3])
     graph.erase_node(node)

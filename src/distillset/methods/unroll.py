@@ -47,14 +47,14 @@ class Unrolled:
         images: gradient in all synthetic images.
         rate: gradient in the learning rate.
         labels: gradient in the label probabilities ``[N, classes]``, or None.
-        kept: parameter vectors that were held at once.
+        vectors: parameter vectors that were held at once.
     """
 
     loss: Tensor
     images: Tensor
     rate: Tensor
     labels: Tensor | None
-    kept: int
+    vectors: int
 
 
 def unroll(
