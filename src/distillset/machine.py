@@ -27,7 +27,7 @@ class Machine:
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto`` (bf16 where the hardware has it), ``fp32``, or ``bf16`` for convolutions and matrix
             products; statistics, losses and sums stay fp32.
-        compile: ``auto`` (where the run is long enough to repay it), ``on`` or ``off``.
+        compile: ``auto`` (if the run is long enough to gain from it), ``on`` or ``off``.
         memory: the most that one call of a network may take, such as ``500M`` or ``2G`` (binary units); batches are
             split to fit. ``auto`` is what is fast.
 

@@ -30,9 +30,9 @@ def told(found: Compute, part: str) -> bool:
 @pytest.mark.usefixtures("with_compiler")
 def test_long_runs_are_compiled() -> None:
     assert Compute.resolve("cpu", LONG).compile
-    assert told(Compute.resolve("cpu", LONG), "long enough to repay compiling")
+    assert told(Compute.resolve("cpu", LONG), "long enough to gain from it")
     assert not Compute.resolve("cpu", SHORT).compile
-    assert told(Compute.resolve("cpu", SHORT), "too short to repay compiling")
+    assert told(Compute.resolve("cpu", SHORT), "too short to gain from compiling")
     assert Compute.resolve(Machine("cpu", compile="on"), SHORT).compile
     assert not Compute.resolve(Machine("cpu", compile="off"), LONG).compile
 
@@ -51,7 +51,7 @@ def test_without_a_compiler_auto_is_eager_and_says_so() -> None:
     assert compiler() is None
     found = Compute.resolve("cpu", LONG)
     assert not found.compile
-    assert told(found, "eager: no C++ compiler")
+    assert told(found, "not compiled: no C++ compiler")
     with pytest.raises(InputError, match="compile='on': no C"):
         Compute.resolve(Machine("cpu", compile="on"), LONG)
 

@@ -94,7 +94,7 @@ def test_a_row_that_is_done_costs_nothing(call: Any, tmp_path: Path, monkeypatch
     call(*plans("dm-mnist-2"))
     before = (tmp_path / "results" / "dm-mnist-2.json").read_bytes()
     monkeypatch.setattr("distillset.reproduction.run.load", None)
-    assert call(*plans("dm-mnist-2"))[0].text.startswith("was there already")
+    assert call(*plans("dm-mnist-2"))[0].text.startswith("exists already")
     assert (tmp_path / "results" / "dm-mnist-2.json").read_bytes() == before
 
 
@@ -226,7 +226,7 @@ def test_a_setting_that_is_given_is_told_wherever_the_row_is(call: Any, tmp_path
     assert outcome.state == "done"
     found = result(tmp_path, plan.name)
     assert (found["departures"], found["settings"]["batch_real"], found["steps"]) == (["batch_real 3"], 3, 6)
-    assert call(plan, beside=())[0].text.startswith("was there already")
+    assert call(plan, beside=())[0].text.startswith("exists already")
 
 
 def test_settings_in_place_of_recommended_ones() -> None:

@@ -98,4 +98,4 @@ def stale(rows: Sequence[dict[str, Any]], fingerprint: str) -> str | None:
         return None
     first = others[0].get("fingerprint")
     of = f"another set (fingerprint {first[:12]})" if first else "a set that they do not name"
-    return f"{len(others)} of {len(rows)} rows measured {of}; evaluate this one anew"
+    return f"{len(others)} of {len(rows)} rows measured {of}; evaluate this one again"

@@ -105,7 +105,7 @@ class Compute:
             check_memory("network", None, "a single image", _bytes_each(work) // 2, device)
         reasons = [why_device, why_precision, why_compile, why_micro]
         if kernels:
-            reasons.append("own kernels: compiled on a CPU")
+            reasons.append("kernels: those of this library, as the run is compiled on a CPU")
         return cls(device, precision, compiled, threads, micro_batch, kernels, tuple(reasons))
 
     def to_json(self) -> dict[str, str | bool | int]:
@@ -186,7 +186,7 @@ def _own_compiled() -> None:
 
 def _compile(compile: str, device: str, threads: int, work: Work) -> tuple[bool, str]:  # noqa: A002
     if compile == "off":
-        return False, "eager: as asked"
+        return False, "not compiled: as asked"
     if device == "cpu" and compiler() is None:
         if compile == "on":
             raise InputError(
@@ -194,7 +194,7 @@ def _compile(compile: str, device: str, threads: int, work: Work) -> tuple[bool,
             )
         return (
             False,
-            "eager: no C++ compiler (CXX, g++) is installed; installing one makes long runs several times faster",
+            "not compiled: no C++ compiler (CXX, g++) is installed; one makes long runs several times faster",
         )
     if compile == "on":
         return True, "compiled: as asked"
@@ -203,5 +203,8 @@ def _compile(compile: str, device: str, threads: int, work: Work) -> tuple[bool,
     else:
         seconds, worth = work.flops / EAGER_FLOPS_GPU, WORTH_COMPILING_GPU
     if seconds >= worth:
-        return True, f"compiled: the run would take about {seconds:.0f} s without, long enough to repay compiling"
-    return False, f"eager: at about {seconds:.0f} s the run is too short to repay compiling"
+        return (
+            True,
+            f"compiled: without compiling the run would take about {seconds:.0f} s, long enough to gain from it",
+        )
+    return False, f"not compiled: the run takes about {seconds:.0f} s, too short to gain from compiling"

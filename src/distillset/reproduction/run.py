@@ -140,7 +140,7 @@ class _Desk:
     def row(self, plan: Plan) -> Outcome:
         """Distil or select, evaluate, and write the result."""
         if self._done(plan):
-            return Outcome(plan.name, "done", f"was there already: {self.results.path(plan.name)}")
+            return Outcome(plan.name, "done", f"exists already: {self.results.path(plan.name)}")
         data = self._load(plan.preset.data)
         synthetic, reached = self._make(plan, data)
         rows, n = self.networks.measure(reached, synthetic, data)

@@ -130,7 +130,7 @@ def _splits(top: Folder, account: Account, wanted: Sequence[str] | None) -> dict
         if len(named) == len(kids) > 0 and not _matches(wanted, kids):
             raise InputError.about(
                 top.path,
-                f"{few(list(kids))} are called like splits and hold images without folders of classes; "
+                f"{few(list(kids))} have the names of splits and hold images without folders of classes; "
                 "needed are folders of classes in them, or a table of images and labels; if they are the classes, name "
                 f"them: {_as_classes(kids)}",
             )

@@ -57,7 +57,7 @@ class Difference:
         points = f"{100 * abs(self.difference):.1f} points"
         apart = f"{self.network}: {self.first} and {self.second}: {points} apart"
         if self.p is None:
-            return f"{apart}; no spread to judge it by"
+            return f"{apart}; without a deviation this cannot be tested"
         if not self.significant:
             return f"{apart}, inside the noise (p = {self.p:.2g})"
         above, below = (self.first, self.second) if self.difference > 0 else (self.second, self.first)
@@ -88,7 +88,7 @@ class Comparison:
             won = self.winner(network)
             lines.append(f"{network}: {f'{won} is best' if won else 'no winner beyond the noise'}")
         test = f"Welch's t-test over networks, corrected for {len(self.differences)} pair(s) (Holm), level {LEVEL:g};"
-        return "\n".join([*lines, f"{test} other runs of a method would vary more than networks do"])
+        return "\n".join([*lines, f"{test} it does not cover the variation between runs of a method"])
 
     def to_json(self) -> dict[str, Any]:
         differences = [{**asdict(d), "significant": d.significant} for d in self.differences]
