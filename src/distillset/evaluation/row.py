@@ -79,7 +79,7 @@ def table(rows: Sequence[Row]) -> str:
     )
     chosen = dict.fromkeys(f"{row.artifact}: chosen by {row.chosen}" for row in rows if row.chosen != "last")
     lost = [
-        f"{row.artifact}: {row.diverged} of {row.n + row.diverged} networks ({row.network}) diverged and are not counted"
+        f"{row.artifact}: {row.diverged} of {row.n + row.diverged} networks ({row.network}) diverged, left out"
         for row in rows
         if row.diverged
     ]
