@@ -151,7 +151,7 @@ def test_wrong_input_is_one_line_and_nothing_is_left(
         (["--max-start", "3"], "no expert has epoch 4"),
         (["--network", "ConvNetD1W4"], "network 'convnetd1w4' is needed, but these experts have network"),
         (["--whiten", "zca"], "whiten 'zca' is needed, but these experts have whiten 'none'"),
-        (["--syn-steps", "0"], "--syn-steps 0: must be finite, at least 1"),
+        (["--syn-steps", "0"], "--syn-steps 0: must be at least 1"),
     ],
 )
 def test_experts_that_do_not_fit_are_refused_before_the_run(
