@@ -77,8 +77,8 @@ def test_made_resumed_and_evaluated_on_the_same_classes(
     assert [row["mean"] for row in json.loads(capsys.readouterr().out)] == [row.mean for row in rows]
     assert main([*judge, "--classes", "bee", "dog"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "distillset: error: test set named: class 0 is bee, but the artifact's is dog; --classes brings the classes "
-        "into the artifact's order"
+        "distillset: error: test set named: class 0 is bee, but the artifact's is dog; load it with "
+        "--classes in the artifact's order"
     )
 
 
