@@ -1,4 +1,4 @@
-"""Distil a real set: settle what the run is, go on where it stopped, and hand it to the loop."""
+"""Distil a real set: resolve the settings of the run, resume it if it was interrupted, and start the loop."""
 
 import math
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What to compute on, as it is asked for: device, precision, compilation and memory as one value."""
+"""The machine to compute on, as requested: device, precision, compilation and memory in one value."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What of the disk is this user's own: nothing that others can change is run, followed or believed.
+"""Ownership of files: nothing that other users can change is run, followed or trusted.
 
 Trusted are this user and root, who can do everything anyway. A group counts as others, unless it is the user's own, as
 many systems make one for every user: named like the user, and without another member.

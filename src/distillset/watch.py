@@ -1,4 +1,4 @@
-"""The one observer: notes, the progress of everything that takes long, and a say in when to stop."""
+"""The observer of all long work: notes, progress, and a way to stop it."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A way to augment where the host knows the operations: only those are done, each to all its images at once.
+"""Augmentation for draws whose operations the host knows: each operation runs once, on all its images.
 
 On a CPU it is faster than the function that serves all operations, and on a GPU where neither is compiled.
 """

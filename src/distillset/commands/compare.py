@@ -1,4 +1,4 @@
-"""``distillset compare DIR...``: artifacts side by side under one protocol, and which differences exceed the noise."""
+"""``distillset compare DIR...``: evaluate artifacts under one protocol, and test which differ."""
 
 import argparse
 import json

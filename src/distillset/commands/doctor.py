@@ -1,4 +1,4 @@
-"""``distillset doctor``: versions, the machine, and what ``auto`` will choose on it."""
+"""``distillset doctor``: show versions, the machine, and what ``auto`` chooses on it."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""``distillset evaluate DIR``: what a set is worth, beside random images."""
+"""``distillset evaluate DIR``: measure the test accuracy of networks trained on a set, and on random images."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""``distillset experts``: train networks on the real set and record their parameters, for trajectory matching."""
+"""``distillset experts``: train networks on the real set and store their parameters, for trajectory matching."""
 
 import argparse
 from pathlib import Path

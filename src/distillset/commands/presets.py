@@ -1,4 +1,4 @@
-"""``distillset presets``: the published settings, what was published, what was measured here, and what each costs."""
+"""``distillset presets``: list published settings, published and measured accuracies, and costs."""
 
 import argparse
 import json

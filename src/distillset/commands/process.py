@@ -1,4 +1,4 @@
-"""What a command sets for its own process. The library sets none of it: a process that imports it is its user's."""
+"""Settings of the process of a command. The library itself changes no setting of the process that imports it."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""What a person sees of a command: notes and a bar on stderr, and a stop that saves."""
+"""The terminal's view of a command: notes and a progress bar on stderr; Ctrl-C saves the state and stops."""
 
 import signal
 from collections.abc import Iterator, Sequence

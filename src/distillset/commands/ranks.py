@@ -1,4 +1,4 @@
-"""How the ranks of a run part."""
+"""How the ranks of a run end."""
 
 import os
 

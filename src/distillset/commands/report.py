@@ -1,4 +1,4 @@
-"""``distillset report DIR...``: one page that shows what runs have made."""
+"""``distillset report DIR...``: write one page about runs: images, curves, accuracies, settings."""
 
 import argparse
 from pathlib import Path

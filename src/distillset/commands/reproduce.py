@@ -1,4 +1,4 @@
-"""``distillset reproduce``: run rows of the published table for a while, and keep what was measured."""
+"""``distillset reproduce``: run rows of the published table within a time limit, and store the results."""
 
 import argparse
 import sys

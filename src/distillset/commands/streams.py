@@ -1,4 +1,4 @@
-"""The streams of a command: where a terminal went away, or a disk behind them is full, the run goes on to its end."""
+"""Output streams of a command: if a terminal is closed or a disk is full, the run still continues to its end."""
 
 import errno
 import os

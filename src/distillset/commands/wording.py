@@ -1,4 +1,4 @@
-"""Errors in the words of the command line: an argument is its flag, a value what a shell would be given.
+"""Errors in the words of the command line: arguments become flags, and values are written as in a shell.
 
 Messages of the library speak of Python: the argument at fault is a field of the error, and others stand between
 backticks, such as ```out` ``, ```compile='off'` `` or ```distill(steps=10)` ``. The parser of the command says

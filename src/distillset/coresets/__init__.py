@@ -1,4 +1,4 @@
-"""Selections of real images, by name or by your own `Selector`; each gives the same artifact as a distillation."""
+"""Selectors of real images, by name or your own `Selector`; a selection is an artifact, as a distilled set is."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""The network trained on the whole real set that selectors see with; trained once, kept in the cache.
+"""The expert: a network trained on the whole real set, whose outputs selectors use. It is trained once and cached.
 
 The DC paper (ICLR 2021, section 4.1) takes features from models trained on the whole set, and does not say how. Here: a
 ConvNet of half the published width, ``PASSES`` passes of SGD without augmentation (more for small sets, see

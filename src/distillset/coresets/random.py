@@ -1,4 +1,4 @@
-"""Random selection: the baseline that every other selection and method is held against."""
+"""Random selection: the baseline of every other selector and method."""
 
 from torch import Tensor
 

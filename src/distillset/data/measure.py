@@ -1,4 +1,4 @@
-"""What is measured over all the pixels of a set, a chunk at a time: mean, deviation, a fingerprint of the content."""
+"""Measurements over all pixels of a set, in chunks: mean, standard deviation, fingerprint."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What a card says of where its images came from, and what of that leaves this machine."""
+"""Origin of an artifact's images in its card; paths are cut before a card leaves this machine."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath

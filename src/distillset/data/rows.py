@@ -1,4 +1,4 @@
-"""The rows of an evaluation as they lie beside an artifact: each belongs to the set that it measured."""
+"""Rows of an evaluation, stored with an artifact: each belongs to the set that it measured."""
 
 import statistics
 from collections.abc import Callable, Sequence

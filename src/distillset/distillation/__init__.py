@@ -1,1 +1,1 @@
-"""Distilling: the loop, what it learns, the folder of a run, and whether what a folder holds is true."""
+"""Distillation: the loop, the learned tensors, the folder of a run, and its verification."""

@@ -1,4 +1,4 @@
-"""A training set under the whitening that a run, or the experts of a folder, go by."""
+"""The whitening of a run, or of the experts in a folder: found, fitted, cached."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a network makes of images before its classifier, as a module that can be called as a function of its state."""
+"""Embeddings of images by a network, as a module that can be called as a function of its state."""
 
 import copy
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What this machine is, for cards and results."""
+"""A description of this machine, for cards and results."""
 
 import contextlib
 import platform

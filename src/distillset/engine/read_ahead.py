@@ -1,4 +1,4 @@
-"""What the host prepares for a step while the device works on the one before."""
+"""Prepares a step's data on the host while the device works on the step before."""
 
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor

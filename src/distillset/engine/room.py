@@ -1,4 +1,4 @@
-"""What fits: memory and disk that are free, and refusals of what cannot fit before it is begun."""
+"""Free memory and disk: work that cannot fit is refused before it begins."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a synthetic set is worth."""
+"""Evaluation of synthetic sets: test accuracy of networks trained on them."""
 
 from distillset.evaluation.accuracy import evaluate
 from distillset.evaluation.beside import BESIDE

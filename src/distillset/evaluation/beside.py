@@ -1,4 +1,4 @@
-"""What stands beside a set in an evaluation: random real images, with hard labels or soft ones, and the whole set."""
+"""Baselines of an evaluation: random real images with hard or soft labels, and the whole real set."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is put on trial: a set to train on, redrawn for every network or not, with the protocol it is trained by."""
+"""Candidates of an evaluation: a set to train on, redrawn for every network or not, with its protocol."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Where every set of an evaluation is tried: the same test set, seed and trainers for all."""
+"""The evaluator: trains networks on every set of an evaluation, with the same test set, seed and trainers for all."""
 
 import re
 import statistics

@@ -1,4 +1,4 @@
-"""A run's snapshots, and the choice among them: by a split of the training data, never silently by the test set."""
+"""Snapshots of a run, and the choice among them: by held-out training data, never silently by the test set."""
 
 import re
 from collections.abc import Mapping

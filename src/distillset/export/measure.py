@@ -1,4 +1,4 @@
-"""The accuracy that 8 bits cost: the same networks, trained on the numbers and on the pictures of a set."""
+"""Loss of accuracy by 8-bit pictures: the same networks, trained on a set's numbers and on its pictures."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The experts that trajectory matching goes by: those of a folder, or its own; and what they think of images."""
+"""Experts of trajectory matching: from a folder, or trained first; and their predictions for images."""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""One page that shows what runs have made: pictures through time, curves, tables. It needs no network and no server."""
+"""One page about runs: images through time, curves, tables. It needs no network and no server."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Rows of the published table run one after the other until the time is up, and on from there the next time."""
+"""Rows of the published table run one after the other until the time is up; the next call resumes there."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

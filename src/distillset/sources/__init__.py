@@ -1,1 +1,1 @@
-"""What is on a disk, on the hub or in a variable becomes a real set: one file a form, `load` in front of them."""
+"""Sources of real sets: files, the hub or Python variables. One file per format; `load` calls them."""

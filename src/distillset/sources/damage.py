@@ -1,4 +1,4 @@
-"""Where one picture is damaged, the others that are so too are named in the same line."""
+"""If one picture is damaged, the error names all damaged pictures."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor

@@ -1,4 +1,4 @@
-"""The forms in which researchers have published sets and their own arrays, told apart by the names of files alone."""
+"""Formats in which data sets and arrays are published, recognised by the names of their files."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""`load`: whatever the user calls the data becomes a training set and a test set."""
+"""`load`: a name, path or Python object becomes a training set and a test set."""
 
 import os
 import shutil

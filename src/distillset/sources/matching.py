@@ -1,4 +1,4 @@
-"""The classes of a test set as the training set numbers them: by name, numerals by value, never by position alone."""
+"""Classes of a test set, matched to those of the training set: by name, numerals by value, never by position alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

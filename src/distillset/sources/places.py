@@ -1,4 +1,4 @@
-"""Where a name or a path leads: to a folder or file of this disk, to the hub, or to what is embedded."""
+"""Resolves a name or a path: a folder or file on this disk, a data set of the hub, or an embedded one."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What lies in a folder: images, tables and folders of them, and an account of all that is left."""
+"""Contents of a folder: images, tables and sub-folders, and a list of everything that is not read."""
 
 import os
 import stat

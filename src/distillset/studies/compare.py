@@ -1,4 +1,4 @@
-"""Artifacts side by side under one protocol, and which differences are more than noise.
+"""Comparison of artifacts under one protocol: which differences are more than noise.
 
 The noise is that of networks trained on these very sets: their initial weights, orders and augmentations. Another run
 of the same method gives another set, and varies more.

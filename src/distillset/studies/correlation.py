@@ -1,4 +1,4 @@
-"""How well one ranking tells another: rank correlations with bootstrap intervals."""
+"""Rank correlations with bootstrap intervals: how well one ranking predicts another."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A small set of a real one by the name of a selector or of a distillation method: what studies fill memories with."""
+"""Makes a small set of a real one, by the name of a selector or of a method; studies use it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

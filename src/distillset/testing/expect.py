@@ -1,4 +1,4 @@
-"""How a contract is said to be broken: one line, whichever test runner there is."""
+"""A broken contract is reported as one line, with any test runner."""
 
 from collections.abc import Callable
 from typing import TypeVar
