@@ -253,7 +253,7 @@ def test_studies_take_and_name_what_the_others_do(tmp_path: Path, monkeypatch: p
     assert len(compare({"a": CHOSEN}, (IMAGES, LABELS), **two).rows) == 1
     calls: list[tuple[Callable[[], object], str]] = [
         (lambda: compare([CHOSEN], DATA), "artifacts=.*: must be a mapping of names to sets"),  # type: ignore[arg-type]
-        (lambda: compare({"a": CHOSEN}, DATA.train), "data: a RealSet found"),
+        (lambda: compare({"a": CHOSEN}, DATA.train), "data=RealSet.*: needed are a training and a test set"),
         (lambda: compare({"a": CHOSEN}, DATA, repeats=2.5), "repeats=2.5: must be a whole number"),  # type: ignore[arg-type]
         (lambda: continual(None, ["random"], "out"), "data: NoneType found"),
         (lambda: continual(DATA, ["random"], "out", seeds=0), "seeds=0: must be a list"),  # type: ignore[arg-type]
