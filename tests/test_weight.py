@@ -73,6 +73,11 @@ print("torch" in sys.modules, time.process_time())
 
 
 def test_a_submodule_does_not_hide_the_function_of_its_name() -> None:
-    script = "import distillset.distill; from distillset import distill; print(callable(distill))"
+    script = "import distillset.distillation.distill; import distillset as ds; print(callable(ds.distill))"
     assert told(script) == "True"
-    assert told("import distillset.distill; import distillset as ds; print(callable(ds.distill))") == "True"
+    assert told("import distillset.evaluation; from distillset import distill; print(callable(distill))") == "True"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    script = "import distillset as ds; print(hasattr(ds, 'distil'), set(ds.__all__) <= set(dir(ds)), type(ds))"
+    assert told(script) == "False True <class 'module'>"

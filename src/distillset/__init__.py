@@ -6,9 +6,7 @@
 >>> rows = ds.evaluate(synthetic, data)  # doctest: +SKIP
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from distillset.data.real import RealSet
     from distillset.data.spec import Spec
     from distillset.data.synthetic import SyntheticSet
-    from distillset.distill import distill
+    from distillset.distillation.distill import distill
     from distillset.distillation.record import Record
     from distillset.errors import DistillsetError, DivergedError, InputError, InterruptedRun
     from distillset.evaluation import Ledger, Protocol, Row, Snapshots, evaluate
@@ -32,7 +30,7 @@ _HOMES = {
     "distillset.sources.load": ("Data", "load"),
     "distillset.data.spec": ("Spec",),
     "distillset.data.synthetic": ("SyntheticSet",),
-    "distillset.distill": ("distill",),
+    "distillset.distillation.distill": ("distill",),
     "distillset.distillation.record": ("Record",),
     "distillset.errors": ("DistillsetError", "DivergedError", "InputError", "InterruptedRun"),
     "distillset.evaluation": ("Ledger", "Protocol", "Row", "Snapshots", "evaluate"),
@@ -73,24 +71,14 @@ __all__ = [
 ]
 
 
-class _Package(ModuleType):
-    """This package: its public names, imported at their first use."""
-
-    def __getattr__(self, name: str) -> Any:
-        home = next((module for module, names in _HOMES.items() if name in names), None)
-        if home is None:
-            raise AttributeError(f"module 'distillset' has no attribute {name!r}")
-        value = getattr(import_module(home), name)
-        setattr(self, name, value)
-        return value
-
-    def __setattr__(self, name: str, value: object) -> None:
-        # Python's import binds a submodule to its name here, and `distillset.distill` is the function.
-        if not (name == "distill" and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *__all__})
+def __getattr__(name: str) -> Any:
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module 'distillset' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
 
 
-sys.modules[__name__].__class__ = _Package
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

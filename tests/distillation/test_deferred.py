@@ -40,7 +40,7 @@ AUGMENTED: dict[str, Method] = {
 
 def deferred(*arguments: Any, **named: Any) -> SyntheticSet:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(import_module("distillset.distill"), "Engine", partial(Engine, defers=True))
+        patch.setattr(import_module("distillset.distillation.distill"), "Engine", partial(Engine, defers=True))
         return distil(*arguments, **named)
 
 

@@ -200,7 +200,7 @@ def test_a_run_of_other_random_streams_does_not_go_on(tmp_path: Path, monkeypatc
     """That an earlier version began. It ends as it did, but no step follows with numbers of another kind."""
     out = tmp_path / "run"
     with monkeypatch.context() as earlier:
-        earlier.setattr(import_module("distillset.distill"), "STREAMS", 1)
+        earlier.setattr(import_module("distillset.distillation.distill"), "STREAMS", 1)
         finished = distil(out)
     assert torch.equal(distil(out).images, finished.images)
     with pytest.raises(InputError, match=r"an earlier version began.*another `out`"):

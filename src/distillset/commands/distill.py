@@ -10,7 +10,7 @@ from distillset.commands.process import compute_with
 from distillset.commands.progress import Terminal
 from distillset.data.grid import GRID
 from distillset.data.synthetic import SyntheticSet
-from distillset.distill import distill
+from distillset.distillation.distill import distill
 from distillset.distillation.record import Record
 from distillset.distillation.run_folder import threads_before
 from distillset.evaluation import evaluate

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from distillset.coresets import select
 from distillset.data.synthetic import CARD, SyntheticSet
-from distillset.distill import distill
+from distillset.distillation.distill import distill
 from distillset.distillation.run_folder import RunFolder
 from distillset.errors import DivergedError, InputError, InterruptedRun
 from distillset.evaluation import Ledger, Row

@@ -7,7 +7,7 @@ from distillset.coresets import SELECTORS, select
 from distillset.data.real import RealSet
 from distillset.data.spec import Spec
 from distillset.data.synthetic import CARD, SyntheticSet
-from distillset.distill import distill
+from distillset.distillation.distill import distill
 from distillset.distillation.record import Record
 from distillset.errors import InputError
 from distillset.machine import Machine

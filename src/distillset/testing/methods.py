@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from distillset.data.synthetic import SyntheticSet
-from distillset.distill import distill
+from distillset.distillation.distill import distill
 from distillset.distillation.episodes import Episodes
 from distillset.distillation.learned import Learned
 from distillset.distillation.record import Record
