@@ -40,7 +40,7 @@ class InputError(DistillsetError, ValueError):
 
     @classmethod
     def about(cls, thing: object, fault: str) -> Self:
-        """The error of something that is no argument, such as a damaged file: ``PATH: what is wrong with it``.
+        """An error about something that is no argument, such as a damaged file: ``PATH: what is wrong with it``.
 
         Args:
             thing: its name, such as the path; empty where whoever catches the error adds it. The attribute ``field``
@@ -73,7 +73,7 @@ class LostRankError(DistillsetError):
 
 
 class DiskError(DistillsetError, OSError):
-    """The disk is full, cannot be written, or a folder went away. What was whole before is whole still."""
+    """The disk is full, cannot be written, or a folder went away. Files that were complete are unchanged."""
 
 
 class GoneError(DiskError):

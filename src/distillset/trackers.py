@@ -15,7 +15,7 @@ WANDB = "wandb.json"
 
 
 class Tracker(Watcher):
-    """Where the numbers of a run go besides its folder: a watcher that is made for the run.
+    """Sends the numbers of a run elsewhere, besides its folder: a watcher that is made for the run.
 
     Args:
         out: the run's folder. It has to be the run's first: nothing may be written to it before the first step.

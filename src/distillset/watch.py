@@ -12,30 +12,30 @@ from distillset.escapes import printable
 
 
 class Watcher:
-    """What watches a run, a selection, an evaluation or the reading of data. The base class watches silently."""
+    """Observes a run, a selection, an evaluation or the reading of data. The base class does nothing."""
 
     def note(self, line: str) -> None:
-        """A line worth reading."""
+        """Called with a line for the user."""
 
     def step(self, step: int, steps: int, loss: float) -> None:
-        """A step of a distillation is done: ``step`` of ``steps``."""
+        """Called after step ``step`` of ``steps`` of a distillation."""
 
     def epoch(self, epoch: int, epochs: int, loss: float) -> None:
-        """An epoch of the experts is done: ``epoch`` of ``epochs``, over all of them."""
+        """Called after epoch ``epoch`` of ``epochs`` of the experts, counted over all of them."""
 
     def images(self, what: str, images: int, total: int) -> None:
-        """So many images of ``total`` are decoded; ``what`` says of which data."""
+        """Called when ``images`` of ``total`` images are decoded; ``what`` names the data."""
 
     def network(self, artifact: str, network: int, networks: int, accuracy: float) -> None:
-        """A network of an evaluation is tested: number ``network`` of ``networks``; ``accuracy`` is a fraction."""
+        """Called after network ``network`` of ``networks`` of an evaluation was tested; ``accuracy`` is a fraction."""
         self.note(f"{artifact}: network {network} of {networks}, {accuracy:.2%}")
 
     def accuracy(self, step: int, accuracy: float) -> None:
-        """The set after ``step`` was measured: ``accuracy`` is a fraction."""
+        """Called when the set after ``step`` was evaluated; ``accuracy`` is a fraction."""
         self.note(f"step {step}: accuracy {accuracy:.2%}")
 
     def stop(self) -> bool:
-        """Whether to save what is whole, and end now."""
+        """Whether to save the state and stop now."""
         return False
 
     def patience(self) -> AbstractContextManager[object]:
@@ -47,11 +47,11 @@ class Watcher:
         return nullcontext()
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """Called at the end."""
 
 
 class Relay(Watcher):
-    """Passes everything on to another watcher; to be changed in part."""
+    """Passes everything on to another watcher; a subclass changes a part."""
 
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
@@ -95,7 +95,7 @@ class Callback(Watcher):
 
 
 class Progress(Watcher):
-    """What watches a call that names no watcher: notes on stderr, and a bar.
+    """The default watcher: notes on stderr, and a progress bar.
 
     The bar is a widget in a notebook; where there is neither that nor a terminal, it is a line now and then. Of the
     ranks of `torchrun`, the first speaks.
@@ -168,7 +168,7 @@ class Progress(Watcher):
 
 
 def watching(watcher: Watcher | Callable[[int, int, float], object] | None) -> Watcher:
-    """Whatever was given, as a watcher; None is `Progress`. `Watcher()` is silent.
+    """The watcher for an argument: a watcher, a function, or None for `Progress`. `Watcher()` is silent.
 
     Raises:
         InputError: neither a watcher nor a function.
@@ -199,7 +199,7 @@ def write_note(line: str) -> None:
 
 
 def _bar() -> Any:
-    """What makes a bar, where one can be seen."""
+    """A function that makes a progress bar, if one can be shown."""
     notebook = _in_notebook()
     if not (notebook or sys.stderr.isatty()):
         return None

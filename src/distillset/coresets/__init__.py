@@ -136,7 +136,7 @@ def _checked(name: str, chosen: Any, n: int, ipc: int) -> Tensor:
 
 
 def notes_on_repeats(real: RealSet, ipc: int) -> list[str]:
-    """A line where classes have fewer images than ``ipc``, so that images are taken more than once."""
+    """A note if classes have fewer images than ``ipc``, so that images are taken more than once."""
     small = (real.counts < min(ipc, 2**62)).nonzero().squeeze(1).tolist()
     if not small:
         return []

@@ -217,7 +217,7 @@ class RealSet:
         return index[permutation(turns, min(n, size), size).flatten()[:n]]
 
     def sampler(self, n: int, device: torch.device | str = "cpu") -> Sampler:
-        """What draws ``n`` rows of every class at once, on ``device``.
+        """A sampler that draws ``n`` rows of every class at once, on ``device``.
 
         Raises:
             InputError: a class has no images.
@@ -232,7 +232,7 @@ class RealSet:
         return self.rows(self.draw_rows(label, n, key), device)
 
     def normalised(self, spec: Spec) -> "RealSet":
-        """The same images with the normalisation of another spec: what is compared is normalised alike.
+        """The same images with the normalisation of another spec.
 
         Raises:
             InputError: ``spec`` is of another shape or has too few classes.

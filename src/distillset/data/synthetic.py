@@ -107,12 +107,12 @@ class SyntheticSet:
 
     @property
     def classes(self) -> Tensor:
-        """The (most probable) class of each image, ``int64 [N]``."""
+        """The class of each image, with soft labels the most probable one, ``int64 [N]``."""
         return self.labels if self.labels.dim() == 1 else self.labels.argmax(1)
 
     @property
     def canvas(self) -> int:
-        """Images across and down a canvas; 1 where the images are just images. See `distillset.augment.canvas`."""
+        """Images across and down a canvas; 1 for ordinary images. See `distillset.augment.canvas`."""
         return max(1, self.images.shape[-1] // self.spec.width)
 
     @property
@@ -140,7 +140,7 @@ class SyntheticSet:
         return TensorDataset(images.images, images.labels)
 
     def _repr_png_(self) -> bytes | None:
-        """What a notebook shows: the images, a row per class."""
+        """The picture that a notebook shows: the images, one row per class."""
         return png(grid(self.pixels, self.classes, self.spec.classes))
 
     def _repr_html_(self) -> str | None:
@@ -160,11 +160,11 @@ class SyntheticSet:
         )
 
     def fingerprint(self) -> str:
-        """SHA-256 over images, labels, normalisation and the learned rate."""
+        """SHA-256 over images, labels, normalisation and the learned learning rate."""
         return checksum(self.tensors())
 
     def tensors(self) -> dict[str, Tensor]:
-        """What is stored: ``images`` and ``labels``; ``mean`` and ``std``, or ``zca_matrix`` and ``zca_mean``; ``lr``
+        """Stored tensors: ``images`` and ``labels``; ``mean`` and ``std``, or ``zca_matrix`` and ``zca_mean``; ``lr``
         where there is one, ``formation`` where it is not 1; ``learned.NAME`` for all else that was learned.
         """
         tensors = {"images": self.images, "labels": self.labels}

@@ -94,7 +94,7 @@ class Whitening:
         return self.invert(images).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
 
     def tensors(self) -> dict[str, Tensor]:
-        """What an artifact stores."""
+        """The tensors that an artifact stores."""
         return {"zca_matrix": self.matrix, "zca_mean": self.mean}
 
     @classmethod

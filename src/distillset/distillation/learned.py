@@ -28,7 +28,7 @@ FINE, NOT_FINITE, TOO_LARGE, OUT_OF_PATIENCE = range(4)
 
 @dataclass(frozen=True)
 class Account:
-    """What was read of the episodes since the last reading.
+    """Losses and outcomes of the episodes since the last reading.
 
     Args:
         losses: mean loss of each whole one; NaN or infinity where it was not finite.
@@ -109,7 +109,7 @@ class Learned:
             tensors.clear()
 
     def count_from(self, skipped: int, in_a_row: int) -> None:
-        """Go on from these counts."""
+        """Continue from these counts."""
         self._numbers.zero_()
         self._skipped.fill_(skipped)
         self._in_a_row.fill_(in_a_row)

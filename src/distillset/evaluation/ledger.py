@@ -14,7 +14,7 @@ from distillset.store import read_json, write_sealed
 
 
 class Ledger:
-    """What is kept of the networks that an evaluation trains.
+    """Stores results of the networks that an evaluation trains.
 
     Args:
         folder: of their accuracies, so that nothing is trained twice: one small JSON file for each network, named by
@@ -32,7 +32,7 @@ class Ledger:
 
     @classmethod
     def of(cls, ledger: Any) -> "Ledger":
-        """``ledger`` as it is, one of accuracies in this folder, or for None one that keeps nothing.
+        """``ledger`` as it is; a ledger of accuracies in this folder; or, for None, one that stores nothing.
 
         Raises:
             InputError: it is something else.
@@ -63,7 +63,7 @@ class Ledger:
         return {name: float(value) for name, value in figures.items()} if whole and figures["accuracy"] <= 1 else None
 
     def add(self, entry: dict[str, Any], figures: dict[str, float]) -> None:
-        """Remember a training."""
+        """Store the result of a training."""
         if path := self._path(entry):
             write_sealed(path, {**figures, **entry, "versions": versions()})
 

@@ -20,7 +20,7 @@ LABELS = ("own", "hard")
 
 @dataclass(frozen=True)
 class Protocol:
-    """How an accuracy is measured: that of networks trained on a set, on the whole test set, after the last epoch.
+    """How accuracy is measured: networks are trained on a set, and tested on the whole test set after the last epoch.
 
     Where a protocol is asked for, the name of a published one will do. A `Protocol` changes a part of it, and the name
     that is printed and stored says so: ``Protocol("dm", epochs=50)`` is ``dm-50-epochs``.
@@ -119,7 +119,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class ResolvedProtocol:
-    """What the networks of a row are trained by.
+    """The protocol of a row, with all values resolved.
 
     Args:
         name: as printed and stored.

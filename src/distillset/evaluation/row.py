@@ -93,7 +93,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def columns(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of text in columns as wide as they need."""
+    """Lines of text with aligned columns."""
     wide = [max(len(line[i]) for line in (head, *lines)) for i in range(len(head))]
     padded = ([f"{cell:<{width}}" for cell, width in zip(line, wide, strict=True)] for line in (head, *lines))
     return ["  ".join(line).rstrip() for line in padded]

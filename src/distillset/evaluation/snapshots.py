@@ -28,7 +28,7 @@ SELECT = ("last", "validation")
 
 @dataclass(frozen=True)
 class Snapshots:
-    """Other states of a set, and what they are for.
+    """Other states of a set, and how to use them.
 
     Args:
         sets: by step, such as `read_snapshots` gives; at least one.
@@ -97,7 +97,7 @@ def trial(
     network: Network,
     repeats: int,
 ) -> tuple[int, Row]:
-    """The step whose images test best on a bench, and that row. Of equals the earliest.
+    """The step whose images have the best test accuracy, and its row; the earliest of equals.
 
     Raises:
         DivergedError: there is no accuracy of any of them.

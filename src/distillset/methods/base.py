@@ -28,7 +28,7 @@ Inputs = dict[str, Tensor]
 
 
 class Role(Enum):
-    """What a learned tensor is to everybody but its method: the loop, the artifact and the report go by this alone."""
+    """The role of a learned tensor, from which the loop, the artifact and the report know what to do with it."""
 
     PIXELS = "images"
     """The images ``float32 [classes*ipc, C, H, W]``, class by class; every method learns one tensor of this role."""
@@ -64,14 +64,14 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Piece:
-    """What a term gives: its share of the loss, and the gradient of the rows it covers of each leaf it touches."""
+    """The result of a term: its share of the loss, and the gradient of the rows it covers of each leaf it touches."""
 
     loss: Tensor
     gradients: dict[str, tuple[slice, Tensor]]
 
 
 class Matcher:
-    """A method at work on a task: it holds the compiled functions, and whatever else is made once a run.
+    """A method at work on a task: it holds the compiled functions, and whatever else is made once per run.
 
     An episode has ``turns`` updates, each of one term for every block of classes. `begin`, `draw` and `term` are pure
     functions in tensor operations, and read nothing back from the device.
@@ -139,8 +139,8 @@ class Matcher:
         return state
 
     def close(self) -> None:
-        """The run is over."""
+        """Called at the end of a run."""
 
     def diagnosis(self, leaves: Leaves, step: int, key: Key) -> str:
-        """What was tried last, and what to change, where patience has come to an end."""
+        """For a run that diverged: what was tried last, and what to change."""
         return ""

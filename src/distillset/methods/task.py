@@ -40,7 +40,7 @@ class Task:
         name: of the network.
         key: the run's, below which `prepare` draws.
         folder: where a method may keep what it makes for the run; None if nothing is kept.
-        watcher: is told what making it takes, and may ask to stop.
+        watcher: is notified of long preparations, and may ask to stop.
         mesh: the ranks that share the run.
     """
 
@@ -160,7 +160,7 @@ class Task:
         layers: str | Sequence[str] = LAST_LAYER,
         full: int | None = None,
     ) -> Any:
-        """What a network makes of images, differentiable in them: computed by the engine, in micro-batches.
+        """Embeddings of images by a network, differentiable in the images; the engine computes them in micro-batches.
 
         Args:
             network: its parameters.
@@ -203,13 +203,13 @@ class Task:
         return value.detach(), pulled_back(torch.ones_like(value), value, leaf)
 
     def sampler(self, n: int) -> Sampler:
-        """What draws ``n`` real images of every class, made once."""
+        """The sampler that draws ``n`` real images of every class, made once."""
         if n not in self._samplers:
             self._samplers[n] = self.real.sampler(n, self.device)
         return self._samplers[n]
 
     def siamese(self, strategy: str) -> Siamese:
-        """What draws and applies a siamese augmentation, made once."""
+        """Draws and applies a siamese augmentation; made once."""
         if strategy not in self._siamese:
             self._siamese[strategy] = Siamese(strategy, self.spec.shape, self.engine)
         return self._siamese[strategy]
@@ -229,7 +229,7 @@ class Task:
 
     @cached_property
     def _embeddings(self) -> dict[str | tuple[str, ...], Embeddings]:
-        """Functions that are compiled once a run, by the layers they give."""
+        """Functions that are compiled once per run, by the layers they give."""
         return {}
 
     @cached_property

@@ -56,7 +56,7 @@ Source = str | nn.Module | Factory
 
 @dataclass(frozen=True)
 class Network:
-    """A network that was asked for, on images of some spec.
+    """A network for images of a spec.
 
     Args:
         title: as it was asked for; for what has no name, `name`.
@@ -143,7 +143,7 @@ def _unknown(name: str) -> InputError:
 
 
 def _adopted(function: nn.Module | Factory, spec: Spec, title: str) -> nn.Module:
-    """A module of someone else, tried."""
+    """A module of a user, after it was tried."""
     with seeded(Key(0)):
         module = own.adopt(function, spec, title)
         own.check(module, lambda: fresh(module, Key(0)), spec, title)

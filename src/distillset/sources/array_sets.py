@@ -24,7 +24,7 @@ def splits_of_arrays(
 
     Args:
         roles: which of them is what.
-        found: the arrays by name.
+        by_name: the arrays by name.
         what: how messages call an array.
         class_names: one per class, where the file says so apart from its arrays.
 

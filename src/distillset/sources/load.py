@@ -79,7 +79,7 @@ class Data:
         return None if self.files is None else cache.names_of(self.files, rows)
 
     def origin(self) -> dict[str, Any]:
-        """What an artifact's card says of where its images came from, enough for `load` to find them again."""
+        """The origin of an artifact's images for its card, from which `load` finds them again."""
         record: dict[str, Any] = {
             "source": self.source,
             "fingerprint": self.train.fingerprint(),
@@ -160,7 +160,7 @@ def load(
 
 
 def as_data(data: Any, watcher: Watcher | None = None) -> Data:
-    """`Data` as it is, a `RealSet` as what is trained on, and whatever else `load` takes as loaded.
+    """`Data` as it is, a `RealSet` as training data, and anything else loaded by `load`.
 
     Raises:
         InputError: see `load`.
@@ -185,7 +185,7 @@ def with_test(data: Any, watcher: Watcher | None = None) -> Data:
 
 @dataclass(frozen=True)
 class _Shape:
-    """What is to be made of a source."""
+    """What is requested of a source: classes, size, channels."""
 
     classes: Sequence[str | int] | None
     resize: Resize | None

@@ -79,7 +79,7 @@ def joined(
 
     Args:
         memory: what is remembered already; None in the first step.
-        made: a set of `arriving`, whose labels are positions in ``classes``.
+        synthetic: a set of `arriving`, whose labels are positions in ``classes``.
         classes: global label of each position.
         whole: the set that all classes are of.
     """

@@ -109,7 +109,7 @@ class Trainer:
         return fill.several(words(keys, device)) if fill.pure else [drawn(self.module, key, device) for key in keys]
 
     def session(self, states: Sequence[State], sets: Sequence[TrainingSet]) -> Session:
-        """The training of ``states`` where they stand, each on a set of its own."""
+        """The training of ``states`` in place, each on its own set."""
         shape = sets[0].shape(self.engine.device)
         if self._draws is None:
             self._draws = draws(self.module, shape)
@@ -142,11 +142,11 @@ class Trainer:
         self.module.eval()
 
     def train(self, state: State, training_set: TrainingSet, after: After | None = None) -> None:
-        """Train ``state`` where it stands; ``after`` as in `run`."""
+        """Train ``state`` in place; ``after`` as in `run`."""
         self.run(self.session([state], [training_set]), [training_set.key], after)
 
     def compile_for(self, sets: Sequence[TrainingSet], tests: Examples, count: int) -> None:
-        """Where functions are compiled, do so for `fit_together` on such sets and for `accuracy` on ``count`` rows.
+        """Compile, if functions are compiled, what `fit_together` on such sets and `accuracy` on ``count`` rows need.
 
         Without it the first training would pay for all in its seconds.
         """
