@@ -80,7 +80,7 @@ def flipped_metric(folder: Path) -> None:
         (artifacts.cut("grid.png"), "picture", "not a readable picture"),
         (other_picture, "picture", "does not show the images of the set"),
         (artifacts.cut("snapshots/step-1.safetensors"), "snapshots", r"step-1\.safetensors: damaged"),
-        (other_snapshot, "snapshots", "its images are not those of the set"),
+        (other_snapshot, "snapshots", "its images differ from those of the set"),
         (artifacts.cut(f"checkpoints/step-{STEPS}.safetensors"), "checkpoints", "damaged.*passed over"),
     ],
 )

@@ -111,7 +111,7 @@ def test_those_that_diverge_are_counted_and_not_averaged(monkeypatch: pytest.Mon
 def test_rows_of_other_sets_are_not_pooled() -> None:
     what = {"artifact": "dm", "network": "convnet", "protocol": "dm", "labels": "hard", "recipe": {}}
     one = {**what, "accuracies": [0.1], "networks": 1, "sets": 1, "seconds": 1.0, "fingerprint": "a", "diverged": 1}
-    with pytest.raises(ValueError, match="fingerprint b"):
+    with pytest.raises(ValueError, match="fingerprint='b'"):
         pooled([[one], [{**one, "accuracies": [0.2], "fingerprint": "b"}]])
     (both,) = pooled([[one], [{**one, "accuracies": [0.2]}]])
     assert (both["n"], both["diverged"]) == (2, 2)
