@@ -16,10 +16,10 @@ from distillset.studies import Point, continual
 
 def main() -> Mapping[str, Sequence[Point]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ipc", type=int, default=1, help="images remembered of a class")
-    parser.add_argument("--steps", type=int, default=100, help="of each distillation")
+    parser.add_argument("--ipc", type=int, default=1, help="images per class in the memory")
+    parser.add_argument("--steps", type=int, default=100, help="steps of each distillation")
     parser.add_argument("--epochs", type=int, default=200)
-    parser.add_argument("--orders", type=int, default=2, help="orders in which the classes come")
+    parser.add_argument("--orders", type=int, default=2, help="number of class orders")
     options = parser.parse_args()
 
     points = continual(

@@ -24,7 +24,7 @@ def main() -> tuple[float, float]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--updates", type=int, default=200)
-    parser.add_argument("--check", action="store_true", help="try every candidate on the whole set too")
+    parser.add_argument("--check", action="store_true", help="also train on the whole set with every candidate")
     options = parser.parse_args()
 
     data = ds.load("digits")

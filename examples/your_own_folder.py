@@ -16,10 +16,10 @@ from distillset.report import report
 
 def main() -> list[ds.Row]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", help="with a sub-folder of images for each class")
+    parser.add_argument("folder", type=Path, nargs="?", help="folder of images with one sub-folder per class")
     parser.add_argument("--out", type=Path, default=Path("runs/your-own-folder"))
     parser.add_argument("--ipc", type=int, default=5)
-    parser.add_argument("--resize", type=int, help="side of the square that every image is scaled to")
+    parser.add_argument("--resize", type=int, help="resize every image to a square with this side")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=100)
     options = parser.parse_args()

@@ -54,7 +54,7 @@ def test_an_accuracy_of_fewer_steps_is_not_shown_under_more(places: tuple[Path, 
     assert run.rows == ()
     first = SyntheticSet.load(places[0] / "before").fingerprint()[:12]
     (note,) = run.notes
-    assert note.endswith(f"2 of 2 rows measured another set (fingerprint {first}); evaluate this one anew; left out")
+    assert note.endswith(f"2 of 2 rows measured another set (fingerprint {first}); evaluate this one again; left out")
     assert main(["report", str(out), "--out", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
     assert "Not evaluated yet" in page

@@ -257,7 +257,7 @@ REFUSED = [
         "train and test without classes",
         of("train|test"),
         refused=r"test, train are called "
-        r"like splits and hold images without folders of classes; .*`classes=\['test', 'train'\]`",
+        r"names of splits and hold images without folders of classes; .*`classes=\['test', 'train'\]`",
     ),
     case(
         "classes of arrays",
