@@ -36,7 +36,7 @@ class Features(ds.Method):
         distances = []
         for depth, (ours, theirs) in enumerate(layers):
             target = real.mean(theirs)
-            distance = (synthetic.mean(ours) - target).square().sum(1) / target.square().sum(1)
+            distance = (synthetic.mean(ours) - target).square().sum(1) / target.square().sum(1).clamp(min=1e-8)
             distances.append(self.depth_weight**depth * distance.sum())
         return torch.stack(distances).sum()
 
@@ -45,7 +45,7 @@ def main() -> list[float]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--network", default="convnet", help="any network of the library, such as resnet18")
+    parser.add_argument("--network", default="ConvNetD2", help="any network of the library, such as resnet18")
     options = parser.parse_args()
     check_method(Features(batch_real=4))
     data = ds.load("digits")

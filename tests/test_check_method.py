@@ -8,10 +8,15 @@ import torch
 from torch import Tensor
 
 import distillset as ds
+from distillset.distillation.episodes import Episodes
+from distillset.distillation.learned import Learned
 from distillset.engine import State
 from distillset.errors import InputError
+from distillset.keys import Key
+from distillset.mesh import Solo
 from distillset.methods import Images, Leaf, Leaves, Matcher, Piece, Role, Task, check_strategy
 from distillset.methods.by_loss import LossMatcher
+from distillset.nets import build
 from distillset.testing import check_method
 from tests import toys
 
@@ -58,6 +63,46 @@ class Infinite(Right):
         return (difference.square() + float("inf")).sum()
 
 
+class Rooted(Right):
+    def gap(self, difference: Tensor) -> Tensor:
+        return difference.square().sum() + (difference - difference).abs().sum().sqrt()
+
+
+class Unweighted(Right):
+    """A plain mean counts the images that only fill up a small class."""
+
+    def loss(self, task: Task, network: State, synthetic: Images, real: Images) -> Tensor:
+        ours, theirs = synthetic.mean(task.embed(network, synthetic)), task.embed(network, real).mean(1)
+        return self.gap(ours - theirs)
+
+
+class Spread(Right):
+    """One image has no spread to divide by."""
+
+    def loss(self, task: Task, network: State, synthetic: Images, real: Images) -> Tensor:
+        ours, theirs = task.embed(network, synthetic), task.embed(network, real)
+        target = real.mean(theirs)
+        spread = real.mean((theirs - target[:, None]).square()).sum(1, keepdim=True)
+        return self.gap((synthetic.mean(ours) - target) / spread)
+
+
+class Mistaken(Right):
+    name = "mistaken"
+
+    def gap(self, difference: Tensor) -> Tensor:
+        return (difference @ difference).sum()
+
+
+class Diverging(Right):
+    """Only in a whole run, which has a folder."""
+
+    name = "diverging"
+
+    def loss(self, task: Task, network: State, synthetic: Images, real: Images) -> Tensor:
+        loss = super().loss(task, network, synthetic, real)
+        return loss if task.folder is None else loss * float("inf")
+
+
 class OneClass(Right):
     def gap(self, difference: Tensor) -> Tensor:
         return difference[:1].square().sum()
@@ -94,7 +139,12 @@ class Unlike(LossMatcher):
         (Global, "it draws from the caller's random state"),
         (Reading, "the gradient says"),
         (Detached, "the loss changes by"),
-        (Infinite, "the gradient of the loss is not finite"),
+        (Infinite, r"the loss is inf; nothing had moved yet.* a division by 0.* \(check_update\)"),
+        (Rooted, r"the gradient of images is not finite, though the loss is \(.*a square root.* \(check_update\)"),
+        (Spread, r"with a class of one real image the loss is .*\(check_weights\)"),
+        (Unweighted, r"real images of weight 0, .* use images.mean\(features\).* \(check_weights\)"),
+        (Mistaken, r"mistaken: RuntimeError: .* \(check_update\)"),
+        (Diverging, r"diverging: diverged at step 1: the loss is inf.* \(check_runs\)"),
         (OneClass, "some classes are not moved"),
         (Unchecked, "images_per_step of 1 and 2 images"),
         (Whole, "in micro-batches of 3"),
@@ -139,6 +189,12 @@ class Open(Rateless):
     lr: float | None = ds.setting(None, "learning rate of the images")
 
 
+class Quiet(Right):
+    """It means to change the default of a setting."""
+
+    batch_real = 8
+
+
 class HalfOpen(Open):
     """It says that it resolves, and does not."""
 
@@ -157,6 +213,11 @@ class HalfOpen(Open):
         (Plain, "method Plain: field lr is not declared by setting()"),
         (Odd, "method Odd: setting sizes is of type tuple"),
         (Open, "method Open: setting lr is auto by default, and there is no resolve()"),
+        (
+            Quiet,
+            "method Quiet: batch_real is a setting, whose default stays 4; to change it, write "
+            "batch_real: int = setting(8, 'what it is')",
+        ),
         (object, "choose one of dc, dsa, dm, mtt, or give one such as DM()"),
         ("dmm", "did you mean dm?"),
         (Right(), None),
@@ -202,3 +263,31 @@ def test_learned_tensors_go_by_their_roles_whatever_their_names() -> None:
     torch.testing.assert_close(made.learned["factor"], torch.full((2,), 1 - 2 * 0.1))
     assert made.lr == pytest.approx(1 - 2 * 0.1)
     assert made.card["rates"] == {"pixels": 0.5, "factor": 0.1, "rate": 0.1}
+
+
+def test_the_mean_leaves_filler_out_and_keeps_the_type_of_features() -> None:
+    """Of a class of one image the mean is that image, in float32 though weights are float64."""
+    real = toys.toy((6, 1))
+    task = Task(real, 1, build(toys.NETWORK, real.spec), toys.engine())
+    images = task.draw_real(Key(0).words(), 4, slice(0, 2))
+    assert images.weights.tolist() == [[0.25] * 4, [1, 0, 0, 0]]
+    assert images.weights.dtype == torch.float64
+    mean = images.mean(images.pixels)
+    assert mean.dtype == torch.float32
+    torch.testing.assert_close(mean[1], real.rows(real.index(1))[0])
+
+
+@pytest.mark.parametrize("kind", [Rooted, Infinite])
+@pytest.mark.parametrize("defers", [False, True])
+def test_what_was_not_finite_is_worked_out_after_the_fact(kind: type[Right], defers: bool) -> None:
+    """Also where the host hears of it late, as from a GPU."""
+    real = toys.toy()
+    task = Task(real, 2, build(toys.NETWORK, real.spec), toys.engine(defers=defers))
+    matcher = kind().prepare(task)
+    learned = Learned(matcher.leaves(torch.randn(6, 3, 8, 8)), matcher.limit, matcher.patience, defers)
+    episodes = Episodes(task, matcher, learned, Solo(), Key(0))
+    for step in range(2):
+        if not learned.lost():
+            episodes.run(step, last=1)
+    assert learned.lost()
+    assert episodes.not_finite(0) == (["images"] if kind is Rooted else [])

@@ -102,7 +102,7 @@ def test_the_data_may_be_named(artifact: Path, tmp_path: Path, capsys: pytest.Ca
         (["--epochs", "-1"], "epochs -1"),
         (["--device", "tpu"], "--device tpu"),
         (["--data", "./nowhere"], "--data ./nowhere"),
-        (["--epochs", "few"], "argument --epochs"),
+        (["--epochs", "few"], "--epochs few: must be a whole number"),
         (["--bogus"], "--bogus"),
     ],
 )

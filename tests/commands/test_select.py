@@ -50,7 +50,11 @@ def test_the_same_command_makes_the_same_again(toy_npz: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("flags", "told"),
-    [(["--ipc", "0"], "--ipc 0"), (["--data", "./nowhere"], "--data ./nowhere"), (["--seed", "x"], "argument --seed")],
+    [
+        (["--ipc", "0"], "--ipc 0"),
+        (["--data", "./nowhere"], "--data ./nowhere"),
+        (["--seed", "x"], "--seed x: must be"),
+    ],
 )
 def test_wrong_input_is_one_line(
     toy_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], told: str

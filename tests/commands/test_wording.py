@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,15 @@ def test_a_command_says_one_line_with_the_flag(capsys: pytest.CaptureFixture[str
     assert main(["select", "best", *out]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("distillset: error: SELECTOR best: choose one of random, ")
+
+
+@pytest.mark.parametrize("columns", range(60, 100))
+def test_help_shows_choices_and_breaks_no_word(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit):
+        main(["distill", "dc", "--help"])
+    text = capsys.readouterr().out
+    assert "--distance {layerwise,cos,mse}" in text
+    assert not [line for line in text.splitlines() if re.search(r"\w-$", line)]

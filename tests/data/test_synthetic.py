@@ -274,3 +274,11 @@ def test_a_whitening_of_other_images_is_refused() -> None:
     real, other = toys.toy(), toys.toy(shape=(3, 6, 8))
     with pytest.raises(InputError, match="zca_mean"):
         SyntheticSet(real.rows(torch.tensor([0])), real.labels[:1], real.spec, whitening=Whitening.fit(other.images))
+
+
+def test_it_is_shown_in_a_line_without_pixels() -> None:
+    """Six images of three classes, from the shape; method and steps from the card."""
+    spec = Spec("toy", 1, 4, 4, ("a", "b", "c"), (0.5,), (0.25,))
+    labels = torch.arange(3).repeat_interleave(2)
+    shown = SyntheticSet(torch.zeros(6, 1, 4, 4), labels, spec, {"method": "dm", "steps": 20})
+    assert repr(shown) == "SyntheticSet(toy: 6 images of 1x4x4, 3 classes, ipc 2, method dm, steps 20)"

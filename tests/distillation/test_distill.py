@@ -171,7 +171,7 @@ def test_it_tells_an_estimate_and_what_auto_chose() -> None:
     assert watcher.told("estimate: 6 steps of ")
     assert watcher.told("MB")
     assert watcher.told("precision ")
-    assert watcher.told("too short to gain from compiling") or watcher.told("no C++ compiler")
+    assert watcher.told("too little work to gain from compiling") or watcher.told("no C++ compiler")
     assert [step[:2] for step in watcher.steps] == [(step, STEPS) for step in range(1, STEPS + 1)]
 
 

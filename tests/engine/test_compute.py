@@ -32,7 +32,7 @@ def test_long_runs_are_compiled() -> None:
     assert Compute.resolve("cpu", LONG).compile
     assert told(Compute.resolve("cpu", LONG), "long enough to gain from it")
     assert not Compute.resolve("cpu", SHORT).compile
-    assert told(Compute.resolve("cpu", SHORT), "too short to gain from compiling")
+    assert told(Compute.resolve("cpu", SHORT), "too little work to gain from compiling")
     assert Compute.resolve(Machine("cpu", compile="on"), SHORT).compile
     assert not Compute.resolve(Machine("cpu", compile="off"), LONG).compile
 

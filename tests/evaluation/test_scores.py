@@ -1,5 +1,6 @@
 """The scores against their formulas, worked by hand."""
 
+import dataclasses
 import math
 
 import pytest
@@ -107,3 +108,8 @@ def test_a_missing_row_is_named(missing: int) -> None:
         return
     with pytest.raises(InputError, match="is missing"):
         score(rows, "a")
+
+
+def test_a_row_is_shown_in_a_line() -> None:
+    shown = dataclasses.replace(row("a", 0.5), std=0.012, n=5)
+    assert repr(shown) == "Row(a on convnet: 50.0 +- 1.2 %, n 5, protocol p)"

@@ -256,7 +256,7 @@ def test_a_hub_that_refuses_is_one_line(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (["export", "ARTIFACT", "--to", "pt", "--out", "OUT", "--measure"], "--measure: needs --to parquet"),
-        (["export", "ARTIFACT", "--to", "zip", "--out", "OUT"], "invalid choice: 'zip'"),
+        (["export", "ARTIFACT", "--to", "zip", "--out", "OUT"], "--to zip: choose one of "),
         (["export", "./nowhere", "--to", "pt", "--out", "OUT"], "no such folder"),
         (["push", "./nowhere", "--repo", "me/toy"], "no such folder"),
     ],

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from distillset.commands.parsing import Parser
 from distillset.commands.process import keep_memory, sleep_while_waiting
 from distillset.commands.ranks import part
 from distillset.commands.streams import Stream, open_missing
@@ -46,28 +47,13 @@ VERBS = {
 """Command to its module, imported only when it is asked for (most take PyTorch's seconds), and what it does."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Wrong usage is one line, like every other error of the user's.
-
-    What it reads has the attribute ``parser``: the parser of the command that was given.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.set_defaults(parser=self)
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        sys.stderr.write(f"distillset: error: {printable(message)} (see {self.prog} --help)\n")
-        raise SystemExit(2)
-
-
 def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """The parser: with every command in full, or with ``chosen`` in full and the others by name."""
-    top = _Parser(
+    top = Parser(
         prog="distillset", description="Distil a large labelled image set into a few synthetic images per class."
     )
     top.add_argument("--version", action="version", version=f"distillset {_version()}")
-    verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     for module, group in groupby(VERBS.items(), key=lambda verb: verb[1][0]):
         names = {name: about for name, (_, about) in group}
         if chosen is None or chosen in names:

@@ -33,7 +33,8 @@ def add(verbs: Any) -> None:
         for setting in settings_of(method):
             text = setting.line().partition(": ")[2].replace("%", "%%")
             flag = f"--{setting.name.replace('_', '-')}"
-            group.add_argument(flag, type=_reader(setting), default=setting.default, metavar="X", help=text)
+            value = f"{{{','.join(setting.declared.choices)}}}" if setting.declared.choices else "X"
+            group.add_argument(flag, type=_reader(setting), default=setting.default, metavar=value, help=text)
         add_machine(parser)
         parser.set_defaults(run=run, method=name)
 
@@ -44,7 +45,7 @@ def _reader(setting: Setting) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         return setting.read(text)
 
-    read.__name__ = setting.kind.__name__  # argparse says "invalid float value"
+    read.__name__ = setting.kind.__name__  # for the parser, which says what the text must be
     return read
 
 

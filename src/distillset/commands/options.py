@@ -116,7 +116,7 @@ def size(text: str) -> tuple[int, int]:
     """``32x48`` as (height, width)."""
     height, _, width = text.partition("x")
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, such as 32x32")
+        raise argparse.ArgumentTypeError("must be HEIGHTxWIDTH, such as 32x32")
     return int(height), int(width)
 
 

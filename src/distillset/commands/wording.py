@@ -42,7 +42,7 @@ class Words:
         """
         if not isinstance(error, InputError) or not error.is_argument or error.field not in self.actions:
             return self.text(str(error))
-        return f"{_typed(self.actions[error.field], error.value)}: {self.text(error.allowed)}"
+        return f"{typed(self.actions[error.field], error.value)}: {self.text(error.allowed)}"
 
     def text(self, text: str) -> str:
         """``text`` with flags for what stands between backticks."""
@@ -57,7 +57,7 @@ class Words:
             return _flag(call.keywords[0], self.actions)
         match call.args[0]:
             case ast.Name(id=name) if name in self.actions:
-                return _typed(self.actions[name], None)
+                return typed(self.actions[name], None)
             case ast.Call(func=ast.Name(id=function), keywords=keywords):
                 verb = VERBS.get(function, function)
                 if (other := self.others(verb)) is not None:
@@ -105,7 +105,7 @@ def _flag(keyword: ast.keyword, actions: Mapping[str, argparse.Action]) -> str |
     if action is None:
         return None
     try:
-        return _typed(action, ast.literal_eval(keyword.value))
+        return typed(action, ast.literal_eval(keyword.value))
     except ValueError:  # no value but the name of one
         return f"{_name(action)} {action.metavar or action.dest.upper()}"
 
@@ -125,14 +125,14 @@ def _name(action: argparse.Action) -> str:
     return next((word for word in action.option_strings if word.startswith("--")), str(action.metavar or action.dest))
 
 
-def _typed(action: argparse.Action, value: object) -> str:
+def typed(action: argparse.Action, value: object) -> str:
     """The words by which a shell gives ``value``: ``--resize 32x48``, ``--crop``, ``SELECTOR best``."""
     if value is None or isinstance(value, bool):
         return _name(action)
     if isinstance(value, list | tuple):
         words = ["..." if item is Ellipsis else str(item) for item in value]
         value = "x".join(words) if action.nargs is None else shlex.join(words)
-    text = str(value)
+    text = str(value) or "''"
     if isinstance(value, str) and len(text) > LONGEST:
         text = text[: LONGEST - 3] + "..."
     return f"{_name(action)} {text}"

@@ -105,6 +105,13 @@ class SyntheticSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        spec, card = self.spec, self.card
+        shape = "x".join(map(str, self.images.shape[1:]))
+        of = f"{len(self)} images of {shape}, {spec.classes} classes, ipc {self.ipc}"
+        more = [f"{name} {card[name]}" for name in ("method", "steps") if name in card]
+        return printable(f"SyntheticSet({spec.name}: {', '.join([of, *more])})")
+
     @property
     def classes(self) -> Tensor:
         """The class of each image, with soft labels the most probable one, ``int64 [N]``."""

@@ -45,6 +45,8 @@ class Episodes:
         # A device that defers draws within its launch: the host hands it words, and what it read meanwhile.
         self._ahead = ReadAhead(self._inputs, task.device) if engine.defers else None
         self._drawn: dict[At, Drawn] = {}
+        self.turn = 0
+        """Of the last update; of a run that ended, where nothing is deferred, of the one that ended it."""
 
     def run(self, step: int, stops: Callable[[], bool] = lambda: False, last: int | None = None) -> bool:
         """Episode ``step``; False if it was cut off because ``stops`` said so, between two of its updates.
@@ -61,6 +63,7 @@ class Episodes:
                     return False
                 key = self.key("step", step)("between", turn)
                 self._hold(matcher.between(self.learned.leaves, self._state, key))
+            self.turn = turn
             self._one(step, turn, last)
             if not defers and self.learned.lost():
                 break
@@ -73,6 +76,18 @@ class Episodes:
         """
         loss, _ = self._terms(*self._draw(self._inputs((step, 0)), first=True))
         return float(loss)
+
+    def not_finite(self, step: int) -> list[str]:
+        """The learned tensors whose gradient was not finite in the update of episode ``step`` that ended the run.
+
+        The update is computed again, as nothing has moved since; empty where it cannot be.
+        """
+        if self.task.engine.defers and self.matcher.turns > 1:  # which of them it was is not known
+            return []
+        state, numbers = self._draw(self._inputs((step, self.turn)), first=self.turn == 0)
+        _, gradients = self._terms(self._state if self.turn else state, numbers)
+        self.mesh.add(list(gradients.values()))
+        return [name for name, gradient in gradients.items() if not bool(gradient.isfinite().all())]
 
     def _one(self, step: int, turn: int, last: int | None) -> None:
         at = step, turn

@@ -3,12 +3,14 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from distillset.data.synthetic import LEARNED, SyntheticSet
+from distillset.distillation.divergence import ADVICE, LAST_STATE, not_finite
 from distillset.distillation.episodes import Episodes
 from distillset.distillation.learned import FINE, KEPT, LARGEST, NOT_FINITE, OUT_OF_PATIENCE, Account, Learned
 from distillset.distillation.record import Record
@@ -19,8 +21,6 @@ from distillset.keys import Key
 from distillset.mesh import Mesh
 from distillset.methods import Leaf, Matcher, Role, Task
 from distillset.watch import Watcher
-
-ADVICE = "the last good state is kept; try a smaller `lr`"
 
 READ_SECONDS = 0.25
 """About how often a device that works on its own is asked what has become of its steps."""
@@ -154,17 +154,25 @@ class Loop:
         if account.outcome == OUT_OF_PATIENCE:
             self.in_a_row = 0  # who goes on from here is given the same patience again
             self.skipped = account.skipped_now
+        self._save()
+        if account.outcome == OUT_OF_PATIENCE:
             what = (
                 f"{self.matcher.patience} updates in a row had a loss above {self.matcher.limit:g} or one that is not "
-                f"finite (the last: {account.loss:g}) and were skipped; {self._diagnosis()}; the last good state is "
-                "kept"
+                f"finite (the last: {account.loss:g}) and were skipped; {self._diagnosis()}; {LAST_STATE}"
             )
         elif account.outcome == NOT_FINITE:
-            what = f"loss {account.loss:g} or a gradient is not finite; {ADVICE}"
+            what = self._not_finite(account.loss)
         else:
             what = f"loss {account.loss:g}, and an updated pixel of {account.largest:g} (at most {LARGEST:g}); {ADVICE}"
-        self._save()
         return DivergedError(where + what)
+
+    def _not_finite(self, loss: float) -> str:
+        """What was not finite; of gradients this takes the update once more."""
+        names: list[str] = []
+        if math.isfinite(loss):
+            with suppress(RuntimeError):  # such as memory that ran out: the run has ended, and is to say so
+                names = self.episodes.not_finite(self.done)
+        return not_finite(loss, names, first=self.done == 0 and self.episodes.turn == 0)
 
     def _diagnosis(self) -> str:
         key = Key(self.settings["seed"])("step", self.done)("update", self.matcher.turns - 1)

@@ -207,4 +207,4 @@ def _compile(compile: str, device: str, threads: int, work: Work) -> tuple[bool,
             True,
             f"compiled: without compiling the run would take about {seconds:.0f} s, long enough to gain from it",
         )
-    return False, f"not compiled: the run takes about {seconds:.0f} s, too short to gain from compiling"
+    return False, "not compiled: the run has too little work to gain from compiling"

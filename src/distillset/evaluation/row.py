@@ -45,6 +45,10 @@ class Row:
     diverged: int = 0
     fingerprint: str = ""
 
+    def __repr__(self) -> str:
+        accuracy = " ".join(self.percent.split())
+        return f"Row({self.artifact} on {self.network}: {accuracy} %, n {self.n}, protocol {self.protocol})"
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "accuracies": list(self.accuracies)}
 

@@ -16,11 +16,11 @@ Part = tuple[slice, Tensor, Tensor]
 class Images:
     """``n`` images of each of ``k`` classes, as the network sees them: normalised and augmented.
 
-    Of a class smaller than ``n`` some rows are filled up, and weigh nothing: use `mean`, or `weights`.
+    Of a class smaller than ``n`` the last rows are filler of weight 0: use `mean`, or `weights`.
 
     Args:
         classes: int64 ``[k]``.
-        weights: ``[k, n]``, of each class adding up to 1.
+        weights: ``[k, n]``, of each class adding up to 1; float64 of real images, whatever the features are.
         usual: images of a class in most blocks, so that a small class needs no shape of its own.
         parts: gives them in portions of bounded memory. They are read anew at every call, and are the same.
     """
@@ -39,12 +39,12 @@ class Images:
 
     @property
     def pixels(self) -> Tensor:
-        """All of them at once, ``[k, n, C, H, W]``."""
+        """All of them at once, ``[k, n, C, H, W]``; filler rows as in `apply`."""
         (pixels,) = self.apply(lambda images, usual: (images,))
         return pixels
 
     def mean(self, features: Tensor) -> Tensor:
-        """The mean over the images of each class, of features ``[k, n, ...]``: ``[k, ...]``."""
+        """The mean over the images of each class, of features ``[k, n, ...]``: ``[k, ...]``, of the features' type."""
         weights = self.weights.to(features.dtype)
         return (features * weights.reshape(*weights.shape, *[1] * (features.dim() - 2))).sum(1)
 
@@ -68,7 +68,8 @@ class Images:
         """``function(images [i, C, H, W], usual)``, whose results have one row per image; ``usual`` as in `labelled`.
 
         Returns:
-            The results of all images, each ``[k, n, ...]``; zeros where a class is filled up.
+            The results of all images, each ``[k, n, ...]``. Filler rows, whose weight is 0, hold the results of some
+            other images, or zeros.
         """
         of_class: dict[int, list[tuple[Tensor, ...]]] = {}
         for run, images, _ in self.parts():

@@ -236,10 +236,22 @@ def _check_whole(kind: type[Method]) -> None:
                 "lr: float = setting(1.0, 'learning rate of the images', above=0)",
             )
     for setting in settings.values():
+        value = getattr(kind, setting.name, setting.default)
+        if value is not setting.default:
+            raise InputError.about(
+                title,
+                f"{setting.name} is a setting, whose default stays {setting.default!r}; to change it, write "
+                f"{setting.name}: {setting.hint} = setting({_code(value)}, 'what it is')",
+            )
         if setting.auto and setting.name != "augment" and kind.resolve is Method.resolve:
             raise InputError.about(
                 title, f"setting {setting.name} is auto by default, and there is no resolve() to choose its value"
             )
+
+
+def _code(value: Any) -> str:
+    """A plain value as in Python code."""
+    return repr(value) if isinstance(value, bool | int | float | str) else "..."
 
 
 def _documented(kind: type[Method], about: str | None) -> str:

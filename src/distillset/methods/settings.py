@@ -94,6 +94,11 @@ class Setting:
         """Whether the default is left to `Method.resolve`."""
         return self.unresolved(self.default)
 
+    @property
+    def hint(self) -> str:
+        """Its type as in Python code."""
+        return f"{self.kind.__name__} | None" if self.optional else self.kind.__name__
+
     def unresolved(self, value: Any) -> bool:
         """Whether ``value`` is one that `Method.resolve` has to replace."""
         return value is None or (self.kind is str and value == AUTO)

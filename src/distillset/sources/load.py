@@ -70,6 +70,9 @@ class Data:
         of_kind("test", self.test, RealSet, "a RealSet")
         text("source", self.source)
 
+    def __repr__(self) -> str:
+        return f"Data({self.source}: train={self.train!r}, test={self.test!r})"
+
     def named(self, rows: Sequence[int]) -> list[str] | None:
         """The files that images of ``train`` were read from, below the folder that holds all; None where unknown.
 

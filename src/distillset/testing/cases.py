@@ -1,5 +1,6 @@
 """A method at work on a small set, for `distillset.testing.check_method`."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from distillset.data.real import RealSet
+from distillset.data.sampler import Rows, Sampler
 from distillset.engine import Compute, Engine
 from distillset.keys import Key
 from distillset.methods import Matcher, Method, Role, Task, resolved
@@ -19,7 +21,7 @@ KEY = Key(0)("step", 0)("update", 0)
 
 
 class Case:
-    """A method at work on a small set of three classes, of which two are smaller than most batches.
+    """A method at work on a small set of three classes.
 
     Args:
         method: the method.
@@ -27,6 +29,7 @@ class Case:
         network: that it distils with.
         defers: whether to compute as on a GPU.
         exact: whether to compute in float64.
+        real: the set, of three classes; by default two of them are smaller than most batches.
     """
 
     def __init__(
@@ -36,8 +39,9 @@ class Case:
         network: str = NETWORK,
         defers: bool = False,
         exact: bool = False,
+        real: RealSet | None = None,
     ) -> None:
-        real = toy()
+        real = toy() if real is None else real
         module = build(network, real.spec).to(torch.float64 if exact else torch.float32)
         engine = Engine(Compute("cpu", "fp32", False, torch.get_num_threads(), micro_batch), defers=defers)
         real = _Exact(real.images, real.labels, real.spec) if exact else real
@@ -84,6 +88,28 @@ class _Exact(RealSet):
 
     def normalise(self, pixels: Tensor) -> Tensor:
         return super().normalise(pixels).double()
+
+
+class Refilled(RealSet):
+    """A real set whose small classes are filled up with other images than the library takes."""
+
+    @classmethod
+    def of(cls, real: RealSet) -> "Refilled":
+        """The same images."""
+        return cls(real.images, real.labels, real.spec)
+
+    def sampler(self, n: int, device: torch.device | str = "cpu") -> Sampler:
+        return _Refilling(self.labels.argsort(stable=True), self.counts.tolist(), n, device)
+
+
+class _Refilling(Sampler):
+    """Its filler is the first image of the first class; that of the library comes from later ones."""
+
+    def several(self, words: Tensor) -> list[Rows]:
+        first = self._order[0]
+        return [
+            replace(drawn, rows=torch.where(drawn.weights > 0, drawn.rows, first)) for drawn in super().several(words)
+        ]
 
 
 class NothingRead(TorchDispatchMode):

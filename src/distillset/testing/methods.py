@@ -14,18 +14,19 @@ from torch import Tensor
 
 from distillset.data.synthetic import SyntheticSet
 from distillset.distillation.distill import distill
+from distillset.distillation.divergence import not_finite
 from distillset.distillation.episodes import Episodes
 from distillset.distillation.learned import Learned
 from distillset.distillation.record import Record
 from distillset.distillation.verify import verify
-from distillset.errors import InputError, InterruptedRun
+from distillset.errors import DistillsetError, InputError, InterruptedRun, reason
 from distillset.keys import Key
 from distillset.machine import Machine
 from distillset.mesh import Solo
 from distillset.methods import Method, Role, method_of, resolved, settings_of
-from distillset.testing.cases import CLASSES, IPC, Case, NothingRead, close
+from distillset.testing.cases import CLASSES, IPC, Case, NothingRead, Refilled, close
 from distillset.testing.expect import accepted, expect
-from distillset.testing.toys import NETWORK, toy, toy_data
+from distillset.testing.toys import NETWORK, small, toy, toy_data
 from distillset.watch import Watcher
 
 STEPS = 4
@@ -43,11 +44,23 @@ def check_method(method: Method | type[Method] | str) -> None:
         method: yours. An instance may have settings that make it quick, such as ``MTT(expert_count=2, max_start=2)``.
 
     Raises:
-        AssertionError: says in one line what does not hold.
+        AssertionError: says in one line what does not hold, and which of the checks says so.
     """
     row = accepted("method", lambda: method_of(method))
     for check in CHECKS:
-        check(row)
+        try:
+            check(row)
+        except Exception as error:  # also of the method's code
+            raise AssertionError(_failure(row, check.__name__, error)) from error
+
+
+def _failure(method: Method, check: str, error: Exception) -> str:
+    """A failed check in one line."""
+    what = reason(error, 600)
+    if not isinstance(error, AssertionError | DistillsetError):
+        what = f"{type(error).__name__}: {what}"
+    name = "" if what.startswith(f"{method.name}: ") else f"{method.name}: "
+    return f"{name}{what} ({check})"
 
 
 def check_class(method: Method) -> None:
@@ -107,6 +120,7 @@ def check_update(method: Method) -> None:
     leaves = case.start()
     state = torch.get_rng_state()
     loss, gradients = case.update(leaves)
+    _expect_finite(method, loss, gradients, "")
     case.update(leaves, Key(5)("step", 9)("update", 0), 9)
     expect(torch.equal(torch.get_rng_state(), state), f"{method.name}: it draws from the caller's random state")
     again, other = case.update(leaves), case.update(leaves, Key(0)("step", 1)("update", 0), 1)
@@ -115,13 +129,37 @@ def check_update(method: Method) -> None:
     expect(not torch.equal(other[1][case.pixels], gradients[case.pixels]), f"{method.name}: steps draw the same")
     unchanged = all(torch.equal(leaves[name], leaf.start) for name, leaf in case.leaves.items())
     expect(unchanged, f"{method.name}: an update changes the learned tensors, which are the loop's")
-    for name, gradient in {"the loss": loss, **gradients}.items():
-        expect(bool(gradient.isfinite().all()), f"{method.name}: the gradient of {name} is not finite")
-        expect(not gradient.requires_grad, f"{method.name}: the gradient of {name} is still part of a graph")
+    for name, tensor in {"loss": loss, **gradients}.items():
+        expect(not tensor.requires_grad, f"{method.name}: the gradient of {name} is still part of a graph")
     of_class = gradients[case.pixels].unflatten(0, (CLASSES, -1)).flatten(1).abs().amax(1)
     expect(bool((of_class > 0).all()), f"{method.name}: some classes are not moved: largest gradients {of_class}")
     backwards, _ = case.update(leaves, reverse=True)
     expect(close(backwards, loss, 1e-5), f"{method.name}: the loss depends on the order of the blocks")
+
+
+def _expect_finite(method: Method, loss: Tensor, gradients: dict[str, Tensor], where: str) -> None:
+    wrong = [name for name, gradient in gradients.items() if not bool(gradient.isfinite().all())]
+    if not bool(loss.isfinite()) or wrong:
+        raise AssertionError(f"{method.name}: {where}{not_finite(float(loss), wrong, first=True)}")
+
+
+def check_weights(method: Method) -> None:
+    """Real images of weight 0, which fill up a small class, have no influence."""
+    declared = {setting.name for setting in settings_of(method)}
+    if "batch_real" in declared and method.batch_real < 2:  # no class is smaller than that
+        several: dict[str, Any] = {"batch_real": 4}
+        method = replace(method, **several)
+    usual, other = (Case(method, micro_batch=1000, real=real) for real in (small(), Refilled.of(small())))
+    leaves = usual.start()
+    loss, gradients = usual.update(leaves)
+    _expect_finite(method, loss, gradients, "with a class of one real image ")
+    changed, others = other.update(leaves)
+    same = close(changed, loss, 1e-5) and all(close(others[name], one, 1e-4) for name, one in gradients.items())
+    expect(
+        same,
+        f"{method.name}: real images of weight 0, which fill up a class of fewer than batch_real images, change the "
+        f"loss from {loss:g} to {changed:g}, or its gradient; use images.mean(features), or multiply by images.weights",
+    )
 
 
 def check_gradient(method: Method) -> None:
@@ -142,8 +180,9 @@ def check_gradient(method: Method) -> None:
 
 def check_micro_batches(method: Method) -> None:
     """Images in micro-batches, and classes in other blocks, give the same update."""
-    leaves = Case(method).start()
-    (loss, gradients), (other, others) = (Case(method, micro_batch=most).update(leaves) for most in (1000, 3))
+    cases = [Case(method, micro_batch=most, real=small()) for most in (1000, 3)]
+    leaves = cases[0].start()
+    (loss, gradients), (other, others) = (case.update(leaves) for case in cases)
     expect(close(other, loss, 1e-4), f"{method.name}: the loss in micro-batches of 3 is {other:g}, at once {loss:g}")
     for name, gradient in gradients.items():
         expect(close(others[name], gradient, 1e-3), f"{method.name}: in micro-batches {name} has another gradient")
@@ -212,6 +251,7 @@ CHECKS: Sequence[Callable[[Method], None]] = (
     check_cost,
     check_leaves,
     check_update,
+    check_weights,
     check_gradient,
     check_micro_batches,
     check_networks,

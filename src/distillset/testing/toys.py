@@ -32,6 +32,11 @@ def toy(
     return RealSet.from_arrays(*pixels(counts, shape, seed, noise), name="toy")
 
 
+def small() -> RealSet:
+    """A training set with a class of one image, which is fewer than a method draws."""
+    return toy((12, 3, 1))
+
+
 def toy_data(counts: Sequence[int] = (12, 7, 5), noise: int = 40) -> Data:
     """A training set, and a test set of ten images per class normalised like it."""
     train = toy(counts, noise=noise)
