@@ -41,7 +41,7 @@ class Parser(argparse.ArgumentParser):
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         try:
-            return super()._get_value(action, arg_string)  # type: ignore[misc]
+            return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:
             kind = KINDS.get(getattr(action.type, "__name__", ""), error.message)
             raise argparse.ArgumentError(None, f"{typed(action, arg_string)}: {kind}") from None
