@@ -9,7 +9,7 @@ from tests.bad_input.sources import named
 NAMES = [
     data("a slip of the pen", named("cifar-1O"), r"did you mean cifar10\?\); known names are digits, mnist, "),
     data("no known name", named("qqqqqq"), "--data qqqqqq: no such data set, folder or file; known names are"),
-    data("empty name", named(""), "--data : no such folder or file"),
+    data("empty name", named(""), "--data '': no such folder or file"),
     data("a name of the hub", named("ylecun/mnist"), r"--data ylecun/mnist: .*\(did you mean mnist\?\)"),
     data("an address", named("https://x.org/a.zip"), "--data https://x.org/a.zip: no such folder or file"),
     data("a very long name", named("x" * 5000), r"--data x{50,}\.\.\.: no such data set"),
