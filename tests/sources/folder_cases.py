@@ -256,7 +256,7 @@ REFUSED = [
     case(
         "train and test without classes",
         of("train|test"),
-        refused=r"test, train are called "
+        refused=r"test, train have the "
         r"names of splits and hold images without folders of classes; .*`classes=\['test', 'train'\]`",
     ),
     case(
