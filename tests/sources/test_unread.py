@@ -44,7 +44,7 @@ def test_a_hub_out_of_reach_is_said_at_once(tmp_path: Path, monkeypatch: pytest.
     for module in ("datasets", "huggingface_hub"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     begun = time.monotonic()
-    with pytest.raises(InputError, match=r"svhn: not found on this machine.*cannot be reached.*looked for as svhn") as told:
+    with pytest.raises(InputError, match=r"svhn: not found .*cannot be reached.*looked for as svhn") as told:
         quietly("svhn", data_dir=tmp_path)
     assert time.monotonic() - begun < 1
     assert "datasets" not in sys.modules
