@@ -3,16 +3,15 @@ without values, and compiled whole.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from distillset.augment import DC_AUGMENTATIONS, Augmentation, Crop, augment
 from distillset.keys import Key, fold
 from tests.augment.parameters import FULL
+from tests.operations import Operations
 
 SHAPE = (3, 8, 8)
 STRATEGY = Augmentation.parse(FULL)
@@ -21,20 +20,8 @@ STRATEGY = Augmentation.parse(FULL)
 quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, in the modules of its compiler
 
 
-class Counted(TorchDispatchMode):
-    """Counts operations."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.count: int = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += 1
-        return func(*args, **(kwargs or {}))
-
-
 def operations(function: Callable[..., object], *arguments: object) -> int:
-    counted = Counted()
+    counted = Operations()
     with counted:
         function(*arguments)
     return counted.count

@@ -23,6 +23,7 @@ from distillset.nets import build
 from tests import toys
 from tests.methods.exact import inputs_of
 from tests.methods.small_mtt import METHOD as SMALL_MTT
+from tests.operations import Operations
 from tests.runs import METHOD, Counting, Recorder, assert_same_end, distil, steps_logged
 
 PLAIN: dict[str, Method] = {
@@ -183,18 +184,6 @@ def test_the_same_patience_again_after_a_lost_run(tmp_path: Path) -> None:
     for step in (20, 39):  # 19 are whole, then 20 more
         with pytest.raises(DivergedError, match=f"at step {step}"):
             deferred(tmp_path / "run", method=method, steps=60)
-
-
-class Operations(TorchDispatchMode):
-    """Counts PyTorch's operations."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.count: int = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += 1
-        return func(*args, **(kwargs or {}))
 
 
 def operations(classes: int, defers: bool) -> int:
